@@ -1,0 +1,164 @@
+//! The model: a list of drivers that cannot be wrong. What a reader of `drivers.toml` hands to everybody else.
+
+use std::collections::BTreeMap;
+
+/// Everything that `drivers.toml` says, checked: names are unique and known, the order is final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assembly {
+    /// The drivers in their final order, which is the auto-detect order.
+    pub drivers: Vec<Driver>,
+    /// Switches that are not drivers, by name.
+    pub options: Vec<OptionSwitch>,
+    /// Named selections, by name.
+    pub presets: Vec<Preset>,
+}
+
+/// One `[[driver]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Driver {
+    /// The kind that a user names; unique, `[a-z][a-z0-9-]*`.
+    pub name: String,
+    /// One line for lists and errors.
+    pub summary: String,
+    /// For the tables of the documentation.
+    pub docs: Docs,
+    /// How its code and the gateway meet.
+    pub kind: Kind,
+    /// In the default features.
+    pub default: bool,
+    /// Has a probe and takes part in auto-detection.
+    pub detect: bool,
+    /// `cfg` words (`linux`, `unix`, `target_arch = "x86_64"` …) one of which has to hold; empty means everywhere.
+    pub platforms: Vec<String>,
+    /// Crates that only this driver may bring in, by any path.
+    pub owns: Vec<String>,
+    /// Texts that betray the driver in a binary.
+    pub evidence: Vec<String>,
+    /// What a selection of this driver may cost.
+    pub budget: Budget,
+}
+
+/// What the documentation's tables say of a driver.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Docs {
+    /// Where its sandboxes run.
+    pub runs: String,
+    /// What separates them from the host.
+    pub boundary: String,
+}
+
+/// How a driver's code and the gateway meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A crate of this workspace, compiled in.
+    InTree {
+        /// The crate.
+        package: String,
+    },
+    /// A program of this workspace; the gateway holds what starts and dials it.
+    Process {
+        /// The crate of the program.
+        package: String,
+    },
+    /// Somebody else's program behind a socket.
+    Socket {
+        /// Where it listens; `None`: the operator says so.
+        path: Option<String>,
+    },
+    /// Somebody else's crate, compiled in.
+    Crate {
+        /// The crate.
+        package: String,
+        /// Where cargo finds it.
+        source: CrateSource,
+    },
+}
+
+/// Where cargo finds a foreign driver's crate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CrateSource {
+    /// A directory, relative to the manifest.
+    Path(String),
+    /// A version requirement of the registry.
+    Registry(String),
+    /// A commit of a git repository; in overlays only.
+    Git {
+        /// The repository.
+        url: String,
+        /// The full commit id.
+        rev: String,
+    },
+}
+
+/// What a selection may cost; unset means no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// Crates in the gateway's graph that this driver may add.
+    pub crates: Option<u64>,
+    /// Bytes that it may add to the release binary.
+    pub bytes: Option<u64>,
+}
+
+/// One `[option.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptionSwitch {
+    /// The feature's name as well.
+    pub name: String,
+    /// One line for lists.
+    pub summary: String,
+    /// Features of our crates that it turns on, as `package/feature`.
+    pub features: Vec<String>,
+    /// The variable that says whether code that is there acts.
+    pub env: Option<String>,
+    /// In the default features.
+    pub default: bool,
+    /// Crates that only this option may bring in.
+    pub owns: Vec<String>,
+    /// Texts that betray it in a binary.
+    pub evidence: Vec<String>,
+}
+
+/// One `[preset.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preset {
+    /// Its name.
+    pub name: String,
+    /// Drivers in the order of the manifest.
+    pub drivers: Vec<String>,
+    /// Options switched from their defaults: name to on or off (`"telemetry"`, `"-telemetry"` in the file).
+    pub options: BTreeMap<String, bool>,
+}
+
+/// The name of the one entry that stands for any driver behind a socket.
+pub const EXTERNAL: &str = "external";
+
+impl Driver {
+    /// The cargo feature of this driver: `driver-<name>`.
+    #[must_use]
+    pub fn feature(&self) -> String {
+        format!("driver-{}", self.name)
+    }
+
+    /// The crate, for the kinds that have one.
+    #[must_use]
+    pub fn package(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::InTree { package } | Kind::Process { package } | Kind::Crate { package, .. } => Some(package),
+            Kind::Socket { .. } => None,
+        }
+    }
+}
+
+impl Assembly {
+    /// The driver of that name.
+    #[must_use]
+    pub fn driver(&self, name: &str) -> Option<&Driver> {
+        self.drivers.iter().find(|driver| driver.name == name)
+    }
+
+    /// The option of that name.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&OptionSwitch> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}

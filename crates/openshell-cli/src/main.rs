@@ -1,0 +1,2 @@
+//! The command line client of the gateway.
+fn main() {}

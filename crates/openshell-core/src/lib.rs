@@ -1,0 +1,3 @@
+//! Configuration, selection of the driver, detection, telemetry.
+
+pub mod catalog;

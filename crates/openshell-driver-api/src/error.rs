@@ -1,0 +1,93 @@
+//! The one error of a driver: a kind that callers match, an operation, a message for people, a source.
+
+/// What went wrong, in the terms of gRPC's status codes; callers match this and never a text.
+///
+/// Source of the meanings: the gRPC "Status codes and their use" guide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request cannot be honoured as it stands.
+    InvalidArgument,
+    /// No such thing under this gateway.
+    NotFound,
+    /// The id is taken.
+    AlreadyExists,
+    /// The backend's state does not allow it now.
+    FailedPrecondition,
+    /// A quota, a limit, or a reader that fell behind.
+    ResourceExhausted,
+    /// The caller may not.
+    PermissionDenied,
+    /// A conflict; a retry may succeed.
+    Aborted,
+    /// Events were lost; come back for a new snapshot.
+    DataLoss,
+    /// The backend or the driver is away.
+    Unavailable,
+    /// The driver does not have this.
+    Unimplemented,
+    /// It took longer than allowed.
+    DeadlineExceeded,
+    /// Anything else.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Whether the same request may succeed later without a change.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Aborted | Self::DataLoss | Self::Unavailable | Self::DeadlineExceeded)
+    }
+}
+
+/// An error of a driver's operation. Its `Display` is its own layer only; the chain is in `source`.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}: {message}")]
+pub struct DriverError {
+    kind: ErrorKind,
+    operation: &'static str,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl DriverError {
+    /// An error of `kind` in `operation`, which is a verb and its object in lower case (`create container`).
+    pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, operation, message: message.into(), source: None }
+    }
+
+    /// An `InvalidArgument`, the most frequent one.
+    pub fn invalid(operation: &'static str, message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, operation, message)
+    }
+
+    /// A `NotFound` for the sandbox `id`.
+    pub fn not_found(operation: &'static str, id: &crate::SandboxId) -> Self {
+        Self::new(ErrorKind::NotFound, operation, format!("no sandbox `{id}`"))
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What was being done.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// The message without the operation: what goes over the wire.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}

@@ -1,0 +1,1 @@
+//! The Docker compute driver: bollard, one container a sandbox.

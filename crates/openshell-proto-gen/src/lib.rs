@@ -1,0 +1,1 @@
+//! Makes the bindings of openshell-proto out of proto/; run by `cargo xtask gen` alone.

@@ -1,0 +1,1 @@
+//! The wire contracts: committed tonic and prost output of proto/.

@@ -1,0 +1,1 @@
+//! Lifecycle, store, watch and the gRPC services of the gateway.

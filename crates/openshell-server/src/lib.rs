@@ -1,0 +1,1 @@
+//! The gateway: features, generated dispatch, main.

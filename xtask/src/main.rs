@@ -1,0 +1,2 @@
+//! The menu of this repository.
+fn main() {}
