@@ -1,0 +1,143 @@
+//! `sandbox watch`, and the stream that `--wait` follows too.
+
+use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
+use openshell_proto::openshell::v1::{Sandbox, SandboxStreamEvent, WatchSandboxRequest};
+use serde_json::json;
+use tonic::{Code, Streaming};
+
+use super::{get, hint_for};
+use crate::args::{OneArgs, WatchArgs};
+use crate::error::CliError;
+use crate::gateway::{Gateway, failed};
+use crate::{output, text, view};
+
+/// Follows one sandbox until it is gone.
+pub(crate) async fn run(gateway: &Gateway, args: &WatchArgs, json: bool) -> Result<(), CliError> {
+    let sandbox = get::fetch(gateway, &args.sandbox).await?;
+    let request = WatchSandboxRequest {
+        id: view::id(&sandbox),
+        follow_status: true,
+        follow_events: args.events,
+        stop_on_terminal: args.stop_on_terminal,
+        ..WatchSandboxRequest::default()
+    };
+    let mut watch = Watch::open(gateway, &args.sandbox, request).await?;
+    let mut shown = None;
+    while let Some(payload) = watch.next().await? {
+        match payload {
+            Payload::Sandbox(sandbox) => {
+                let line = status_line(&sandbox);
+                if json {
+                    output::json_line(&json!({ "sandbox": view::json(&sandbox) }))?;
+                } else if shown.as_ref() != Some(&line) {
+                    output::line(&format!("{}  {line}", text::time(text::now_ms())))?;
+                }
+                shown = Some(line);
+            }
+            Payload::Event(event) if json => {
+                output::json_line(&json!({ "event": view::event_json(&event) }))?
+            }
+            Payload::Event(event) => {
+                let said = text::clean(&format!("{} {}: {}", event.source, event.reason, event.message));
+                output::line(&format!("{}  event  {said}", text::time(event.timestamp_ms)))?;
+            }
+            Payload::Warning(warning) => {
+                output::complain(&format!("warning: {}\n", text::clean(&warning.message)));
+            }
+            // Not asked for.
+            Payload::Log(_) | Payload::DraftPolicyUpdate(_) => {}
+        }
+    }
+    if args.stop_on_terminal || json {
+        return Ok(());
+    }
+    output::line(&format!("{}  gone", text::time(text::now_ms())))
+}
+
+fn status_line(sandbox: &Sandbox) -> String {
+    let phase = view::phase_word(view::phase(sandbox));
+    match view::why(sandbox) {
+        Some(why) => format!("{phase:<12}  {why}"),
+        None => phase.to_owned(),
+    }
+}
+
+/// A watch that comes back when the gateway cuts it for being slow: the first event is the present state again, so
+/// nothing that matters is lost.
+pub(crate) struct Watch<'a> {
+    gateway: &'a Gateway,
+    one: &'a OneArgs,
+    request: WatchSandboxRequest,
+    stream: Option<Streaming<SandboxStreamEvent>>,
+    first: Option<Payload>,
+    progressed: bool,
+}
+
+impl<'a> Watch<'a> {
+    /// Opens it, and waits for the first event within the deadline of a call.
+    pub(crate) async fn open(
+        gateway: &'a Gateway,
+        one: &'a OneArgs,
+        request: WatchSandboxRequest,
+    ) -> Result<Self, CliError> {
+        let mut watch = Self { gateway, one, request, stream: None, first: None, progressed: false };
+        watch.reopen().await?;
+        Ok(watch)
+    }
+
+    async fn reopen(&mut self) -> Result<(), CliError> {
+        let mut client = self.gateway.client();
+        let request = self.request.clone();
+        let opened = self
+            .gateway
+            .within(self.what(), |code| hint_for(self.one, code), async {
+                let mut stream = client.watch_sandbox(request).await?.into_inner();
+                let first = stream.message().await?;
+                Ok((stream, first))
+            })
+            .await;
+        match opened {
+            Ok((stream, first)) => {
+                // A stream that ends without an event is over; it is not asked again.
+                self.stream = first.is_some().then_some(stream);
+                self.first = first.and_then(|event| event.payload);
+                Ok(())
+            }
+            // Gone before we could look.
+            Err(error) if error.refusal() == Some(Code::NotFound) => {
+                self.stream = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next event; none when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Payload>, CliError> {
+        loop {
+            if let Some(first) = self.first.take() {
+                return Ok(Some(first));
+            }
+            let Some(stream) = &mut self.stream else { return Ok(None) };
+            match stream.message().await {
+                Ok(None) => return Ok(None),
+                Ok(Some(SandboxStreamEvent { payload: Some(payload) })) => {
+                    self.progressed = true;
+                    return Ok(Some(payload));
+                }
+                // A kind of event that this program does not know.
+                Ok(Some(SandboxStreamEvent { payload: None })) => {}
+                // Only when we read anything: a gateway that cuts at once is not asked for ever.
+                Err(status) if status.code() == Code::ResourceExhausted && self.progressed => {
+                    self.progressed = false;
+                    self.reopen().await?;
+                }
+                Err(status) => return Err(failed(self.what(), |code| hint_for(self.one, code), status)),
+            }
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("watch sandbox `{}`", self.one.name)
+    }
+}

@@ -1,0 +1,300 @@
+//! A gateway in this process: it answers from what a test put in, and remembers what it was asked.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use openshell_proto::datamodel::v1::ObjectMeta;
+use openshell_proto::openshell::v1::open_shell_server::{OpenShell, OpenShellServer};
+use openshell_proto::openshell::v1::{
+    ComputeDriverCapabilities, ComputeDriverInfo, CreateSandboxRequest, CreateWorkspaceRequest,
+    CreateWorkspaceResponse, DeleteSandboxRequest, DeleteSandboxResponse, DeleteWorkspaceRequest,
+    DeleteWorkspaceResponse, ExecSandboxEvent, ExecSandboxInput, ExecSandboxRequest, GatewayMessage,
+    GetGatewayInfoRequest, GetGatewayInfoResponse, GetSandboxLogsRequest, GetSandboxLogsResponse,
+    GetSandboxRequest, GetWorkspaceRequest, GetWorkspaceResponse, HealthRequest, HealthResponse,
+    ListSandboxesRequest, ListSandboxesResponse, ListWorkspacesRequest, ListWorkspacesResponse,
+    PushSandboxLogsRequest, PushSandboxLogsResponse, RefreshSandboxTokenRequest, RefreshSandboxTokenResponse,
+    RelayFrame, ReportMainProcessExitRequest, ReportMainProcessExitResponse, Sandbox, SandboxCondition,
+    SandboxPhase, SandboxResponse, SandboxSpec, SandboxStatus, SandboxStreamEvent, SandboxTemplate,
+    ServiceStatus, StartSandboxRequest, StopSandboxRequest, SupervisorMessage, TcpForwardFrame,
+    WatchSandboxRequest, sandbox_stream_event,
+};
+use openshell_uds::PeerPolicy;
+use tokio::sync::oneshot;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+/// What one watch sends before it ends, or hangs when it ends with nothing.
+pub(crate) type Script = Vec<Result<SandboxStreamEvent, Status>>;
+
+/// What a test puts in and reads out.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) sandboxes: Vec<Sandbox>,
+    pub(crate) creates: Vec<CreateSandboxRequest>,
+    pub(crate) lists: Vec<ListSandboxesRequest>,
+    pub(crate) watches: Vec<WatchSandboxRequest>,
+    pub(crate) scripts: VecDeque<Script>,
+    /// Every call but a watch is refused with this.
+    pub(crate) refusal: Option<Status>,
+    /// No call is ever answered.
+    pub(crate) silent: bool,
+    /// Watches stay open after their script.
+    pub(crate) endless: bool,
+    pub(crate) health: ServiceStatus,
+}
+
+/// A fake gateway that listens until it is dropped.
+pub(crate) struct Gateway {
+    state: Arc<Mutex<State>>,
+    dir: tempfile::TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Gateway {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = Arc::new(Mutex::new(State { health: ServiceStatus::Healthy, ..State::default() }));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let (stop, stopped) = oneshot::channel();
+        let listener = openshell_uds::bind(&dir.path().join("gateway.sock")).expect("a socket");
+        let service = OpenShellServer::new(Service { state: state.clone() });
+        runtime.spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            openshell_uds::serve(listener, PeerPolicy::default(), service, shutdown, Duration::ZERO).await
+        });
+        Self { state, dir, stop: Some(stop), runtime: Some(runtime) }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("gateway.sock")
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panicked in between")
+    }
+
+    /// Ends at once, in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        drop(self.stop.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A sandbox in a phase, with a reason under `Ready=False` where one is given.
+pub(crate) fn sandbox(name: &str, phase: SandboxPhase, reason: &str, message: &str) -> Sandbox {
+    let conditions = if reason.is_empty() {
+        Vec::new()
+    } else {
+        vec![SandboxCondition {
+            r#type: "Ready".to_owned(),
+            status: "False".to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            last_transition_time: "2026-01-02T03:04:05Z".to_owned(),
+        }]
+    };
+    Sandbox {
+        metadata: Some(ObjectMeta {
+            id: format!("id-{name}"),
+            name: name.to_owned(),
+            workspace: "default".to_owned(),
+            created_at_ms: 1_767_323_045_000,
+            ..ObjectMeta::default()
+        }),
+        spec: Some(SandboxSpec {
+            template: Some(SandboxTemplate { image: "busybox:1".to_owned(), ..SandboxTemplate::default() }),
+            ..SandboxSpec::default()
+        }),
+        status: Some(SandboxStatus { phase: phase.into(), conditions, ..SandboxStatus::default() }),
+    }
+}
+
+/// An event of a watch that carries a state.
+pub(crate) fn seen(sandbox: Sandbox) -> Result<SandboxStreamEvent, Status> {
+    Ok(SandboxStreamEvent { payload: Some(sandbox_stream_event::Payload::Sandbox(sandbox)) })
+}
+
+struct Service {
+    state: Arc<Mutex<State>>,
+}
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Service {
+    /// The state, unless the test wants a call to fail.
+    async fn enter(&self) -> Result<MutexGuard<'_, State>, Status> {
+        if self.lock().silent {
+            std::future::pending::<()>().await;
+        }
+        let state = self.lock();
+        match &state.refusal {
+            Some(status) => Err(status.clone()),
+            None => Ok(state),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no call panicked")
+    }
+
+    async fn change(&self, name: &str, phase: SandboxPhase) -> Answer<SandboxResponse> {
+        let mut state = self.enter().await?;
+        let sandbox = find(&mut state, name)?;
+        sandbox.status = Some(SandboxStatus { phase: phase.into(), ..SandboxStatus::default() });
+        Ok(Response::new(SandboxResponse { sandbox: Some(sandbox.clone()) }))
+    }
+}
+
+fn find<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Sandbox, Status> {
+    state
+        .sandboxes
+        .iter_mut()
+        .find(|sandbox| sandbox.metadata.as_ref().is_some_and(|metadata| metadata.name == name))
+        .ok_or_else(|| Status::not_found(format!("there is no sandbox `{name}` in workspace `default`")))
+}
+
+/// Methods that no test of this program needs.
+macro_rules! absent {
+    ($($method:ident($request:ty) -> $answer:ty;)*) => {
+        $(
+            fn $method<'life0, 'async_trait>(
+                &'life0 self,
+                _: Request<$request>,
+            ) -> Pin<Box<dyn Future<Output = Answer<$answer>> + Send + 'async_trait>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                Box::pin(async { Err(Status::unimplemented(stringify!($method))) })
+            }
+        )*
+    };
+}
+
+#[tonic::async_trait]
+impl OpenShell for Service {
+    type ExecSandboxStream = BoxStream<ExecSandboxEvent>;
+    type ForwardTcpStream = BoxStream<TcpForwardFrame>;
+    type ExecSandboxInteractiveStream = BoxStream<ExecSandboxEvent>;
+    type ConnectSupervisorStream = BoxStream<GatewayMessage>;
+    type RelayStreamStream = BoxStream<RelayFrame>;
+    type WatchSandboxStream = BoxStream<SandboxStreamEvent>;
+
+    async fn health(&self, _: Request<HealthRequest>) -> Answer<HealthResponse> {
+        let state = self.enter().await?;
+        Ok(Response::new(HealthResponse { status: state.health.into(), version: "0.1.0".to_owned() }))
+    }
+
+    async fn get_gateway_info(&self, _: Request<GetGatewayInfoRequest>) -> Answer<GetGatewayInfoResponse> {
+        let state = self.enter().await?;
+        let capabilities = ComputeDriverCapabilities {
+            driver_name: "docker".to_owned(),
+            driver_version: "0.1.0 (engine API 1.41)".to_owned(),
+        };
+        Ok(Response::new(GetGatewayInfoResponse {
+            status: state.health.into(),
+            gateway_version: "0.1.0".to_owned(),
+            compute_drivers: vec![ComputeDriverInfo {
+                name: "docker".to_owned(),
+                capabilities: (state.health == ServiceStatus::Healthy).then_some(capabilities),
+            }],
+        }))
+    }
+
+    async fn create_sandbox(&self, request: Request<CreateSandboxRequest>) -> Answer<SandboxResponse> {
+        let mut state = self.enter().await?;
+        let request = request.into_inner();
+        let name = if request.name.is_empty() { "made-up".to_owned() } else { request.name.clone() };
+        if find(&mut state, &name).is_ok() {
+            return Err(Status::already_exists(format!("sandbox `{name}` is there already")));
+        }
+        let mut made = sandbox(&name, SandboxPhase::Provisioning, "", "");
+        made.spec = request.spec.clone();
+        state.creates.push(request);
+        state.sandboxes.push(made.clone());
+        Ok(Response::new(SandboxResponse { sandbox: Some(made) }))
+    }
+
+    async fn get_sandbox(&self, request: Request<GetSandboxRequest>) -> Answer<SandboxResponse> {
+        let mut state = self.enter().await?;
+        let sandbox = find(&mut state, &request.get_ref().name)?.clone();
+        Ok(Response::new(SandboxResponse { sandbox: Some(sandbox) }))
+    }
+
+    async fn list_sandboxes(&self, request: Request<ListSandboxesRequest>) -> Answer<ListSandboxesResponse> {
+        let mut state = self.enter().await?;
+        let request = request.into_inner();
+        let size = |number: u32| usize::try_from(number).expect("it fits");
+        let page =
+            state.sandboxes.iter().skip(size(request.offset)).take(size(request.limit)).cloned().collect();
+        state.lists.push(request);
+        Ok(Response::new(ListSandboxesResponse { sandboxes: page }))
+    }
+
+    async fn delete_sandbox(&self, request: Request<DeleteSandboxRequest>) -> Answer<DeleteSandboxResponse> {
+        let name = request.into_inner().name;
+        self.change(&name, SandboxPhase::Deleting).await?;
+        Ok(Response::new(DeleteSandboxResponse { deleted: true }))
+    }
+
+    async fn stop_sandbox(&self, request: Request<StopSandboxRequest>) -> Answer<SandboxResponse> {
+        self.change(&request.into_inner().name, SandboxPhase::Stopping).await
+    }
+
+    async fn start_sandbox(&self, request: Request<StartSandboxRequest>) -> Answer<SandboxResponse> {
+        self.change(&request.into_inner().name, SandboxPhase::Starting).await
+    }
+
+    async fn watch_sandbox(&self, request: Request<WatchSandboxRequest>) -> Answer<Self::WatchSandboxStream> {
+        let mut state = self.lock();
+        state.watches.push(request.into_inner());
+        let script =
+            state.scripts.pop_front().ok_or_else(|| Status::not_found("there is no such sandbox"))?;
+        // Whoever asks afterwards sees what the watch saw last.
+        if let Some(Ok(SandboxStreamEvent { payload: Some(sandbox_stream_event::Payload::Sandbox(last)) })) =
+            script.last()
+            && let Ok(stored) = find(&mut state, &last.metadata.clone().unwrap_or_default().name)
+        {
+            stored.status = last.status.clone();
+        }
+        let events = tokio_stream::iter(script);
+        Ok(Response::new(if state.endless {
+            Box::pin(events.chain(tokio_stream::pending()))
+        } else {
+            Box::pin(events)
+        }))
+    }
+
+    absent! {
+        exec_sandbox(ExecSandboxRequest) -> Self::ExecSandboxStream;
+        forward_tcp(Streaming<TcpForwardFrame>) -> Self::ForwardTcpStream;
+        exec_sandbox_interactive(Streaming<ExecSandboxInput>) -> Self::ExecSandboxInteractiveStream;
+        get_sandbox_logs(GetSandboxLogsRequest) -> GetSandboxLogsResponse;
+        push_sandbox_logs(Streaming<PushSandboxLogsRequest>) -> PushSandboxLogsResponse;
+        connect_supervisor(Streaming<SupervisorMessage>) -> Self::ConnectSupervisorStream;
+        report_main_process_exit(ReportMainProcessExitRequest) -> ReportMainProcessExitResponse;
+        relay_stream(Streaming<RelayFrame>) -> Self::RelayStreamStream;
+        refresh_sandbox_token(RefreshSandboxTokenRequest) -> RefreshSandboxTokenResponse;
+        create_workspace(CreateWorkspaceRequest) -> CreateWorkspaceResponse;
+        get_workspace(GetWorkspaceRequest) -> GetWorkspaceResponse;
+        list_workspaces(ListWorkspacesRequest) -> ListWorkspacesResponse;
+        delete_workspace(DeleteWorkspaceRequest) -> DeleteWorkspaceResponse;
+    }
+}
