@@ -3,6 +3,9 @@
 
 use openshell_driver_api::{Dialer, Registration};
 
+/// The reserved name of the one entry that stands for any driver behind a socket; a word of the manifest's schema.
+pub const EXTERNAL: &str = "external";
+
 /// Everything generated that the hand-written code needs.
 #[derive(Clone, Copy)]
 pub struct Catalog {
@@ -92,5 +95,11 @@ impl Catalog {
     /// The drivers of this build, in order.
     pub fn compiled_in(&self) -> impl Iterator<Item = &'static DriverEntry> + '_ {
         self.drivers.iter().filter(|entry| self.is_compiled_in(entry.name))
+    }
+
+    /// Whether this build can dial a driver behind a socket.
+    #[must_use]
+    pub fn has_external(&self) -> bool {
+        self.is_compiled_in(EXTERNAL)
     }
 }

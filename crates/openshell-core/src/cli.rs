@@ -1,0 +1,77 @@
+//! The command line of a gateway, and the names of the variables beside it.
+//!
+//! Clap does not read the variables: where a value came from decides the selection of the driver, and reading them
+//! from an [`Environment`](crate::Environment) keeps [`Settings`](crate::Settings) a function of its inputs. Values are texts here and
+//! are checked there, so that a wrong flag, a wrong variable and a wrong line of `gateway.toml` are reported alike,
+//! all in one run.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Where `gateway.toml` is.
+pub const ENV_CONFIG: &str = "OPENSHELL_GATEWAY_CONFIG";
+/// The driver to run.
+pub const ENV_DRIVERS: &str = "OPENSHELL_DRIVERS";
+/// The socket of an out-of-tree driver.
+pub const ENV_DRIVER_SOCKET: &str = "OPENSHELL_COMPUTE_DRIVER_SOCKET";
+/// The address of the TCP listener.
+pub const ENV_BIND_ADDRESS: &str = "OPENSHELL_BIND_ADDRESS";
+/// The port of the TCP listener.
+pub const ENV_PORT: &str = "OPENSHELL_SERVER_PORT";
+/// The gateway's own Unix socket.
+pub const ENV_LISTEN_SOCKET: &str = "OPENSHELL_LISTEN_SOCKET";
+/// The database.
+pub const ENV_DB_URL: &str = "OPENSHELL_DB_URL";
+/// The gateway's id.
+pub const ENV_GATEWAY_ID: &str = "OPENSHELL_GATEWAY_ID";
+/// How much is logged.
+pub const ENV_LOG_LEVEL: &str = "OPENSHELL_LOG_LEVEL";
+/// How it is written.
+pub const ENV_LOG_FORMAT: &str = "OPENSHELL_LOG_FORMAT";
+
+/// Flags of the gateway. Every one of them also has a variable, and all but `--config` and `--db-url` a key in
+/// `gateway.toml`; the first of flag, variable and key counts.
+#[derive(Debug, Clone, Default, Args)]
+pub struct GatewayArgs {
+    /// The configuration file [variable: OPENSHELL_GATEWAY_CONFIG] [default: $XDG_CONFIG_HOME/openshell/gateway.toml]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// The compute driver to run: a name, or `external:PATH` [variable: OPENSHELL_DRIVERS] [default: detected]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', global = true)]
+    pub drivers: Option<Vec<String>>,
+
+    /// The socket of an out-of-tree compute driver [variable: OPENSHELL_COMPUTE_DRIVER_SOCKET]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub compute_driver_socket: Option<PathBuf>,
+
+    /// The address of the TCP listener [variable: OPENSHELL_BIND_ADDRESS] [default: 127.0.0.1]
+    #[arg(long, value_name = "IP", global = true)]
+    pub bind_address: Option<String>,
+
+    /// The port of the TCP listener [variable: OPENSHELL_SERVER_PORT] [default: 17670]
+    #[arg(long, value_name = "PORT", global = true)]
+    pub port: Option<String>,
+
+    /// The gateway's Unix socket [variable: OPENSHELL_LISTEN_SOCKET] [default: $XDG_RUNTIME_DIR/openshell/gateway.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub listen_socket: Option<PathBuf>,
+
+    /// The database, `sqlite:PATH` [variable: OPENSHELL_DB_URL] [default: under $XDG_STATE_HOME/openshell/gateway/]
+    #[arg(long, value_name = "URL", global = true)]
+    pub db_url: Option<OsString>,
+
+    /// The id on everything that this gateway makes [variable: OPENSHELL_GATEWAY_ID] [default: made once, kept]
+    #[arg(long, value_name = "ID", global = true)]
+    pub gateway_id: Option<String>,
+
+    /// How much is logged: error, warn, info, debug or trace [variable: OPENSHELL_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+
+    /// How it is written: text or json [variable: OPENSHELL_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<String>,
+}

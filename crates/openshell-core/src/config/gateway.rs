@@ -1,0 +1,111 @@
+//! `[openshell.gateway]`: the settings of the gateway itself.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::section::Section;
+use super::value::{self, LogFormat, LogLevel};
+use crate::identity::GatewayId;
+
+/// What the file says of the gateway; what it does not say is `None`, and a variable or a flag still comes before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GatewaySection {
+    /// `compute_drivers`.
+    pub compute_drivers: Vec<String>,
+    /// `compute_driver_socket`.
+    pub compute_driver_socket: Option<PathBuf>,
+    /// `bind_address`.
+    pub bind_address: Option<IpAddr>,
+    /// `port`.
+    pub port: Option<u16>,
+    /// `listen_socket`.
+    pub listen_socket: Option<PathBuf>,
+    /// `gateway_id`.
+    pub gateway_id: Option<GatewayId>,
+    /// `log_level`.
+    pub log_level: Option<LogLevel>,
+    /// `log_format`.
+    pub log_format: Option<LogFormat>,
+    /// `provisioning_timeout`.
+    pub provisioning_timeout: Option<Duration>,
+    /// The keys of telemetry.
+    pub telemetry: TelemetryKeys,
+}
+
+/// Where telemetry goes.
+#[cfg(feature = "telemetry")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TelemetryKeys {
+    /// `telemetry_endpoint`.
+    pub endpoint: Option<http::Uri>,
+}
+
+/// Keys of telemetry that a build without it met and ignores.
+#[cfg(not(feature = "telemetry"))]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TelemetryKeys {
+    /// Their names, as the file has them.
+    pub ignored: Vec<String>,
+}
+
+/// The keys that people put a table too high or too low.
+const KEYS: [&str; 9] = [
+    "compute_drivers",
+    "compute_driver_socket",
+    "bind_address",
+    "port",
+    "listen_socket",
+    "gateway_id",
+    "log_level",
+    "log_format",
+    "provisioning_timeout",
+];
+
+/// Where a key belongs that was found outside of `[openshell.gateway]`.
+pub(super) fn belongs_here(key: &str) -> Option<String> {
+    if key == "db_url" {
+        return Some(DB_URL_HINT.to_owned());
+    }
+    KEYS.contains(&key).then(|| format!("`{key}` belongs into `[openshell.gateway]`"))
+}
+
+const DB_URL_HINT: &str = "give it with `--db-url sqlite:PATH` or the variable `OPENSHELL_DB_URL`";
+
+pub(super) fn read(mut section: Section<'_, '_>) -> GatewaySection {
+    section.refuse_secret("db_url", "`db_url` is never in the file", DB_URL_HINT);
+    let read = GatewaySection {
+        compute_drivers: section.texts("compute_drivers"),
+        compute_driver_socket: section.path("compute_driver_socket"),
+        bind_address: section.parsed("bind_address", value::bind_address),
+        port: section.integer("port", "a port number, 0 to 65535"),
+        listen_socket: section.path("listen_socket"),
+        gateway_id: section.parsed("gateway_id", |text| {
+            text.parse().map_err(|_| {
+                "expected 1 to 63 letters, digits, `-`, `_` or `.`, with a letter or digit at both ends"
+                    .to_owned()
+            })
+        }),
+        log_level: section.parsed("log_level", str::parse),
+        log_format: section.parsed("log_format", str::parse),
+        provisioning_timeout: section.parsed("provisioning_timeout", value::duration),
+        telemetry: telemetry(&mut section),
+    };
+    section.finish(|key| {
+        let driver_key = super::drivers::GATEWAY_KEYS.contains(&key);
+        driver_key.then(|| format!("`{key}` belongs into `[openshell.drivers.<name>]`"))
+    });
+    read
+}
+
+#[cfg(feature = "telemetry")]
+fn telemetry(section: &mut Section<'_, '_>) -> TelemetryKeys {
+    TelemetryKeys { endpoint: section.parsed("telemetry_endpoint", value::telemetry_endpoint) }
+}
+
+/// A file serves builds with and without telemetry, so its keys are no errors here; and this build holds no text of
+/// theirs, so all that begins with the word is taken for one.
+#[cfg(not(feature = "telemetry"))]
+fn telemetry(section: &mut Section<'_, '_>) -> TelemetryKeys {
+    TelemetryKeys { ignored: section.skip_prefix("telemetry_") }
+}

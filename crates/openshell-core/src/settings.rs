@@ -1,0 +1,256 @@
+//! Everything a gateway needs to know to start: flag, else variable, else `gateway.toml`, else default, with every
+//! fault of all of them in one run, before a socket is bound or a backend is asked.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::cli::{self, GatewayArgs};
+use crate::config::{Config, DriverTable, LogFormat, LogLevel, Problem, Problems, value};
+use crate::detect::Probes;
+use crate::environment::Environment;
+use crate::identity::GatewayId;
+use crate::paths;
+use crate::selection::{self, Selection, SelectionError, Sources, Wish};
+use crate::shell::Remedy as _;
+use crate::telemetry;
+
+/// The port unless told otherwise.
+pub const PORT: u16 = 17670;
+/// How long a sandbox may be on its way up before that counts as a failure, unless told otherwise.
+pub const PROVISIONING_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Everything a gateway needs to know to start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the sources say of drivers.
+    pub sources: Sources,
+    /// The address of the TCP listener; loopback.
+    pub bind_address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The gateway's Unix socket.
+    pub listen_socket: PathBuf,
+    /// The SQLite file.
+    pub database: PathBuf,
+    /// The state directory; not made yet.
+    pub state_dir: PathBuf,
+    /// The id, when it is configured; [`identity`](crate::identity) else.
+    pub gateway_id: Option<GatewayId>,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How it is written.
+    pub log_format: LogFormat,
+    /// How long a sandbox may be on its way up.
+    pub provisioning_timeout: Duration,
+    /// Telemetry.
+    pub telemetry: telemetry::Settings,
+    /// `gateway.toml`.
+    pub config: Config,
+}
+
+impl Settings {
+    /// Reads the configuration file, the only thing here that touches the disk, and puts everything together.
+    ///
+    /// # Errors
+    /// Every fault of flags, variables and file.
+    pub fn load(args: &GatewayArgs, env: &Environment, catalog: &Catalog) -> Result<Self, Problems> {
+        let config = load_config(args.config.as_deref(), env, catalog);
+        let (config, mut problems) = match config {
+            Ok(config) => (config, Vec::new()),
+            Err(Problems(problems)) => (Config::default(), problems),
+        };
+        let file_failed = !problems.is_empty();
+        let settings = Merge { env, problems: &mut problems, file_failed }.settings(args, config);
+        match settings {
+            Some(settings) if problems.is_empty() => Ok(settings),
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Decides which driver runs. `probes` count only when
+    /// [`sources.needs_detection()`](Sources::needs_detection).
+    ///
+    /// # Errors
+    /// Why none can.
+    pub fn select(&self, catalog: &Catalog, probes: &Probes) -> Result<Selection, SelectionError> {
+        selection::select(catalog, &self.sources, probes)
+    }
+
+    /// The table of the driver that was selected.
+    #[must_use]
+    pub fn driver(&self, selection: &Selection) -> DriverTable {
+        self.config.driver(selection.name.key())
+    }
+}
+
+/// Finds and reads `gateway.toml`: one that is named has to be there, the default one may be missing.
+///
+/// # Errors
+/// Every fault of it.
+pub fn load_config(flag: Option<&Path>, env: &Environment, catalog: &Catalog) -> Result<Config, Problems> {
+    if let Some(path) = flag {
+        return Config::read(path, catalog);
+    }
+    if let Some(path) = env.raw(cli::ENV_CONFIG) {
+        return Config::read(Path::new(path), catalog);
+    }
+    match paths::default_config(env) {
+        Some(path) => Ok(Config::read_if_present(&path, catalog)?.unwrap_or_default()),
+        None => Ok(Config::default()),
+    }
+}
+
+/// The merge under way.
+struct Merge<'a> {
+    env: &'a Environment,
+    problems: &'a mut Vec<Problem>,
+    /// The file has faults, and is taken for an empty one to find those of flags and variables too.
+    file_failed: bool,
+}
+
+impl<'a> Merge<'a> {
+    fn settings(mut self, args: &GatewayArgs, config: Config) -> Option<Settings> {
+        let file = &config.gateway;
+        let bind_address = self.parsed(
+            "--bind-address",
+            args.bind_address.as_deref(),
+            cli::ENV_BIND_ADDRESS,
+            value::bind_address,
+        );
+        let port = self.parsed("--port", args.port.as_deref(), cli::ENV_PORT, value::port);
+        let gateway_id =
+            self.parsed("--gateway-id", args.gateway_id.as_deref(), cli::ENV_GATEWAY_ID, |text| {
+                text.parse().map_err(|error: crate::identity::InvalidGatewayId| error.to_string())
+            });
+        let log_level = self.parsed("--log-level", args.log_level.as_deref(), cli::ENV_LOG_LEVEL, str::parse);
+        let log_format =
+            self.parsed("--log-format", args.log_format.as_deref(), cli::ENV_LOG_FORMAT, str::parse);
+        let database = self.database(args);
+        let listen_socket = args
+            .listen_socket
+            .clone()
+            .or_else(|| self.env.raw(cli::ENV_LISTEN_SOCKET).map(PathBuf::from))
+            .or_else(|| file.listen_socket.clone());
+        let state_dir = paths::state_dir(self.env);
+        let listen_socket = match listen_socket {
+            Some(path) if path.as_os_str().is_empty() => {
+                self.problems.push(Problem::new("`--listen-socket` is empty"));
+                None
+            }
+            Some(path) => Some(path),
+            // A file that could not be read may well say where.
+            None if self.file_failed => None,
+            None => self.required(paths::runtime_dir(self.env)).map(|dir| dir.join(paths::SOCKET)),
+        };
+        let sources = self.sources(args, &config);
+        let telemetry = telemetry::Settings::resolve(self.env, &config.gateway.telemetry, self.problems);
+        let state_dir = self.required(state_dir)?;
+        Some(Settings {
+            sources,
+            bind_address: bind_address.or(file.bind_address).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            port: port.or(file.port).unwrap_or(PORT),
+            listen_socket: listen_socket?,
+            database: database.unwrap_or_else(|| state_dir.join(paths::DATABASE)),
+            state_dir,
+            gateway_id: gateway_id.or_else(|| file.gateway_id.clone()),
+            log_level: log_level.or(file.log_level).unwrap_or_default(),
+            log_format: log_format.or(file.log_format).unwrap_or_default(),
+            provisioning_timeout: file.provisioning_timeout.unwrap_or(PROVISIONING_TIMEOUT),
+            telemetry,
+            config,
+        })
+    }
+
+    /// A flag, else a variable, as `parse` understands it.
+    fn parsed<T>(
+        &mut self,
+        flag: &str,
+        given: Option<&str>,
+        variable: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let (name, text) = match given {
+            Some(text) => (flag, text),
+            None => (variable, self.variable(variable)?),
+        };
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.problems.push(Problem::new(format!("`{name}` is `{}`: {expected}", value::shown(text))));
+                None
+            }
+        }
+    }
+
+    /// A variable as text.
+    fn variable(&mut self, name: &str) -> Option<&'a str> {
+        match self.env.text(name) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.push(Problem::new(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// The database's path. What is wrong with a URL is said without the URL, which may hold a password.
+    fn database(&mut self, args: &GatewayArgs) -> Option<PathBuf> {
+        let (name, url) = match &args.db_url {
+            Some(url) => ("--db-url", url.as_os_str()),
+            None => (cli::ENV_DB_URL, self.env.raw(cli::ENV_DB_URL)?),
+        };
+        match url.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(value::sqlite_path) {
+            Ok(path) => Some(path),
+            Err(expected) => {
+                self.problems.push(Problem::new(format!("`{name}`: {expected}")));
+                None
+            }
+        }
+    }
+
+    fn required<T>(&mut self, found: Result<T, paths::PathError>) -> Option<T> {
+        match found {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let problem = error.hints().into_iter().fold(Problem::new(error.to_string()), Problem::hint);
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    fn sources(&mut self, args: &GatewayArgs, config: &Config) -> Sources {
+        let variable = Wish {
+            drivers: self.variable(cli::ENV_DRIVERS).map(names).unwrap_or_default(),
+            socket: self.env.raw(cli::ENV_DRIVER_SOCKET).map(PathBuf::from),
+        };
+        let sockets: BTreeMap<String, PathBuf> = config
+            .drivers
+            .iter()
+            .filter_map(|(name, table)| Some((name.clone(), table.driver_socket.clone()?)))
+            .collect();
+        Sources {
+            flag: Wish {
+                drivers: args.drivers.clone().unwrap_or_default(),
+                socket: args.compute_driver_socket.clone(),
+            },
+            variable,
+            file: Wish {
+                drivers: config.gateway.compute_drivers.clone(),
+                socket: config.gateway.compute_driver_socket.clone(),
+            },
+            sockets,
+        }
+    }
+}
+
+/// The names in a list with commas. An empty one among them stays, to be refused.
+fn names(list: &str) -> Vec<String> {
+    list.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests;
