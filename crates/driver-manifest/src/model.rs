@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 /// Everything that `drivers.toml` says, checked: names are unique and known, the order is final.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Assembly {
     /// The drivers in their final order, which is the auto-detect order.
     pub drivers: Vec<Driver>,
-    /// Switches that are not drivers, by name.
+    /// Switches that are not drivers, in the order of the file.
     pub options: Vec<OptionSwitch>,
-    /// Named selections, by name.
+    /// Named selections, in the order of the file.
     pub presets: Vec<Preset>,
 }
 
@@ -29,6 +29,8 @@ pub struct Driver {
     /// Has a probe and takes part in auto-detection.
     pub detect: bool,
     /// `cfg` words (`linux`, `unix`, `target_arch = "x86_64"` …) one of which has to hold; empty means everywhere.
+    /// Pairs are spelled with one space on either side of `=`; [`platform_cfg`](crate::platform_cfg) gives the
+    /// predicate of a word.
     pub platforms: Vec<String>,
     /// Crates that only this driver may bring in, by any path.
     pub owns: Vec<String>,
@@ -143,8 +145,29 @@ impl Driver {
     #[must_use]
     pub fn package(&self) -> Option<&str> {
         match &self.kind {
-            Kind::InTree { package } | Kind::Process { package } | Kind::Crate { package, .. } => Some(package),
+            Kind::InTree { package } | Kind::Process { package } | Kind::Crate { package, .. } => {
+                Some(package)
+            }
             Kind::Socket { .. } => None,
+        }
+    }
+
+    /// The driver as a program, for the kinds that have a crate: `openshell-driver-<name>`.
+    #[must_use]
+    pub fn program(&self) -> Option<String> {
+        self.package().map(|_| format!("openshell-driver-{}", self.name))
+    }
+}
+
+impl Kind {
+    /// The word of the manifest: `in-tree`, `process`, `socket` or `crate`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::InTree { .. } => "in-tree",
+            Self::Process { .. } => "process",
+            Self::Socket { .. } => "socket",
+            Self::Crate { .. } => "crate",
         }
     }
 }
@@ -160,5 +183,11 @@ impl Assembly {
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&OptionSwitch> {
         self.options.iter().find(|option| option.name == name)
+    }
+
+    /// The preset of that name.
+    #[must_use]
+    pub fn preset(&self, name: &str) -> Option<&Preset> {
+        self.presets.iter().find(|preset| preset.name == name)
     }
 }
