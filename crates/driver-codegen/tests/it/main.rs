@@ -1,0 +1,8 @@
+//! The generator from a manifest to files on disk, and the engine under faults.
+
+mod engine;
+mod golden;
+mod keys;
+mod space;
+mod subsets;
+mod support;
