@@ -8,16 +8,13 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogLevel};
 
-/// Crates whose own messages below WARN say nothing to an operator.
-const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tower", "rustls"];
+/// What every crate of this project begins with.
+const OURS: &str = "openshell";
 
-/// Starts logging; the first call of a process counts. At TRACE everything is shown.
+/// Starts logging; the first call of a process counts.
 pub fn init(level: LogLevel, format: LogFormat) {
     let level: LevelFilter = level.as_str().parse().unwrap_or(LevelFilter::INFO);
-    let mut targets = Targets::new().with_default(level);
-    if level < LevelFilter::TRACE {
-        targets = targets.with_targets(QUIET.map(|target| (target, level.min(LevelFilter::WARN))));
-    }
+    let targets = Targets::new().with_default(others(level)).with_target(OURS, level);
     let subscriber = tracing_subscriber::registry().with(targets);
     // A second call is a test that starts several gateways in one process.
     let _ = match format {
@@ -31,4 +28,29 @@ pub fn init(level: LogLevel, format: LogFormat) {
                 .try_init()
         }
     };
+}
+
+/// How much other people's crates may say. Never TRACE: clients of backends print whole requests there, and with them
+/// the environment of a sandbox.
+fn others(level: LevelFilter) -> LevelFilter {
+    match level {
+        LevelFilter::TRACE => LevelFilter::DEBUG,
+        LevelFilter::DEBUG => LevelFilter::INFO,
+        LevelFilter::OFF => LevelFilter::OFF,
+        _ => LevelFilter::WARN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_crates_never_say_everything() {
+        for level in
+            [LevelFilter::ERROR, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::TRACE]
+        {
+            assert!(others(level) < LevelFilter::TRACE);
+        }
+    }
 }

@@ -91,3 +91,33 @@ impl DriverError {
         &self.message
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn display_is_its_own_layer_only() {
+        let error = DriverError::new(ErrorKind::Unavailable, "list containers", "the engine does not answer")
+            .with_source(std::io::Error::other("broken pipe"));
+        assert_eq!(error.to_string(), "list containers: the engine does not answer");
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("broken pipe"));
+        assert_eq!((error.operation(), error.message()), ("list containers", "the engine does not answer"));
+    }
+
+    #[test]
+    fn what_may_pass_by_itself_is_retryable() {
+        let retryable =
+            [ErrorKind::Aborted, ErrorKind::DataLoss, ErrorKind::Unavailable, ErrorKind::DeadlineExceeded];
+        assert!(retryable.into_iter().all(ErrorKind::is_retryable));
+        let not = [
+            ErrorKind::InvalidArgument,
+            ErrorKind::NotFound,
+            ErrorKind::ResourceExhausted,
+            ErrorKind::Internal,
+        ];
+        assert!(!not.into_iter().any(ErrorKind::is_retryable));
+    }
+}

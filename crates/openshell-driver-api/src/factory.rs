@@ -25,7 +25,11 @@ pub trait DriverFactory: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable` when the backend does not answer.
-    async fn open(&self, context: DriverContext, table: &Table) -> Result<Arc<dyn ComputeDriver>, DriverError>;
+    async fn open(
+        &self,
+        context: DriverContext,
+        table: &Table,
+    ) -> Result<Arc<dyn ComputeDriver>, DriverError>;
 }
 
 /// A driver crate's one export, made by [`register!`](crate::register). It carries no name: the manifest's counts.
@@ -146,4 +150,19 @@ pub trait Dialer: Send + Sync + 'static {
     /// `PermissionDenied` or `FailedPrecondition` at once for what waiting cannot mend (not a socket, a link, a
     /// foreign owner), `Unavailable` after `connect_timeout`.
     async fn dial(&self, request: DialRequest) -> Result<Arc<dyn ComputeDriver>, DriverError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_reads_variables_and_paths_from_its_environment() {
+        let vars = [("SET", "a"), ("EMPTY", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let env = ProbeEnv { vars: vars.into(), ..ProbeEnv::default() };
+        assert_eq!((env.var("SET"), env.var("EMPTY"), env.var("UNSET")), (Some("a"), None, None));
+        assert_eq!(env.path("/run/x"), PathBuf::from("/run/x"));
+        let env = ProbeEnv { root: "/test".into(), ..env };
+        assert_eq!(env.path("/run/x"), PathBuf::from("/test/run/x"));
+    }
 }

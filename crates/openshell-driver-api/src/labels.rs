@@ -32,3 +32,38 @@ pub fn of(request: &SandboxRequest, gateway_id: &str) -> BTreeMap<String, String
     }
     labels
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SandboxId, SandboxSpec, Template};
+
+    #[test]
+    fn ours_win_over_the_user_s() {
+        let user =
+            [(SANDBOX_ID, "stolen"), ("team", "blue")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let request = SandboxRequest {
+            id: SandboxId::new("id-1").expect("an id"),
+            name: "one".into(),
+            namespace: String::new(),
+            workspace: "default".into(),
+            spec: SandboxSpec {
+                template: Template { labels: user.into(), ..Template::default() },
+                ..SandboxSpec::default()
+            },
+        };
+        let labels = of(&request, "gw");
+        let expected = [
+            (GATEWAY_ID, "gw"),
+            (MANAGED_BY, "openshell"),
+            (SANDBOX_ID, "id-1"),
+            (SANDBOX_NAME, "one"),
+            (SANDBOX_WORKSPACE, "default"),
+            ("team", "blue"),
+        ];
+        assert_eq!(
+            labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>(),
+            expected
+        );
+    }
+}

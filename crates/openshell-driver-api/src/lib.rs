@@ -23,11 +23,12 @@ pub mod quantity;
 pub use driver::{Capabilities, ComputeDriver, EventStream, ListenerRequirement, PlatformEvent, WatchEvent};
 pub use error::{DriverError, ErrorKind};
 pub use factory::{
-    ConfigError, Detection, Dialer, DialRequest, DriverContext, DriverFactory, ProbeEnv, Registration, SocketPolicy, Tried,
+    ConfigError, Detection, DialRequest, Dialer, DriverContext, DriverFactory, ProbeEnv, Registration,
+    SocketPolicy, Tried,
 };
 pub use sandbox::{
-    Condition, ConditionStatus, GpuRequest, ObservedSandbox, Resources, SandboxId, SandboxRequest, SandboxSpec, SandboxStatus,
-    Secret, Template,
+    Condition, ConditionStatus, GpuRequest, ObservedSandbox, Resources, SandboxId, SandboxRequest,
+    SandboxSpec, SandboxStatus, Secret, Template,
 };
 
 pub use async_trait::async_trait;

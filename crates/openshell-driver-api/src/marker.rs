@@ -47,3 +47,13 @@ pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    // The macros themselves are for other crates: a `link_section` of one's own is unsafe code, a foreign macro's is not.
+    #[test]
+    fn a_marker_is_its_text_with_a_nul() {
+        const BYTES: [u8; 18] = super::bytes("crate:some-driver\0");
+        assert_eq!(&BYTES, b"crate:some-driver\0");
+    }
+}

@@ -219,3 +219,32 @@ impl ConditionStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn an_id_is_never_empty() {
+        assert_eq!(SandboxId::new("").expect_err("empty").kind(), ErrorKind::InvalidArgument);
+        assert_eq!(SandboxId::new("a").expect("an id").to_string(), "a");
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let spec = SandboxSpec { token: Secret::new("s3cret"), ..SandboxSpec::default() };
+        let shown = format!("{spec:?}");
+        assert!(shown.contains("Secret(…)") && !shown.contains("s3cret"), "{shown}");
+        assert_eq!(format!("{:?}", Secret::default()), "Secret(none)");
+        assert_eq!(spec.token.expose(), "s3cret");
+    }
+
+    #[test]
+    fn statuses_read_back_and_others_are_unknown() {
+        for status in [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown] {
+            assert_eq!(ConditionStatus::from_wire(status.as_str()), status);
+        }
+        assert_eq!(ConditionStatus::from_wire("true"), ConditionStatus::Unknown);
+    }
+}

@@ -1,1 +1,62 @@
-//! The Docker compute driver: bollard, one container a sandbox.
+//! The Docker compute driver: one container a sandbox, over the Docker Engine API.
+//!
+//! ```text
+//!   config ─▶ Plan (container.rs: pure) ─▶ image ─▶ network ─▶ container + volume ─▶ files ─▶ start     create.rs
+//!   engine events ─▶ inspect ─▶ conditions (state.rs: pure) ─▶ stream                                   watch.rs
+//! ```
+//!
+//! What the driver makes on an engine is found again by its labels alone; it keeps no table of its own. The one thing
+//! that an engine cannot tell, whether a container ended because it was asked to, is kept in
+//! `marks.rs`.
+
+mod config;
+mod container;
+mod create;
+mod detect;
+mod driver;
+mod engine;
+mod error;
+mod files;
+mod image;
+mod locks;
+mod marks;
+mod names;
+mod network;
+mod state;
+mod watch;
+
+use std::sync::Arc;
+
+use openshell_driver_api::{
+    ComputeDriver, ConfigError, Detection, DriverContext, DriverError, DriverFactory, ProbeEnv, Table,
+    async_trait,
+};
+
+use crate::config::Config;
+use crate::driver::DockerDriver;
+
+openshell_driver_api::register!(Docker);
+
+/// Makes Docker drivers.
+#[derive(Debug, Clone, Copy)]
+pub struct Docker;
+
+#[async_trait]
+impl DriverFactory for Docker {
+    fn check_config(&self, table: &Table) -> Result<(), Vec<ConfigError>> {
+        Config::read(table).map(|_| ())
+    }
+
+    async fn detect(&self, env: &ProbeEnv) -> Detection {
+        detect::detect(env).await.detection()
+    }
+
+    async fn open(
+        &self,
+        context: DriverContext,
+        table: &Table,
+    ) -> Result<Arc<dyn ComputeDriver>, DriverError> {
+        let config = Config::read(table).map_err(error::config)?;
+        Ok(Arc::new(DockerDriver::open(context, config).await?))
+    }
+}

@@ -1,0 +1,221 @@
+//! The driver: the trait's methods, each a few calls of the modules below.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum as Status};
+use bollard::query_parameters::StopContainerOptionsBuilder;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use openshell_driver_api::{
+    Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
+    ObservedSandbox, SandboxId, SandboxRequest, async_trait,
+};
+use tokio::sync::broadcast;
+
+use crate::config::{Config, Network};
+use crate::container::Plan;
+use crate::engine::Engine;
+use crate::locks::Locks;
+use crate::marks::Marks;
+use crate::names::Scope;
+use crate::network::Networks;
+use crate::watch::{self, News};
+use crate::{error, state};
+
+/// How many containers are inspected at once.
+const INSPECTIONS: usize = 8;
+/// How much news a watcher may be behind.
+const NEWS: usize = 1024;
+
+/// Runs every sandbox as one container of one engine.
+pub(crate) struct DockerDriver {
+    inner: Arc<Inner>,
+}
+
+/// What operations share.
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) config: Config,
+    pub(crate) context: DriverContext,
+    pub(crate) locks: Locks,
+    pub(crate) marks: Marks,
+    pub(crate) networks: Networks,
+    pub(crate) news: broadcast::Sender<News>,
+}
+
+impl DockerDriver {
+    /// Connects to the engine.
+    pub(crate) async fn open(context: DriverContext, config: Config) -> Result<Self, DriverError> {
+        let engine = Engine::connect(&config, Scope { gateway_id: context.gateway_id.clone() }).await?;
+        let marks = Marks::new(&context.state_dir);
+        let news = broadcast::Sender::new(NEWS);
+        let (locks, networks) = (Locks::default(), Networks::default());
+        Ok(Self { inner: Arc::new(Inner { engine, config, context, locks, marks, networks, news }) })
+    }
+
+    /// Runs an operation to its end even when the caller goes away: half a create would leave half a sandbox.
+    async fn to_the_end<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> Result<T, DriverError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DriverError>> + Send + 'static,
+    {
+        let task = tokio::spawn(operation(Arc::clone(&self.inner)));
+        task.await.unwrap_or_else(|error| {
+            let message = "the operation did not come to its end";
+            Err(DriverError::new(ErrorKind::Internal, "run operation", message).with_source(error))
+        })
+    }
+}
+
+#[async_trait]
+impl ComputeDriver for DockerDriver {
+    async fn capabilities(&self) -> Result<Capabilities, DriverError> {
+        Ok(Capabilities {
+            driver_name: "docker".to_owned(),
+            driver_version: format!("{} (engine API {})", env!("CARGO_PKG_VERSION"), self.inner.engine.api),
+            default_image: self.inner.config.default_image.clone(),
+            // Containers are made with the restart policy `no`: after a restart of the engine none runs.
+            gateway_manages_lifecycle: true,
+        })
+    }
+
+    async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    async fn validate_create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
+        Plan::new(request, &self.inner.config, &self.inner.context).map(|_| ())
+    }
+
+    async fn get(&self, id: &SandboxId) -> Result<ObservedSandbox, DriverError> {
+        self.inner.observe(id).await?.ok_or_else(|| DriverError::not_found("get sandbox", id))
+    }
+
+    async fn list(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
+        self.inner.observe_all().await
+    }
+
+    async fn create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
+        let plan = Plan::new(request, &self.inner.config, &self.inner.context)?;
+        let request = request.clone();
+        self.to_the_end(|inner| async move { inner.create(&request, &plan).await }).await
+    }
+
+    async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let id = id.clone();
+        self.to_the_end(|inner| async move { inner.stop(&id).await }).await
+    }
+
+    async fn start(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let id = id.clone();
+        self.to_the_end(|inner| async move { inner.start(&id).await }).await
+    }
+
+    async fn delete(&self, id: &SandboxId) -> Result<bool, DriverError> {
+        let id = id.clone();
+        self.to_the_end(|inner| async move {
+            inner.locks.hurry(&id);
+            let _turn = inner.locks.turn(&id).await;
+            inner.remove_all(&id).await
+        })
+        .await
+    }
+
+    async fn watch(&self) -> Result<EventStream, DriverError> {
+        Ok(watch::watch(&self.inner))
+    }
+
+    /// Labels are all that a workspace is on an engine.
+    async fn ensure_workspace(&self, _workspace: &str) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn delete_workspace(&self, _workspace: &str) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// A container as a sandbox, when it is one of ours.
+    pub(crate) fn read(&self, container: &ContainerInspectResponse) -> Option<ObservedSandbox> {
+        state::observe(&self.engine.scope, container, |id, started_at| self.marks.has(id, started_at))
+    }
+
+    /// One sandbox; `None` when the engine has none of that id.
+    pub(crate) async fn observe(&self, id: &SandboxId) -> Result<Option<ObservedSandbox>, DriverError> {
+        Ok(self.engine.inspect_of(id).await?.and_then(|(_, container)| self.read(&container)))
+    }
+
+    /// Every sandbox, in the order of their ids. One that goes away meanwhile is left out.
+    pub(crate) async fn observe_all(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
+        let containers = self.engine.containers(&self.engine.scope.filters()).await?;
+        let ids = containers.into_iter().filter_map(|container| container.id);
+        let inspected: Vec<Option<ContainerInspectResponse>> =
+            stream::iter(ids.map(|id| async move { self.engine.inspect(&id).await }))
+                .buffer_unordered(INSPECTIONS)
+                .try_collect()
+                .await?;
+        let mut sandboxes: Vec<_> =
+            inspected.iter().flatten().filter_map(|container| self.read(container)).collect();
+        sandboxes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(sandboxes)
+    }
+
+    async fn find(
+        &self,
+        operation: &'static str,
+        id: &SandboxId,
+    ) -> Result<(String, ContainerInspectResponse), DriverError> {
+        self.engine.inspect_of(id).await?.ok_or_else(|| DriverError::not_found(operation, id))
+    }
+
+    /// Wakes a container that somebody paused by hand: an engine neither stops nor starts it as it is.
+    async fn unpause(&self, name: &str, container: &ContainerInspectResponse) -> Result<bool, DriverError> {
+        if status(container) != Some(Status::PAUSED) {
+            return Ok(false);
+        }
+        let woken = self.engine.docker.unpause_container(name).await;
+        woken.map(|()| true).map_err(|error| error::engine("unpause container", error))
+    }
+
+    async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let _turn = self.locks.turn(id).await;
+        let (name, container) = self.find("stop sandbox", id).await?;
+        self.unpause(&name, &container).await?;
+        // Noted before it is done, so that whoever sees the exit knows why.
+        self.marks.set(id, state::started_at(&container));
+        let options = StopContainerOptionsBuilder::new().t(self.config.stop_timeout).build();
+        if let Err(error) = self.engine.docker.stop_container(&name, Some(options)).await {
+            self.marks.clear(id);
+            return Err(match error::status(&error) {
+                Some(404) => DriverError::not_found("stop sandbox", id),
+                _ => error::engine("stop container", error),
+            });
+        }
+        // Stopping what had ended by itself makes no event of the engine's, and yet it is stopped from now on.
+        let _ = self.news.send(News::Touched(id.clone()));
+        Ok(())
+    }
+
+    async fn start(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let _turn = self.locks.turn(id).await;
+        let (name, container) = self.find("start sandbox", id).await?;
+        if self.unpause(&name, &container).await? || status(&container) == Some(Status::RUNNING) {
+            return Ok(());
+        }
+        // Engines drop a network that nothing runs on when somebody prunes. Which network it is was said at the create:
+        // the configuration may have changed since.
+        let network = container.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
+        let _network = match network == Some(&self.engine.scope.network()) {
+            true => Some(self.networks.hold(&self.engine, &Network::Own).await?),
+            false => None,
+        };
+        self.start_container(&name).await?;
+        self.marks.clear(id);
+        Ok(())
+    }
+}
+
+fn status(container: &ContainerInspectResponse) -> Option<Status> {
+    container.state.as_ref().and_then(|state| state.status)
+}

@@ -1,0 +1,104 @@
+//! Errors of the engine as errors of a driver.
+
+use bollard::errors::Error;
+use openshell_driver_api::{ConfigError, DriverError, ErrorKind};
+
+/// The HTTP status with which the engine refused, when it was the engine.
+pub(crate) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// The engine's error in the terms of the contract. What the engine says is for people and goes on as it is.
+pub(crate) fn engine(operation: &'static str, error: Error) -> DriverError {
+    mapped(operation, error, |kind| kind)
+}
+
+/// The same where a status means something else than usual: `map` has the last word on the kind.
+pub(crate) fn mapped(
+    operation: &'static str,
+    error: Error,
+    map: impl FnOnce(ErrorKind) -> ErrorKind,
+) -> DriverError {
+    let new = |kind, message: String| DriverError::new(map(kind), operation, message);
+    match error {
+        Error::DockerResponseServerError { status_code, message } => {
+            new(kind_of(status_code), format!("the engine says: {}", message.trim()))
+        }
+        Error::DockerStreamError { error } => {
+            new(ErrorKind::FailedPrecondition, format!("the engine says: {}", error.trim()))
+        }
+        Error::RequestTimeoutError => {
+            new(ErrorKind::DeadlineExceeded, "the engine did not answer in time".to_owned())
+        }
+        Error::HyperLegacyError { .. }
+        | Error::HyperResponseError { .. }
+        | Error::IOError { .. }
+        | Error::SocketNotFoundError(_) => {
+            new(ErrorKind::Unavailable, "the engine does not answer".to_owned()).with_source(error)
+        }
+        other => new(ErrorKind::Internal, "the engine's answer makes no sense".to_owned()).with_source(other),
+    }
+}
+
+fn kind_of(status: u16) -> ErrorKind {
+    match status {
+        400 => ErrorKind::InvalidArgument,
+        401 | 403 => ErrorKind::PermissionDenied,
+        404 => ErrorKind::NotFound,
+        409 => ErrorKind::Aborted,
+        429 | 507 => ErrorKind::ResourceExhausted,
+        501 => ErrorKind::Unimplemented,
+        502..=504 => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// The faults of a table that somebody opened without checking it.
+pub(crate) fn config(faults: Vec<ConfigError>) -> DriverError {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    DriverError::new(ErrorKind::FailedPrecondition, "read configuration", faults.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses() {
+        for (status_code, kind) in [
+            (400, ErrorKind::InvalidArgument),
+            (404, ErrorKind::NotFound),
+            (409, ErrorKind::Aborted),
+            (500, ErrorKind::Internal),
+            (503, ErrorKind::Unavailable),
+        ] {
+            let error =
+                engine("do", Error::DockerResponseServerError { status_code, message: "why\n".into() });
+            assert_eq!((error.kind(), error.message()), (kind, "the engine says: why"));
+        }
+    }
+
+    #[test]
+    fn a_kind_may_be_another_s() {
+        let error = Error::DockerResponseServerError { status_code: 404, message: "no network".into() };
+        let error = mapped("start", error, |kind| {
+            assert_eq!(kind, ErrorKind::NotFound);
+            ErrorKind::FailedPrecondition
+        });
+        assert_eq!(
+            (error.kind(), error.message()),
+            (ErrorKind::FailedPrecondition, "the engine says: no network")
+        );
+        assert!(std::error::Error::source(&error).is_none(), "all that is known has been said");
+    }
+
+    #[test]
+    fn an_engine_that_is_away() {
+        let error = engine("do", Error::IOError { err: std::io::ErrorKind::ConnectionRefused.into() });
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}

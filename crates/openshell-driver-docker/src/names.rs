@@ -1,0 +1,130 @@
+//! Names and filters: how what belongs to a gateway, or to one of its sandboxes, is called and found on an engine.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use openshell_driver_api::{SandboxId, labels};
+
+/// Engines keep a volume in a directory of its name, and file systems end at 255 bytes.
+const MAX_NAME: usize = 240;
+
+/// The gateway whose resources are meant; every query of this driver is made of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) gateway_id: String,
+}
+
+/// Filters of the engine's lists and events.
+pub(crate) type Filters = HashMap<String, Vec<String>>;
+
+impl Scope {
+    /// Everything of this gateway.
+    pub(crate) fn filters(&self) -> Filters {
+        let pairs =
+            [(labels::MANAGED_BY, labels::MANAGED_BY_VALUE), (labels::GATEWAY_ID, self.gateway_id.as_str())];
+        HashMap::from([("label".to_owned(), pairs.map(|(key, value)| format!("{key}={value}")).to_vec())])
+    }
+
+    /// Everything of one sandbox of this gateway.
+    pub(crate) fn filters_of(&self, id: &SandboxId) -> Filters {
+        let mut filters = self.filters();
+        filters.entry("label".to_owned()).or_default().push(format!("{}={id}", labels::SANDBOX_ID));
+        filters
+    }
+
+    /// The container of a sandbox. It is made of the two ids and nothing else, so that the engine itself refuses a
+    /// second container for the same sandbox, whatever it is called.
+    pub(crate) fn container(&self, id: &SandboxId) -> String {
+        format!("openshell-{}.{}", plain(&self.gateway_id), plain(id.as_str()))
+    }
+
+    /// The volume that is a sandbox's workspace.
+    pub(crate) fn volume(&self, id: &SandboxId) -> String {
+        format!("{}.workspace", self.container(id))
+    }
+
+    /// The gateway's own network.
+    pub(crate) fn network(&self) -> String {
+        format!("openshell-{}", plain(&self.gateway_id))
+    }
+
+    /// The labels of what belongs to the gateway as a whole.
+    pub(crate) fn labels(&self) -> HashMap<String, String> {
+        HashMap::from([
+            (labels::MANAGED_BY.to_owned(), labels::MANAGED_BY_VALUE.to_owned()),
+            (labels::GATEWAY_ID.to_owned(), self.gateway_id.clone()),
+        ])
+    }
+
+    /// Whether a resource with these labels is a sandbox's of this gateway, and whose.
+    pub(crate) fn owner(&self, labels: &HashMap<String, String>) -> Option<SandboxId> {
+        let is = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+        if !is(labels::MANAGED_BY, labels::MANAGED_BY_VALUE) || !is(labels::GATEWAY_ID, &self.gateway_id) {
+            return None;
+        }
+        labels.get(labels::SANDBOX_ID).and_then(|id| SandboxId::new(id.as_str()).ok())
+    }
+
+    /// Whether the names made of an id fit an engine.
+    pub(crate) fn fits(&self, id: &SandboxId) -> bool {
+        self.volume(id).len() <= MAX_NAME
+    }
+}
+
+/// A text in the letters that engines and file systems allow, different for different texts: letters, digits and `-`
+/// stay, any other byte is `_` and two hexadecimal digits.
+pub(crate) fn plain(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut plain, byte| {
+        if byte.is_ascii_alphanumeric() || byte == b'-' {
+            plain.push(char::from(byte));
+        } else {
+            let _ = write!(plain, "_{byte:02x}");
+        }
+        plain
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(gateway: &str) -> Scope {
+        Scope { gateway_id: gateway.into() }
+    }
+
+    fn id(text: &str) -> SandboxId {
+        SandboxId::new(text).expect("an id")
+    }
+
+    #[test]
+    fn different_ids_never_share_a_name() {
+        let pairs = [
+            ("a", "b-c"),
+            ("a-b", "c"),
+            ("a.b", "c"),
+            ("a", "b.c"),
+            ("a", "b_2ec"),
+            ("a", "b/c"),
+            ("a", "B-c"),
+        ];
+        let names: std::collections::BTreeSet<String> =
+            pairs.iter().map(|(gw, sb)| scope(gw).container(&id(sb))).collect();
+        assert_eq!(names.len(), pairs.len());
+        assert_eq!(scope("gw-1").volume(&id("../x")), "openshell-gw-1._2e_2e_2fx.workspace");
+    }
+
+    #[test]
+    fn the_owner_is_read_from_all_three_labels() {
+        let mut labels = scope("gw").labels();
+        assert_eq!(scope("gw").owner(&labels), None);
+        labels.insert(labels::SANDBOX_ID.to_owned(), "s".to_owned());
+        assert_eq!(scope("gw").owner(&labels), Some(id("s")));
+        assert_eq!(scope("gw2").owner(&labels), None);
+    }
+
+    #[test]
+    fn long_ids_do_not_fit() {
+        assert!(scope("gw").fits(&id(&"x".repeat(128))));
+        assert!(!scope("gw").fits(&id(&"é".repeat(64))));
+    }
+}

@@ -1,0 +1,226 @@
+//! What every test stands on: a driver with a gateway id of its own, a bare client beside it, and a clean-up that also
+//! runs when the test panics.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+};
+use futures_util::StreamExt;
+use openshell_driver_api::conditions::{READY, find};
+use openshell_driver_api::{
+    ComputeDriver, DriverContext, EventStream, ObservedSandbox, ProbeEnv, SandboxId, SandboxRequest,
+    SandboxSpec, Table, Template, WatchEvent, labels,
+};
+
+/// How long anything on the engine may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One test's driver and engine.
+pub(crate) struct Bench {
+    pub(crate) driver: Arc<dyn ComputeDriver>,
+    pub(crate) docker: bollard::Docker,
+    pub(crate) gateway_id: String,
+    pub(crate) table: Table,
+    state: Arc<tempfile::TempDir>,
+}
+
+/// The image that every test runs.
+pub(crate) fn image() -> String {
+    std::env::var("OPENSHELL_TEST_IMAGE_DOCKER").unwrap_or_else(|_| "openshell-test/busybox:1".to_owned())
+}
+
+/// Prints why a test does nothing, or fails it where an engine has to be there.
+pub(crate) fn skip(why: &str) {
+    let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
+    assert!(
+        !required.split(',').any(|word| word.trim() == "docker"),
+        "docker is required, and there is {why}"
+    );
+    println!("skipped: {why}");
+}
+
+/// The engine's socket.
+async fn socket() -> Option<PathBuf> {
+    let env =
+        ProbeEnv { vars: std::env::vars().collect(), timeout: Duration::from_secs(2), ..ProbeEnv::default() };
+    let detection = openshell_driver_docker::REGISTRATION.factory.detect(&env).await;
+    if detection.found.is_none() {
+        let tried: Vec<String> =
+            detection.tried.iter().map(|t| format!("{} ({})", t.candidate, t.outcome)).collect();
+        skip(&format!("no docker engine at {}", tried.join(", ")));
+        return None;
+    }
+    let answered = detection.tried.into_iter().find(|tried| tried.outcome.starts_with("answered"));
+    answered.map(|tried| tried.candidate.into())
+}
+
+impl Bench {
+    /// A driver on the engine that is there; `None`, and a word about it, when there is none.
+    pub(crate) async fn new(config: &str) -> Option<Self> {
+        let socket = socket().await?;
+        let bench = Self::at(&socket, config).await;
+        if bench.docker.inspect_image(&image()).await.is_err() {
+            skip(&format!("no image {} on the docker engine at {}", image(), socket.display()));
+            return None;
+        }
+        Some(bench)
+    }
+
+    /// A driver on the engine behind a socket.
+    pub(crate) async fn at(socket: &std::path::Path, config: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let mut table: Table = config.parse().expect("the test's configuration");
+        let address = socket.to_str().expect("a UTF-8 path").to_owned();
+        let docker =
+            bollard::Docker::connect_with_unix(&address, 60, bollard::API_DEFAULT_VERSION).expect("a client");
+        table.insert("socket_path".to_owned(), address.into());
+        let docker = docker.negotiate_version().await.expect("a version");
+        let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let state = Arc::new(tempfile::tempdir().expect("a state directory"));
+        let driver = open(&gateway_id, &state, &table).await;
+        Self { driver, docker, gateway_id, table, state }
+    }
+
+    /// The same gateway's driver, as after a restart of the gateway.
+    pub(crate) async fn reopen(&self) -> Arc<dyn ComputeDriver> {
+        open(&self.gateway_id, &self.state, &self.table).await
+    }
+
+    /// The only container of a sandbox, as the engine describes it.
+    pub(crate) async fn inspect(&self, id: &str) -> ContainerInspectResponse {
+        let container = self.driver.get(&sandbox_id(id)).await.expect("a sandbox").status.instance_id;
+        self.docker.inspect_container(&container, None::<InspectContainerOptions>).await.expect("a container")
+    }
+
+    /// What the main process printed.
+    pub(crate) async fn output(&self, id: &str) -> String {
+        let container = self.driver.get(&sandbox_id(id)).await.expect("a sandbox").status.instance_id;
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+        let chunks: Vec<_> = self.docker.logs(&container, Some(options)).collect().await;
+        chunks.into_iter().map(|chunk| chunk.expect("a log").to_string()).collect()
+    }
+
+    /// Polls until the sandbox's `Ready` has this reason. (The driver has a watch for this; its tests do not poll.)
+    pub(crate) async fn until(&self, id: &str, reason: &str) -> ObservedSandbox {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let seen = self.driver.get(&sandbox_id(id)).await.expect("a sandbox");
+            if ready_reason(&seen) == reason {
+                return seen;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "waited for `{reason}`, and it is {seen:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Everything of this gateway on the engine: containers, volumes, networks.
+    pub(crate) async fn leftovers(&self) -> Vec<String> {
+        let left = leftovers(&self.docker, &self.gateway_id).await;
+        let (containers, volumes, networks) = left;
+        containers.into_iter().chain(volumes).chain(networks).collect()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let (docker, gateway_id) = (self.docker.clone(), self.gateway_id.clone());
+        // A thread of its own: this runs inside of the test's runtime, also while it unwinds.
+        let cleaner = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let (containers, volumes, networks) = leftovers(&docker, &gateway_id).await;
+                for container in containers {
+                    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+                    let _ = docker.remove_container(&container, Some(options)).await;
+                }
+                for volume in volumes {
+                    let _ = docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
+                }
+                for network in networks {
+                    let _ = docker.remove_network(&network).await;
+                }
+            });
+        });
+        let _ = cleaner.join();
+    }
+}
+
+async fn open(gateway_id: &str, state: &tempfile::TempDir, table: &Table) -> Arc<dyn ComputeDriver> {
+    let context = DriverContext {
+        name: "docker".to_owned(),
+        gateway_id: gateway_id.to_owned(),
+        state_dir: state.path().join("docker"),
+        telemetry: false,
+        endpoint: String::new(),
+    };
+    openshell_driver_docker::REGISTRATION.factory.open(context, table).await.expect("a driver")
+}
+
+/// Containers, volumes and networks of a gateway; nothing when the engine is away.
+async fn leftovers(docker: &bollard::Docker, gateway_id: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
+    let filters = HashMap::from([("label", vec![format!("{}={gateway_id}", labels::GATEWAY_ID)])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let containers = docker.list_containers(Some(options)).await.unwrap_or_default();
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let volumes =
+        docker.list_volumes(Some(options)).await.ok().and_then(|list| list.volumes).unwrap_or_default();
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let networks = docker.list_networks(Some(options)).await.unwrap_or_default();
+    (
+        containers.into_iter().filter_map(|container| container.id).collect(),
+        volumes.into_iter().map(|volume| volume.name).collect(),
+        networks.into_iter().filter_map(|network| network.id).collect(),
+    )
+}
+
+pub(crate) fn sandbox_id(id: &str) -> SandboxId {
+    SandboxId::new(id).expect("an id")
+}
+
+/// A sandbox of the test's image that runs `command`.
+pub(crate) fn request(id: &str, command: &[&str]) -> SandboxRequest {
+    SandboxRequest {
+        id: sandbox_id(id),
+        name: format!("name-of-{id}"),
+        namespace: String::new(),
+        workspace: "default".to_owned(),
+        spec: SandboxSpec {
+            command: command.iter().map(|word| (*word).to_owned()).collect(),
+            template: Template { image: image(), ..Template::default() },
+            ..SandboxSpec::default()
+        },
+    }
+}
+
+/// The reason of a sandbox's `Ready`.
+pub(crate) fn ready_reason(sandbox: &ObservedSandbox) -> &str {
+    find(&sandbox.status.conditions, READY).map_or("", |condition| condition.reason.as_str())
+}
+
+/// Reads a watch until an event fits, and gives all of them up to that one.
+pub(crate) async fn read_until(
+    events: &mut EventStream,
+    mut fits: impl FnMut(&WatchEvent) -> bool,
+) -> Vec<WatchEvent> {
+    let mut seen = Vec::new();
+    let read = async {
+        loop {
+            let event = events.next().await.expect("the watch goes on").expect("an event");
+            seen.push(event);
+            if fits(&seen[seen.len() - 1]) {
+                return;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, read).await;
+    assert!(in_time.is_ok(), "no such event in {seen:#?}");
+    seen
+}

@@ -1,0 +1,193 @@
+//! Creates that fail leave nothing, and a second one disturbs nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::RemoveImageOptionsBuilder;
+use openshell_driver_api::{ErrorKind, WatchEvent};
+
+use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id};
+
+#[tokio::test]
+async fn a_second_create_disturbs_nothing() {
+    let Some(bench) = Bench::new("").await else { return };
+    bench.driver.create(&request("taken", &["sleep", "300"])).await.expect("create");
+    let before = bench.driver.get(&sandbox_id("taken")).await.expect("a sandbox");
+    let mut again = request("taken", &["true"]);
+    again.name = "another-name".to_owned();
+    assert_eq!(bench.driver.create(&again).await.expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    // Another process with the same gateway id knows nothing of this one's locks.
+    let other = bench.reopen().await;
+    assert_eq!(other.create(&again).await.expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    assert_eq!(bench.driver.get(&sandbox_id("taken")).await.expect("a sandbox"), before);
+}
+
+#[tokio::test]
+async fn of_many_creates_at_once_one_wins() {
+    let Some(bench) = Bench::new("").await else { return };
+    let creates = (0..6).map(|_| {
+        let driver = Arc::clone(&bench.driver);
+        async move { driver.create(&request("race", &["sleep", "300"])).await.map_err(|error| error.kind()) }
+    });
+    let results = futures_util::future::join_all(creates).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    assert!(
+        results.iter().all(|result| matches!(result, Ok(()) | Err(ErrorKind::AlreadyExists))),
+        "{results:?}"
+    );
+    assert_eq!(ready_reason(&bench.driver.get(&sandbox_id("race")).await.expect("a sandbox")), "Running");
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist() {
+    let Some(bench) = Bench::new("").await else { return };
+    let mut events = bench.driver.watch().await.expect("a watch");
+    let mut request = request("no-image", &["true"]);
+    // Nobody listens on port 1, so the pull fails at once.
+    request.spec.template.image = "127.0.0.1:1/no/such:image".to_owned();
+    let error = bench.driver.create(&request).await.expect_err("no image");
+    assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
+    assert!(error.message().contains("127.0.0.1:1/no/such:image"), "{error}");
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+    let mut reasons = Vec::new();
+    read_until(&mut events, |event| {
+        let WatchEvent::Platform { event, .. } = event else { return false };
+        reasons.push(event.reason.clone());
+        event.kind == "Warning"
+    })
+    .await;
+    assert_eq!(reasons, ["Pulling", "ImagePullFailed"]);
+}
+
+#[tokio::test]
+async fn an_image_from_a_registry() {
+    let Ok(registry) = std::env::var("OPENSHELL_TEST_REGISTRY") else {
+        println!("skipped: no OPENSHELL_TEST_REGISTRY");
+        return;
+    };
+    if std::net::TcpStream::connect(&registry).is_err() {
+        println!("skipped: no registry at {registry}");
+        return;
+    }
+    let Some(bench) = Bench::new("pull_policy = 'always'").await else { return };
+    let mut events = bench.driver.watch().await.expect("a watch");
+    let mut request = request("pulled", &["sleep", "300"]);
+    let reference = format!("{registry}/openshell-test/busybox:1");
+    let was_there = bench.docker.inspect_image(&reference).await.is_ok();
+    request.spec.template.image = reference.clone();
+    bench.driver.create(&request).await.expect("create");
+    if !was_there {
+        let options = RemoveImageOptionsBuilder::new().force(true).build();
+        bench
+            .docker
+            .remove_image(&reference, Some(options), None)
+            .await
+            .expect("the tag goes, the image is in use");
+    }
+    let running =
+        |event: &WatchEvent| matches!(event, WatchEvent::Sandbox(seen) if ready_reason(seen) == "Running");
+    let seen = read_until(&mut events, running).await;
+    let steps = seen.iter().filter_map(|event| match event {
+        WatchEvent::Platform { event, .. } => Some(event.reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(steps.collect::<Vec<_>>(), ["Pulling", "Pulled"]);
+}
+
+#[tokio::test]
+async fn an_image_that_may_not_be_pulled() {
+    let Some(bench) = Bench::new("pull_policy = 'never'").await else { return };
+    let mut request = request("never", &["true"]);
+    request.spec.template.image = "127.0.0.1:1/no/such:image".to_owned();
+    let error = bench.driver.create(&request).await.expect_err("no image");
+    assert!(error.message().contains("pull_policy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_create_that_fails_half_way_leaves_nothing() {
+    for config in ["user = 'nobody-here'", "network = 'no-such-network'", "cap_add = ['NOT_A_CAPABILITY']"] {
+        let Some(bench) = Bench::new(config).await else { return };
+        let error = bench.driver.create(&request("half", &["sleep", "300"])).await.expect_err(config);
+        assert!(
+            matches!(error.kind(), ErrorKind::FailedPrecondition | ErrorKind::InvalidArgument),
+            "{config}: {error:?}"
+        );
+        assert_eq!(bench.leftovers().await, Vec::<String>::new(), "{config}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_exist_is_an_exit() {
+    let Some(bench) = Bench::new("").await else { return };
+    bench.driver.create(&request("no-command", &["/no/such/program"])).await.expect("create");
+    let seen = bench.until("no-command", "ContainerExited").await;
+    assert!(seen.status.conditions[0].message.contains("exit code 127"), "{seen:?}");
+    assert!(bench.driver.delete(&sandbox_id("no-command")).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_empty_command_is_a_shell_that_waits() {
+    let Some(bench) = Bench::new("").await else { return };
+    bench.driver.create(&request("shell", &[])).await.expect("create");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ready_reason(&bench.driver.get(&sandbox_id("shell")).await.expect("a sandbox")), "Running");
+    assert_eq!(bench.inspect("shell").await.path.as_deref(), Some("/bin/sh"));
+}
+
+#[tokio::test]
+async fn a_delete_ends_a_create_that_is_still_pulling() {
+    let Some(bench) = Bench::new("").await else { return };
+    // A registry that takes connections and says nothing.
+    let registry = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut slow = request("slow", &["true"]);
+    slow.spec.template.image = format!("{}/slow:1", registry.local_addr().expect("an address"));
+    let mut events = bench.driver.watch().await.expect("a watch");
+    let driver = Arc::clone(&bench.driver);
+    let create = tokio::spawn(async move { driver.create(&slow).await });
+    read_until(&mut events, |event| matches!(event, WatchEvent::Platform { .. })).await;
+    assert!(!bench.driver.delete(&sandbox_id("slow")).await.expect("delete"));
+    let error = create.await.expect("no panic").expect_err("deleted meanwhile");
+    assert_eq!(error.kind(), ErrorKind::Aborted);
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_half_sandbox() {
+    let Some(bench) = Bench::new("").await else { return };
+    for wait in [1, 20, 60, 120] {
+        let id = format!("left-{wait}");
+        let request = request(&id, &["sleep", "300"]);
+        let gone = tokio::time::timeout(Duration::from_millis(wait), bench.driver.create(&request));
+        let _ = gone.await;
+        assert!(bench.driver.delete(&sandbox_id(&id)).await.is_ok());
+    }
+    // Whatever the deletes came upon, nothing is left, once the last create has come to its end.
+    let mut left = Vec::new();
+    for _ in 0..50 {
+        left = bench.leftovers().await;
+        if left.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("left: {left:?}");
+}
+
+#[tokio::test]
+async fn a_volume_without_its_container() {
+    let Some(bench) = Bench::new("").await else { return };
+    let id = sandbox_id("orphan");
+    bench.driver.create(&request("orphan", &["sh", "-c", "ls -A /sandbox"])).await.expect("create");
+    let labels = bench.inspect("orphan").await.config.and_then(|config| config.labels).expect("labels");
+    let volume =
+        bench.inspect("orphan").await.mounts.and_then(|mounts| mounts[0].name.clone()).expect("a volume");
+    bench.driver.delete(&id).await.expect("delete");
+    let orphan =
+        VolumeCreateRequest { name: Some(volume), labels: Some(labels), ..VolumeCreateRequest::default() };
+    bench.docker.create_volume(orphan).await.expect("a volume");
+    assert_eq!(bench.driver.get(&id).await.expect_err("no container").kind(), ErrorKind::NotFound);
+    assert!(bench.driver.delete(&id).await.expect("delete"), "something was there");
+    assert!(!bench.driver.delete(&id).await.expect("delete"));
+}
