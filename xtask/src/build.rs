@@ -1,0 +1,214 @@
+//! `build`: a gateway with exactly the drivers that were named, the programs that go with it, and a record of what
+//! was compiled in. One cargo call per shipped file, and the gateway's is the line that a user would type.
+//!
+//! Nothing is left half-written: a folder under `target/gateways/` is made complete beside its place and then swapped in.
+
+mod line;
+mod messages;
+mod place;
+mod record;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use driver_manifest::{Assembly, Driver, Selection};
+
+pub(crate) use line::CargoLine;
+pub(crate) use messages::{Compiled, Package, read_messages, run_cargo};
+pub(crate) use place::{Staged, sha256_of};
+
+use crate::error::{Error, Result};
+use crate::selection::{self, SelectionArgs};
+use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
+use line::Profile;
+use record::Record;
+
+/// Build a gateway with exactly the drivers you name, or standalone driver programs
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    /// Build the standalone programs of these drivers instead of a gateway
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    programs: Vec<String>,
+    #[command(flatten)]
+    cargo: CargoArgs,
+    /// Print the cargo lines and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print build.json as well, before the folder's path
+    #[arg(long)]
+    json: bool,
+    /// Leave out the verification of the result
+    #[arg(long)]
+    no_verify: bool,
+}
+
+/// What is handed to cargo as it is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CargoArgs {
+    /// The cargo profile
+    #[arg(long, value_name = "PROFILE", default_value = "release")]
+    pub(crate) profile: String,
+    /// The target triple [default: the host's]
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+    /// Fail when Cargo.lock would have to change
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Do not touch the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Result {
+    let workspace = Workspace::find()?;
+    let assembly = workspace.assembly()?;
+    let jobs = if args.programs.is_empty() {
+        let (selection, notes) = args.selection.resolve(&assembly)?;
+        for note in notes {
+            eprintln!("note: {note}");
+        }
+        vec![Job::gateway(&assembly, selection, &args.cargo)]
+    } else {
+        if args.selection.names_drivers() {
+            return Err(Error::refused(
+                "a gateway and programs are built by two calls",
+                "cargo xtask build --programs NAMES, and cargo xtask build --drivers NAMES",
+            ));
+        }
+        let selections = args.selection.resolve_programs(&assembly, &args.programs)?;
+        selections
+            .into_iter()
+            .map(|selection| Job::program(&assembly, selection, &args.cargo))
+            .collect::<Result<Vec<_>>>()?
+    };
+    if args.dry_run {
+        for line in jobs.iter().flat_map(Job::lines) {
+            println!("{line}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    refuse_drift(&workspace)?;
+    for job in &jobs {
+        let made = job.run(&workspace)?;
+        if args.json {
+            print!("{}", made.json);
+        }
+        println!("{}", from_here(&made.folder).display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A path as somebody in the current directory writes it.
+fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    below.unwrap_or(path).to_owned()
+}
+
+/// Generated files that do not fit `drivers.toml` would build something else than what was asked for.
+fn refuse_drift(workspace: &Workspace) -> Result<()> {
+    if crate::generate::is_fresh(workspace)? {
+        return Ok(());
+    }
+    Err(Error::refused("generated files do not match `drivers.toml`; nothing was built", "cargo xtask gen"))
+}
+
+/// One folder to make: a gateway with its programs, or one standalone program.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// `gateways/<selection>` or `programs/<name>`.
+    place: PathBuf,
+    selection: Selection,
+    /// Every option, and whether it is on.
+    options: Vec<(String, bool)>,
+    profile: Profile,
+    /// The file that the folder is about, first.
+    files: Vec<CargoLine>,
+    /// Whether profile and triple are part of the folder's path.
+    nested: bool,
+}
+
+/// The line of a driver's program, with the options of the selection it is shipped in.
+pub(crate) fn program_line(
+    selection: &Selection,
+    driver: &str,
+    program: &str,
+    cargo: &CargoArgs,
+) -> CargoLine {
+    let features = selection::alone(selection, driver).features();
+    CargoLine::new(PROGRAMS_PACKAGE, program, features, cargo)
+}
+
+/// A folder that was made.
+pub(crate) struct Made {
+    /// Where.
+    pub(crate) folder: PathBuf,
+    /// The text of its `build.json`.
+    pub(crate) json: String,
+    /// What cargo said of the first file.
+    pub(crate) compiled: Compiled,
+}
+
+impl Job {
+    /// A gateway and the programs of its process drivers.
+    pub(crate) fn gateway(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Self {
+        let gateway = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
+        let shipped = selection.drivers.iter().filter_map(|name| {
+            let program = assembly.driver(name)?.program()?;
+            selection.programs.contains(&program).then(|| program_line(&selection, name, &program, cargo))
+        });
+        let files = std::iter::once(gateway).chain(shipped).collect();
+        let place = Path::new("gateways").join(selection.slug());
+        let options = selection::option_states(assembly, &selection).collect();
+        Self { place, selection, options, profile: Profile::new(&cargo.profile), files, nested: true }
+    }
+
+    /// The standalone program of a selection of one driver.
+    fn program(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Result<Self> {
+        let name = selection.drivers.join("-");
+        let Some(program) = assembly.driver(&name).and_then(Driver::program) else {
+            return Err(Error::refused(
+                format!("`{name}` has no program of ours: it is somebody else's, behind a socket"),
+                "cargo xtask list shows the kind of each driver",
+            ));
+        };
+        let files = vec![program_line(&selection, &name, &program, cargo)];
+        let place = Path::new("programs").join(&name);
+        let options = selection::option_states(assembly, &selection).collect();
+        Ok(Self { place, selection, options, profile: Profile::new(&cargo.profile), files, nested: false })
+    }
+
+    /// The cargo lines, one a shipped file.
+    fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.files.iter().map(CargoLine::shell)
+    }
+
+    /// Builds it and puts the folder into its place.
+    pub(crate) fn run(&self, workspace: &Workspace) -> Result<Made> {
+        let rustc = Rustc::ask(workspace);
+        let mut compiled = Vec::new();
+        for file in &self.files {
+            compiled.push(run_cargo(workspace, file)?);
+        }
+        let rustc = joined(rustc)?;
+        let (target_dir, triple) = compiled[0].place(&self.profile)?;
+        let mut folder = target_dir.join(&self.place);
+        if self.nested {
+            folder = folder.join(self.profile.name()).join(&triple);
+        }
+        let staged = Staged::new(&folder)?;
+        let mut record =
+            Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
+        for (line, compiled) in self.files.iter().zip(&compiled) {
+            let copied = staged.copy(&compiled.executable)?;
+            record.add(line, compiled, &copied, &target_dir);
+        }
+        let json = record.json();
+        staged.write("build.json", json.as_bytes())?;
+        staged.swap_in()?;
+        Ok(Made { folder, json, compiled: compiled.swap_remove(0) })
+    }
+}

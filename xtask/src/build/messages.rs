@@ -1,0 +1,156 @@
+//! What cargo says while it builds: the file it made, and every crate that went into it. Crates for the host (build
+//! scripts, macros and what they need) are told apart by the directory that their files lie in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use cargo_metadata::{Artifact, Message};
+
+use super::line::{CargoLine, Profile};
+use crate::error::{Error, Result};
+use crate::workspace::{self, Workspace, spawn};
+
+/// A package, in the order of its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Whether it is a directory of ours rather than of a registry.
+    pub(crate) ours: bool,
+}
+
+/// What one cargo call compiled, or found compiled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Compiled {
+    /// The file that was asked for.
+    pub(crate) executable: PathBuf,
+    /// The crates in it, and the features each was compiled with.
+    pub(crate) target: BTreeMap<Package, BTreeSet<String>>,
+    /// The crates that only helped to build it.
+    pub(crate) host: BTreeMap<Package, BTreeSet<String>>,
+    /// The packages of which something was compiled in this call, not found compiled.
+    pub(crate) anew: BTreeSet<Package>,
+    /// Diagnostics, rendered; only where they were asked for as messages.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Compiled {
+    /// Cargo's target directory and the triple, from where the executable lies: `<target>/<triple>/<profile>/`. Asking
+    /// the path and not the host also holds for `CARGO_BUILD_TARGET` and for a target described by a file.
+    pub(crate) fn place(&self, profile: &Profile) -> Result<(PathBuf, String)> {
+        let mut above = self.executable.ancestors().skip(1);
+        let (dir, triple, target) = (above.next(), above.next(), above.next());
+        match (dir, triple.and_then(Path::file_name), target) {
+            (Some(dir), Some(triple), Some(target)) if dir.ends_with(profile.dir()) => {
+                Ok((target.to_owned(), triple.to_string_lossy().into_owned()))
+            }
+            _ => {
+                let lies = format!("<target>/<triple>/{}", profile.dir());
+                Err(Error::output("cargo build", format!("the program is not in `{lies}`")))
+            }
+        }
+    }
+}
+
+/// Runs a line with its progress on standard error, and reads its messages.
+pub(crate) fn run_cargo(workspace: &Workspace, line: &CargoLine) -> Result<Compiled> {
+    let mut args = line.args("build");
+    args.push("--message-format=json-render-diagnostics".to_owned());
+    read_messages(workspace, &args, &line.shell(), line.bin())
+}
+
+/// Runs a cargo call that prints JSON messages; `bin` is the executable to look for, `""` for none.
+pub(crate) fn read_messages(
+    workspace: &Workspace,
+    args: &[String],
+    shown: &str,
+    bin: &str,
+) -> Result<Compiled> {
+    let mut child = workspace.cargo(args).stdout(Stdio::piped()).spawn().map_err(spawn("cargo"))?;
+    let stdout = child.stdout.take().ok_or_else(|| Error::output(shown, "no standard output"))?;
+    let mut artifacts = Vec::new();
+    let mut warnings = Vec::new();
+    for message in Message::parse_stream(BufReader::new(stdout)) {
+        match message.map_err(Error::file("read", Path::new("cargo's messages")))? {
+            Message::CompilerArtifact(artifact) => artifacts.push(artifact),
+            Message::CompilerMessage(message) => warnings.extend(message.message.rendered),
+            _ => {}
+        }
+    }
+    let status = child.wait().map_err(spawn("cargo"))?;
+    if !status.success() {
+        for warning in &warnings {
+            eprint!("{warning}");
+        }
+        return Err(Error::Cargo { line: shown.to_owned(), code: workspace::code(status) });
+    }
+    let mut compiled = sort(&artifacts, bin);
+    compiled.warnings = warnings;
+    if !bin.is_empty() && compiled.executable.as_os_str().is_empty() {
+        return Err(Error::output(shown, format!("it made no `{bin}`")));
+    }
+    Ok(compiled)
+}
+
+/// Sorts artifacts into what is in the executable and what helped to build it.
+fn sort(artifacts: &[Artifact], bin: &str) -> Compiled {
+    let mut compiled = Compiled::default();
+    let executable = artifacts
+        .iter()
+        .rev()
+        .find(|artifact| artifact.target.name == bin && artifact.target.is_bin())
+        .and_then(|artifact| artifact.executable.clone());
+    let beside = executable.as_ref().and_then(|path| path.parent()).map(ToOwned::to_owned);
+    for artifact in artifacts {
+        let Some(package) = package(&artifact.package_id.repr) else { continue };
+        if !artifact.fresh {
+            compiled.anew.insert(package.clone());
+        }
+        let in_target = beside
+            .as_ref()
+            .is_some_and(|dir| artifact.filenames.first().is_some_and(|file| file.starts_with(dir)));
+        let side = if in_target { &mut compiled.target } else { &mut compiled.host };
+        side.entry(package).or_default().extend(artifact.features.iter().cloned());
+    }
+    compiled.executable = executable.map(PathBuf::from).unwrap_or_default();
+    compiled
+}
+
+/// The package of an id: `registry+https://…#serde@1.0.228`, `path+file:///…/crates/openshell-core#0.1.0`,
+/// `path+file:///…/x#name@0.1.0`.
+fn package(id: &str) -> Option<Package> {
+    let (source, fragment) = id.split_once('#')?;
+    let (name, version) = match fragment.split_once('@') {
+        Some(both) => both,
+        None => (source.rsplit('/').next()?.split('?').next()?, fragment),
+    };
+    let ours = source.starts_with("path+");
+    Some(Package { name: name.to_owned(), version: version.to_owned(), ours })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn package_ids_give_name_and_version() {
+        let of = |id| package(id).map(|package| (package.name, package.version, package.ours)).unwrap();
+        let expected = |name: &str, version: &str, ours| (name.to_owned(), version.to_owned(), ours);
+        assert_eq!(of("registry+https://index#serde@1.0.228"), expected("serde", "1.0.228", false));
+        assert_eq!(of("path+file:///somewhere/crates/core#0.1.0"), expected("core", "0.1.0", true));
+        assert_eq!(of("path+file:///x/y#other@0.2.0"), expected("other", "0.2.0", true));
+        assert_eq!(of("git+https://host/r/repo?rev=1#0.3.0"), expected("repo", "0.3.0", false));
+        assert!(package("nothing").is_none());
+    }
+
+    #[test]
+    fn the_place_of_the_program_says_the_triple() {
+        let executable = PathBuf::from("/t/x86_64-y/debug/gateway");
+        let compiled = Compiled { executable, ..Compiled::default() };
+        let (dir, triple) = compiled.place(&Profile::new("dev")).unwrap();
+        assert_eq!((dir.as_path(), triple.as_str()), (Path::new("/t"), "x86_64-y"));
+        assert!(compiled.place(&Profile::new("release")).is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! The folder of a build: filled beside its place, then renamed into it, so that it is the old one or the new one and
+//! never half of either.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::error::{Error, Result};
+
+/// A folder that is being filled.
+pub(crate) struct Staged {
+    staging: TempDir,
+    folder: PathBuf,
+}
+
+/// A file that was put into the folder.
+pub(crate) struct Copied {
+    /// Its name.
+    pub(super) name: String,
+    /// Its bytes' SHA-256, in hex.
+    pub(super) sha256: String,
+    /// Its length.
+    pub(super) size: u64,
+}
+
+impl Staged {
+    /// Begins to fill `folder`.
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
+        let parent = folder.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+        let staging = tempfile::Builder::new()
+            .prefix(".staging-")
+            .tempdir_in(parent)
+            .map_err(Error::file("create a folder in", parent))?;
+        Ok(Self { staging, folder: folder.to_owned() })
+    }
+
+    /// Copies a program, hashing what goes through: one pass over the bytes, and the hash is that of both files.
+    pub(crate) fn copy(&self, program: &Path) -> Result<Copied> {
+        let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let to = self.staging.path().join(&name);
+        let mut source = File::open(program).map_err(Error::file("read", program))?;
+        let mut target = File::create_new(&to).map_err(Error::file("create", &to))?;
+        let mut hasher = Sha256::new();
+        let mut size = 0;
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = source.read(&mut buffer).map_err(Error::file("read", program))?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            target.write_all(&buffer[..read]).map_err(Error::file("write", &to))?;
+            size += read as u64;
+        }
+        let mode = source.metadata().map_err(Error::file("read", program))?.permissions();
+        target.set_permissions(mode).map_err(Error::file("write", &to))?;
+        Ok(Copied { name, sha256: hex(&hasher.finalize()), size })
+    }
+
+    /// Writes a file of text.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let to = self.staging.path().join(name);
+        fs::write(&to, bytes).map_err(Error::file("write", &to))
+    }
+
+    /// Puts the folder into its place.
+    pub(crate) fn swap_in(self) -> Result<()> {
+        let folder = self.folder;
+        let staged = self.staging.path().to_owned();
+        readable(&staged)?;
+        let old = staged.with_extension("old");
+        let had_old = match fs::rename(&folder, &old) {
+            Ok(()) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::file("replace", &folder)(error)),
+        };
+        if let Err(error) = fs::rename(&staged, &folder) {
+            if had_old {
+                fs::rename(&old, &folder).map_err(Error::file("restore", &folder))?;
+            }
+            return Err(Error::file("create", &folder)(error));
+        }
+        let _gone = self.staging.keep();
+        if had_old {
+            fs::remove_dir_all(&old).map_err(Error::file("remove", &old))?;
+        }
+        Ok(())
+    }
+}
+
+/// A temporary directory is its owner's alone; a folder of build results is like any other in `target/`.
+#[cfg(unix)]
+fn readable(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(Error::file("write", dir))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// The SHA-256 of a file, in hex.
+pub(crate) fn sha256_of(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+    Ok(hex(&Sha256::digest(&bytes)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_swapped_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        fs::write(&program, b"abc").unwrap();
+        let folder = dir.path().join("out/x");
+        for round in ["one", "two"] {
+            let staged = Staged::new(&folder).unwrap();
+            let copied = staged.copy(&program).unwrap();
+            assert_eq!(copied.size, 3);
+            assert_eq!(copied.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+            staged.write(round, b"").unwrap();
+            staged.swap_in().unwrap();
+            assert!(folder.join(round).exists());
+        }
+        assert!(!folder.join("one").exists(), "the old folder is gone");
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_build_that_fails_leaves_the_old_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("out/x");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("old"), b"").unwrap();
+        let staged = Staged::new(&folder).unwrap();
+        assert!(staged.copy(&dir.path().join("absent")).is_err());
+        drop(staged);
+        assert!(folder.join("old").exists());
+        assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,219 @@
+//! The jobs that are no subcommand of their own: no gateway without a driver, every selection, the same bytes.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use driver_manifest::{Driver, Selection};
+
+use super::{Ci, Outcome};
+use crate::bench;
+use crate::build::{self, CargoArgs, CargoLine, Job, read_messages, sha256_of};
+use crate::error::{Error, Result};
+use crate::selection;
+use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, spawn};
+
+/// How long a gateway with a wrong configuration may take to say so.
+const REFUSAL: Duration = Duration::from_secs(20);
+
+/// Runs a command to its end.
+pub(super) fn passes(command: &mut Command, shown: &str) -> Result<Outcome> {
+    let status = command.status().map_err(spawn(shown))?;
+    Ok(if status.success() { Outcome::Passed } else { Outcome::Failed(format!("`{shown}` failed")) })
+}
+
+fn failures(found: Vec<String>, note: String) -> Outcome {
+    for failure in &found {
+        println!("{failure}");
+    }
+    match found.as_slice() {
+        [] => Outcome::Noted(note),
+        [one] => Outcome::Failed(one.clone()),
+        [first, rest @ ..] => Outcome::Failed(format!("{first} (and {} more)", rest.len())),
+    }
+}
+
+fn cargo_args(profile: &str) -> CargoArgs {
+    CargoArgs { profile: profile.to_owned(), target: None, locked: true, offline: false }
+}
+
+/// Without a driver there is no gateway, and the compiler's error names every feature and the line that builds one.
+pub(super) fn zero(ci: &Ci) -> Result<Outcome> {
+    let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, Vec::new(), &cargo_args("dev"));
+    let output =
+        ci.workspace.cargo(line.args("check")).stdout(Stdio::null()).output().map_err(spawn("cargo"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut found = Vec::new();
+    if output.status.success() {
+        found.push("a gateway without a driver compiles".to_owned());
+    }
+    let wanted = ci.assembly.drivers.iter().map(Driver::feature);
+    for text in wanted.chain(["cargo xtask build --drivers".to_owned()]) {
+        if !said.contains(&text) {
+            found.push(format!("the error of a build without a driver does not say `{text}`"));
+        }
+    }
+    Ok(failures(found, "refused with every feature named".to_owned()))
+}
+
+/// Every selection is built without a warning, and its gateway refuses each driver that it lacks; every program too.
+pub(super) fn selections(ci: &Ci) -> Result<Outcome> {
+    let cargo = cargo_args("dev");
+    let mut selections = selection::subsets(&ci.assembly)?;
+    let everything = selection::everything(&ci.assembly)?;
+    for option in &ci.assembly.options {
+        selections.push(selection::switched(&ci.assembly, &everything, &option.name, !option.default)?);
+    }
+    let mut found = Vec::new();
+    for selection in &selections {
+        let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
+        match warnings(ci, &line, &mut found)? {
+            Some(gateway) => found.extend(refusals(ci, selection, &gateway)?),
+            None => continue,
+        }
+    }
+    let mut programs = 0;
+    for driver in &ci.assembly.drivers {
+        let Some(program) = driver.program() else { continue };
+        let mut holders = vec![everything.clone()];
+        holders.extend(selections.iter().rev().take(ci.assembly.options.len()).cloned());
+        for holder in holders {
+            programs += 1;
+            warnings(ci, &build::program_line(&holder, &driver.name, &program, &cargo), &mut found)?;
+        }
+    }
+    Ok(failures(found, format!("{} gateways, {programs} programs", selections.len())))
+}
+
+/// Builds a line; a warning is a failure. Gives the file, where there is one.
+fn warnings(ci: &Ci, line: &CargoLine, found: &mut Vec<String>) -> Result<Option<std::path::PathBuf>> {
+    let shown = line.shell();
+    println!("{shown}");
+    let mut args = line.args("build");
+    args.push("--message-format=json".to_owned());
+    match read_messages(&ci.workspace, &args, &shown, line.bin()) {
+        Ok(compiled) => {
+            if !compiled.warnings.is_empty() {
+                print!("{}", compiled.warnings.concat());
+                found.push(format!("{} warnings: {shown}", compiled.warnings.len()));
+            }
+            Ok(Some(compiled.executable))
+        }
+        Err(Error::Cargo { line, .. }) => {
+            found.push(format!("does not compile: {line}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A gateway that is asked for a driver it lacks says which build has it, and leaves nothing behind.
+fn refusals(ci: &Ci, selection: &Selection, gateway: &Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for driver in ci.assembly.drivers.iter().filter(|driver| !selection.drivers.contains(&driver.name)) {
+        let dir = tempfile::tempdir().map_err(Error::file("create a directory in", &std::env::temp_dir()))?;
+        let config = dir.path().join("gateway.toml");
+        let text = format!("[openshell.gateway]\ncompute_drivers = [\"{}\"]\n", driver.name);
+        std::fs::write(&config, text).map_err(Error::file("write", &config))?;
+        let mut command = Command::new(gateway);
+        command.arg("--config").arg(&config).current_dir(dir.path()).env_clear();
+        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"] {
+            command.env(name, dir.path());
+        }
+        let what = format!("{} without {}", selection.slug(), driver.name);
+        match bounded(&mut command)? {
+            None => found.push(format!("{what}: still runs after {} s", REFUSAL.as_secs())),
+            Some((true, _)) => found.push(format!("{what}: ends without an error")),
+            Some((false, said)) => {
+                for text in [driver.feature(), "cargo xtask build --drivers".to_owned()] {
+                    if !said.contains(&text) {
+                        found.push(format!("{what}: does not say `{text}`, but: {}", said.trim()));
+                    }
+                }
+            }
+        }
+        let left = std::fs::read_dir(dir.path()).map_err(Error::file("read", dir.path()))?.count();
+        if left > 1 {
+            found.push(format!("{what}: left files behind"));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a program succeeded and what it said on standard error; `None` when it had to be killed.
+fn bounded(command: &mut Command) -> Result<Option<(bool, String)>> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(spawn(GATEWAY_BIN))?;
+    let started = Instant::now();
+    while child.try_wait().map_err(spawn(GATEWAY_BIN))?.is_none() {
+        if started.elapsed() > REFUSAL {
+            child.kill().map_err(spawn(GATEWAY_BIN))?;
+            child.wait().map_err(spawn(GATEWAY_BIN))?;
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().map_err(spawn(GATEWAY_BIN))?;
+    Ok(Some((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())))
+}
+
+/// `cargo xtask build`, then the composition forgotten and built by the bare line: the same bytes, and nothing left
+/// for a third build to do.
+pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
+    let Some(selection) = selection::subsets(&ci.assembly)?.into_iter().next() else {
+        return Ok(Outcome::Noted("no driver".to_owned()));
+    };
+    let cargo = cargo_args(profile);
+    let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
+    let slug = selection.slug();
+    let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace)?;
+    let ours = sha256_of(&made.folder.join(GATEWAY_BIN))?;
+    let mut clean = vec!["clean", "--quiet", "-p", GATEWAY_PACKAGE];
+    if profile != "dev" {
+        clean.extend(["--profile", profile]);
+    }
+    ci.workspace.cargo_output(&clean)?;
+    let args = line.args("build");
+    let status = ci.workspace.cargo(&args).status().map_err(spawn("cargo"))?;
+    if !status.success() {
+        return Err(Error::Cargo { line: line.shell(), code: workspace::code(status) });
+    }
+    let bare = sha256_of(&made.compiled.executable)?;
+    let mut found = Vec::new();
+    if ours != bare {
+        found.push(format!("`{}` gives {bare}, `cargo xtask build` gave {ours}", line.shell()));
+    }
+    let again = build::run_cargo(&ci.workspace, &line)?;
+    if !again.anew.is_empty() {
+        found.push(format!("`cargo xtask build` compiles again what `{}` compiled", line.shell()));
+    }
+    Ok(failures(found, format!("{slug}, {profile}: {ours}")))
+}
+
+/// The figures of the toolchain; their medians are the job's note.
+pub(super) fn bench(ci: &Ci) -> Result<Outcome> {
+    let measured = bench::measure(&ci.workspace, &ci.assembly, &bench::Args::default())?;
+    print!("{}", measured.text());
+    let medians = measured.medians();
+    Ok(if measured.holds() { Outcome::Noted(medians) } else { Outcome::Failed(medians) })
+}
+
+/// The documentation of every member.
+pub(super) fn doc(ci: &Ci) -> Result<Outcome> {
+    let args = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
+    passes(ci.workspace.cargo(args).env("RUSTDOCFLAGS", "-D warnings"), &workspace::line(&args))
+}
+
+/// `cargo deny`, where there is one.
+pub(super) fn deny(ci: &Ci) -> Result<Outcome> {
+    let there =
+        ci.workspace.cargo(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !there.is_ok_and(|status| status.success()) {
+        return Ok(Outcome::Noted("skipped: cargo-deny is not installed".to_owned()));
+    }
+    ci.cargo(&["deny", "--locked", "check"])
+}

@@ -1,0 +1,193 @@
+//! The workspace on disk: where it is, its manifest, and cargo as a child process that behaves like the one a user
+//! would call by hand.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// The package of the gateway.
+pub(crate) const GATEWAY_PACKAGE: &str = "openshell-server";
+/// The gateway's program.
+pub(crate) const GATEWAY_BIN: &str = "openshell-gateway";
+/// The package of the standalone drivers.
+pub(crate) const PROGRAMS_PACKAGE: &str = "openshell-drivers";
+/// The manifest, in the root.
+pub(crate) const MANIFEST: &str = "drivers.toml";
+
+/// A workspace's root.
+#[derive(Debug, Clone)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace that holds the current directory.
+    pub(crate) fn find() -> Result<Self> {
+        let here = std::env::current_dir().map_err(Error::file("find", Path::new(".")))?;
+        let root = here.ancestors().find(|dir| {
+            std::fs::symlink_metadata(dir.join(MANIFEST)).is_ok() && dir.join("Cargo.toml").is_file()
+        });
+        root.map(|root| Self { root: root.to_owned() }).ok_or(Error::NoWorkspace)
+    }
+
+    /// The root directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path inside.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// A path as it is shown: relative to the root where it lies inside.
+    pub(crate) fn show(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// The text of a file inside.
+    pub(crate) fn read(&self, relative: &str) -> Result<String> {
+        let path = self.path(relative);
+        std::fs::read_to_string(&path).map_err(Error::file("read", &path))
+    }
+
+    /// Where build results go when cargo has not said it.
+    pub(crate) fn target_dir(&self) -> PathBuf {
+        match std::env::var_os("CARGO_TARGET_DIR") {
+            Some(dir) if !dir.is_empty() => self.root.join(dir),
+            _ => self.root.join("target"),
+        }
+    }
+
+    /// Cargo, run in the root, without what `cargo run` adds to the environment of its child: the call is the one
+    /// that a user would make.
+    pub(crate) fn cargo<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(cargo_program());
+        command.args(args).current_dir(&self.root).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            let Some(name) = name.to_str() else { continue };
+            if name.starts_with("CARGO_PKG_") || FROM_CARGO_RUN.contains(&name) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Standard output of a cargo call that has to succeed; standard error goes through.
+    pub(crate) fn cargo_output(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.cargo(args);
+        command.stderr(Stdio::inherit());
+        let output = command.output().map_err(spawn("cargo"))?;
+        if !output.status.success() {
+            return Err(Error::Cargo { line: line(args), code: code(output.status) });
+        }
+        String::from_utf8(output.stdout).map_err(|error| Error::output(&line(args), error))
+    }
+}
+
+/// What cargo sets for a program that it runs, besides `CARGO_PKG_*`.
+const FROM_CARGO_RUN: [&str; 7] = [
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PRIMARY_PACKAGE",
+    "OUT_DIR",
+];
+
+/// The cargo that runs us, else the one in `PATH`.
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").filter(|cargo| !cargo.is_empty()).unwrap_or_else(|| "cargo".into())
+}
+
+/// For `map_err` of a spawn.
+pub(crate) fn spawn(program: &str) -> impl FnOnce(std::io::Error) -> Error {
+    let program = program.to_owned();
+    move |source| Error::Spawn { program, source }
+}
+
+/// An exit status as the code that we exit with.
+pub(crate) fn code(status: std::process::ExitStatus) -> u8 {
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(101)
+}
+
+/// A cargo call as a line for a shell.
+pub(crate) fn line<S: AsRef<str>>(args: &[S]) -> String {
+    let mut line = String::from("cargo");
+    for arg in args {
+        line.push(' ');
+        line.push_str(&quote(arg.as_ref()));
+    }
+    line
+}
+
+/// A word, quoted for a POSIX shell where that is needed.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=,./:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What `rustc -vV` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Rustc {
+    /// `1.95.0 (59807616e 2026-04-14)`.
+    pub(crate) version: String,
+    /// The triple that `host-tuple` stands for.
+    pub(crate) host: String,
+}
+
+impl Rustc {
+    /// Asks in the background: the answer is needed only when cargo is done.
+    pub(crate) fn ask(workspace: &Workspace) -> JoinHandle<Result<Self>> {
+        let root = workspace.root.clone();
+        std::thread::spawn(move || {
+            let program = std::env::var_os("RUSTC").filter(|name| !name.is_empty());
+            let output = Command::new(program.unwrap_or_else(|| "rustc".into()))
+                .arg("-vV")
+                .current_dir(root)
+                .stdin(Stdio::null())
+                .output()
+                .map_err(spawn("rustc"))?;
+            Self::parse(&String::from_utf8_lossy(&output.stdout))
+                .ok_or_else(|| Error::output("rustc -vV", "no `host:` and no version in it"))
+        })
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let version = text.lines().next()?.strip_prefix("rustc ")?.to_owned();
+        let host = text.lines().find_map(|line| line.strip_prefix("host: "))?.to_owned();
+        Some(Self { version, host })
+    }
+}
+
+/// The result of [`Rustc::ask`].
+pub(crate) fn joined(handle: JoinHandle<Result<Rustc>>) -> Result<Rustc> {
+    handle.join().unwrap_or_else(|_| Err(Error::output("rustc -vV", "the thread that read it panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(line(&["build", "--features", "a,b"]), "cargo build --features a,b");
+        assert_eq!(line(&["a b", "it's", ""]), r"cargo 'a b' 'it'\''s' ''");
+    }
+
+    #[test]
+    fn rustc_says_its_version_and_host() {
+        let text = "rustc 1.95.0 (59807616e 2026-04-14)\nbinary: rustc\nhost: x86_64-unknown-linux-gnu\n";
+        let rustc = Rustc::parse(text).unwrap();
+        assert_eq!(rustc.version, "1.95.0 (59807616e 2026-04-14)");
+        assert_eq!(rustc.host, "x86_64-unknown-linux-gnu");
+        assert!(Rustc::parse("").is_none());
+    }
+}

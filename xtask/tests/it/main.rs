@@ -1,0 +1,27 @@
+//! The menu through its binary: what it prints, how it exits, and the invariants and budgets that it enforces.
+
+mod budgets;
+mod generate;
+mod menu;
+mod tidy;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The repository's root.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root")
+}
+
+/// Runs the menu in a directory.
+fn xtask(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).current_dir(dir).output().expect("the menu runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
