@@ -1,0 +1,238 @@
+//! What makes the state machine move: stored changes, the calls that are owed, and the tasks that do both.
+//!
+//! ```text
+//!   client ──request──▶ ┌────────┐ ──commit──▶ hub ──▶ client watches
+//!   driver ──report───▶ │ change │
+//!   clock  ──expire───▶ └────────┘ ──owed────▶ drive (one call at a time for a sandbox) ──answer──▶ change
+//! ```
+//!
+//! Every change is one transaction on the store's thread, so that there is no other lock on a sandbox's state.
+
+mod drive;
+mod follow;
+mod lanes;
+mod timer;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openshell_driver_api::{Capabilities, ComputeDriver};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::clock::{between, now_ms};
+use crate::driver::Driver;
+use crate::hub::Hub;
+use crate::lifecycle::{Begun, Desired, Phase};
+use crate::settings::Settings;
+use crate::store::{Db, Record, Store, StoreError};
+use crate::usage::UsageEvent;
+pub(crate) use drive::Settled;
+use lanes::Lanes;
+
+/// How many sandboxes are worked on at once when nobody waits for them: after a start, or a loss of the backend.
+const BACKGROUND_CALLS: usize = 16;
+
+/// The runtime's one instance of everything.
+pub(crate) struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) driver: Driver,
+    pub(crate) hub: Hub,
+    lanes: Lanes,
+    link: watch::Sender<Link>,
+    timer: Notify,
+    stopping: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+    background: Semaphore,
+    workspaces: Mutex<HashSet<String>>,
+}
+
+/// How the gateway stands with its driver.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    /// Whether the watch is up, and the state that clients see is the backend's.
+    pub(crate) up: bool,
+    /// The driver's latest word on itself.
+    pub(crate) capabilities: Capabilities,
+}
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stays.
+    Stay,
+    /// It goes.
+    Go,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub(crate) enum Changed<T> {
+    /// There is no such row.
+    Absent,
+    /// The row belongs to a driver that this gateway does not run, and was left alone.
+    Foreign(Record),
+    /// The row as it is now, or was last, and what the change gave.
+    Done(Record, T),
+}
+
+impl Engine {
+    pub(crate) fn new(
+        settings: Settings,
+        store: Store,
+        driver: Arc<dyn ComputeDriver>,
+        capabilities: Capabilities,
+    ) -> Arc<Self> {
+        let driver = Driver::new(driver, settings.deadlines);
+        Arc::new(Self {
+            hub: Hub::new(settings.watch_buffer),
+            settings,
+            store,
+            driver,
+            lanes: Lanes::default(),
+            link: watch::Sender::new(Link { up: false, capabilities }),
+            timer: Notify::new(),
+            stopping: watch::Sender::new(false),
+            tasks: Mutex::default(),
+            background: Semaphore::new(BACKGROUND_CALLS),
+            workspaces: Mutex::default(),
+        })
+    }
+
+    /// Starts the tasks: what was owed when the gateway went away, the watch of the driver, the clock.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), StoreError> {
+        let before = self.phases().await?;
+        self.resume().await?;
+        let (follower, clock) = (Arc::clone(self), Arc::clone(self));
+        self.spawn(async move { follower.follow(before).await });
+        self.spawn(async move { clock.keep_time().await });
+        Ok(())
+    }
+
+    /// Ends the tasks, at the latest after `deadline`, and closes the store. What is owed then is owed when the
+    /// gateway comes up again.
+    pub(crate) async fn stop(&self, deadline: Duration) {
+        self.stopping.send_replace(true);
+        self.hub.close();
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!(
+                left = tasks.len(),
+                ?deadline,
+                "calls of the driver are still under way and are dropped"
+            );
+            tasks.shutdown().await;
+        }
+        self.store.close().await;
+    }
+
+    /// Runs a task to its end, whatever becomes of whoever asked for it. `false` once the gateway stops.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if *self.stopping.borrow() {
+            return false;
+        }
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+        true
+    }
+
+    /// Ready once the gateway stops.
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender is in `self`, so that it cannot go away before.
+        let _stopping = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link.borrow().clone()
+    }
+
+    /// Ready once the watch of the driver is up.
+    pub(crate) async fn linked(&self) {
+        let mut link = self.link.subscribe();
+        let _up = link.wait_for(|link| link.up).await;
+    }
+
+    /// Changes one row, durably, and tells those who watch it.
+    pub(crate) async fn change<T, F>(self: &Arc<Self>, id: &str, change: F) -> Result<Changed<T>, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Record, i64) -> (Fate, T) + Send + 'static,
+    {
+        let (id, engine) = (id.to_owned(), Arc::clone(self));
+        let job = {
+            let engine = Arc::clone(self);
+            move |db: &Db<'_>| engine.change_in(db, &id, change)
+        };
+        let after = move |(_, trace): &(Changed<T>, Option<Trace>)| engine.announce(trace.as_ref());
+        Ok(self.store.write(job, after).await?.0)
+    }
+
+    /// Changes rows within a transaction; [`announce`](Self::announce) has to follow once it is committed.
+    fn change_in<T, F>(
+        &self,
+        db: &Db<'_>,
+        id: &str,
+        change: F,
+    ) -> Result<(Changed<T>, Option<Trace>), StoreError>
+    where
+        F: FnOnce(&mut Record, i64) -> (Fate, T),
+    {
+        let Some(mut record) = db.get(id)? else { return Ok((Changed::Absent, None)) };
+        if record.driver != self.settings.driver_name {
+            return Ok((Changed::Foreign(record), None));
+        }
+        let (before, now) = (record.clone(), now_ms());
+        let (fate, value) = change(&mut record, now);
+        if record.life.desired == Desired::Deleted && record.deleted_at_ms.is_none() {
+            record.deleted_at_ms = Some(now);
+        }
+        let trace = if fate == Fate::Go {
+            db.remove(id)?;
+            Some(Trace { before, after: None, now })
+        } else if record != before {
+            db.save(&mut record)?;
+            Some(Trace { before, after: Some(record.clone()), now })
+        } else {
+            None
+        };
+        Ok((Changed::Done(record, value), trace))
+    }
+
+    /// Tells what has been committed. Runs on the store's thread, so that it is told in the order of the commits.
+    fn announce(&self, trace: Option<&Trace>) {
+        let Some(Trace { before, after, now }) = trace else { return };
+        let age = between(before.created_at_ms, *now);
+        let Some(after) = after else {
+            tracing::info!(sandbox = before.id, name = before.name, "sandbox is gone");
+            self.hub.gone(&before.id);
+            self.settings.usage.record(UsageEvent::SandboxDeleted { lived: age });
+            return;
+        };
+        self.hub.state_of(after);
+        self.timer.notify_one();
+        if before.life.phase == after.life.phase {
+            return;
+        }
+        let (from, to) = (before.life.phase.as_str(), after.life.phase.as_str());
+        let reason = after.life.own.as_ref().map(|own| own.reason.as_str());
+        tracing::info!(sandbox = after.id, name = after.name, from, to, reason, "phase");
+        let first = !before.life.reached && after.life.begun == Begun::Create;
+        match after.life.phase {
+            Phase::Ready if first => self.settings.usage.record(UsageEvent::SandboxCreated { took: age }),
+            Phase::Error => self.settings.usage.record(UsageEvent::SandboxFailed { after: age }),
+            _ => {}
+        }
+    }
+}
+
+/// A committed change.
+struct Trace {
+    before: Record,
+    after: Option<Record>,
+    now: i64,
+}

@@ -1,0 +1,241 @@
+//! The watch of the driver: subscribe, compare the whole, follow the changes; on any end, all of it again.
+//!
+//! The subscription comes before the list, so that what changes in between is in the stream. A row that the list does
+//! not have is asked for by its id before anything follows from it. What the backend has and the store has not, an
+//! orphan, is logged and left alone: a store that was restored from a backup must not cost anybody a sandbox.
+
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Instant;
+
+use openshell_driver_api::{DriverError, ObservedSandbox, SandboxId, WatchEvent};
+
+use super::{Changed, Engine, Fate, Link, Trace};
+use crate::driver::Events;
+use crate::lifecycle::{Phase, Step};
+use crate::store::{Db, Record, StoreError};
+
+/// How many rows of a list are stored in one transaction.
+const BATCH: usize = 200;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the driver ended it")]
+    Clean,
+    #[error("the driver failed")]
+    Driver(#[from] DriverError),
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+}
+
+/// What is remembered from one session to the next.
+struct Memory {
+    /// The phases before the first look at the backend; none after it.
+    before: Option<HashMap<String, Phase>>,
+    /// What was logged as an orphan.
+    orphans: HashSet<SandboxId>,
+}
+
+impl Engine {
+    pub(super) async fn follow(self: Arc<Self>, before: HashMap<String, Phase>) {
+        let mut memory = Memory { before: Some(before), orphans: HashSet::new() };
+        let mut attempt = 0;
+        loop {
+            let began = Instant::now();
+            let ended = tokio::select! {
+                ended = self.session(&mut memory) => ended,
+                () = self.stopped() => return,
+            };
+            let was_up = self.link.send_if_modified(|link| std::mem::replace(&mut link.up, false));
+            // One that held has shown that the driver works; one that broke at once has not.
+            if was_up && began.elapsed() >= self.settings.backoff.longest {
+                attempt = 0;
+            }
+            let pause = self.settings.backoff.pause(attempt);
+            attempt += 1;
+            tracing::warn!(
+                driver = self.settings.driver_name,
+                error = &ended as &dyn Error,
+                ?pause,
+                "the watch of the driver ended; coming back for the whole state"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopped() => return,
+            }
+        }
+    }
+
+    /// The phase of every sandbox of this gateway's driver.
+    pub(super) async fn phases(&self) -> Result<HashMap<String, Phase>, StoreError> {
+        let driver = self.settings.driver_name.clone();
+        let records = self.store.read(move |db| db.of_driver(&driver)).await?;
+        Ok(records.into_iter().map(|record| (record.id, record.life.phase)).collect())
+    }
+
+    /// One subscription, from its beginning to its end.
+    async fn session(self: &Arc<Self>, memory: &mut Memory) -> Ended {
+        match self.begin_session(memory).await {
+            Ok(events) => self.read_events(events).await,
+            Err(ended) => ended,
+        }
+    }
+
+    async fn begin_session(self: &Arc<Self>, memory: &mut Memory) -> Result<Events, Ended> {
+        let capabilities = self.driver.capabilities().await?;
+        let events = self.driver.watch().await?;
+        let listed = self.resync(memory).await?;
+        if let Some(before) = memory.before.take()
+            && capabilities.gateway_manages_lifecycle
+        {
+            self.revive(before).await?;
+        }
+        tracing::info!(
+            driver = self.settings.driver_name,
+            sandboxes = listed,
+            "the watch of the driver is up"
+        );
+        self.link.send_replace(Link { up: true, capabilities });
+        Ok(events)
+    }
+
+    async fn read_events(self: &Arc<Self>, mut events: Events) -> Ended {
+        loop {
+            let event = match events.next().await {
+                Some(Ok(event)) => event,
+                Some(Err(error)) => return error.into(),
+                None => return Ended::Clean,
+            };
+            let handled = match event {
+                WatchEvent::Sandbox(observed) => self.observe(vec![observed]).await.map(|_orphans| ()),
+                WatchEvent::Deleted(id) => self.missing(id).await,
+                WatchEvent::Platform { id, event } => self.store.get(id.as_str()).await.map(|record| {
+                    // What is said of a sandbox that there is not is nobody's to hear, nor to be kept.
+                    if record.is_some_and(|record| record.driver == self.settings.driver_name) {
+                        self.hub.event_of(id.as_str(), event);
+                    }
+                }),
+            };
+            if let Err(error) = handled {
+                return error.into();
+            }
+        }
+    }
+
+    /// Compares the whole: everything that the backend has, and everything that it should have.
+    async fn resync(self: &Arc<Self>, memory: &mut Memory) -> Result<usize, Ended> {
+        let driver = self.settings.driver_name.clone();
+        // Before the list: what is made from now on may be missing in it and be there.
+        let records = self.store.read(move |db| db.of_driver(&driver)).await?;
+        let listed = self.driver.list().await?;
+        let present: HashSet<SandboxId> = listed.iter().map(|observed| observed.id.clone()).collect();
+        let count = listed.len();
+        let mut listed = listed.into_iter().peekable();
+        while listed.peek().is_some() {
+            for id in self.observe(listed.by_ref().take(BATCH).collect()).await? {
+                if memory.orphans.insert(id.clone()) {
+                    tracing::warn!(
+                        sandbox = %id,
+                        "the backend has a sandbox of this gateway that the store does not know; it is left alone"
+                    );
+                }
+            }
+        }
+        for record in records.iter().filter(|record| record.life.made) {
+            let id = SandboxId::new(record.id.as_str())?;
+            if !present.contains(&id) {
+                self.missing(id).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Stores what was reported, by id alone, and gives the ids that no row has.
+    async fn observe(self: &Arc<Self>, observed: Vec<ObservedSandbox>) -> Result<Vec<SandboxId>, StoreError> {
+        let (engine, teller) = (Arc::clone(self), Arc::clone(self));
+        let job = move |db: &Db<'_>| {
+            let (mut unknown, mut traces) = (Vec::new(), Vec::new());
+            for ObservedSandbox { id, status, .. } in observed {
+                let change = |record: &mut Record, now| {
+                    record.life.observe(status, now);
+                    (Fate::Stay, ())
+                };
+                let (changed, trace) = engine.change_in(db, id.as_str(), change)?;
+                traces.extend(trace);
+                if matches!(changed, Changed::Absent) {
+                    unknown.push(id);
+                }
+            }
+            Ok((unknown, traces))
+        };
+        let after = move |(_, traces): &(Vec<SandboxId>, Vec<Trace>)| {
+            traces.iter().for_each(|trace| teller.announce(Some(trace)));
+        };
+        Ok(self.store.write(job, after).await?.0)
+    }
+
+    /// The backend seems not to have a sandbox any more.
+    async fn missing(self: &Arc<Self>, id: SandboxId) -> Result<(), StoreError> {
+        let Some(record) = self.store.get(id.as_str()).await? else { return Ok(()) };
+        match record.life.owed {
+            // Whoever deletes it asks again and is told.
+            Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
+            // A call is under way, and its answer says more.
+            Some(_) => {}
+            None => {
+                let engine = Arc::clone(self);
+                // A gateway that stops looks again when it comes up.
+                let _stopping = self.spawn(async move { engine.confirm_gone(id).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for one sandbox by its id, while no other call for it is under way, and stores that it is gone.
+    async fn confirm_gone(self: &Arc<Self>, id: SandboxId) {
+        let Ok(_permit) = self.background.acquire().await else { return };
+        let _lane = tokio::select! {
+            lane = self.lanes.enter(id.as_str()) => lane,
+            () = self.stopped() => return,
+        };
+        match self.store.get(id.as_str()).await {
+            Ok(Some(record)) if record.life.made && record.life.owed.is_none() => {}
+            _ => return,
+        }
+        match self.driver.exists(id.clone()).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::warn!(sandbox = %id, error, "the driver does not say whether it is gone");
+                return;
+            }
+        }
+        let gone = |record: &mut Record, now| {
+            // What was asked for in the meantime goes first.
+            let goes = record.life.owed.is_none() && record.life.gone(now);
+            (if goes { Fate::Go } else { Fate::Stay }, ())
+        };
+        if let Err(error) = self.change(id.as_str(), gone).await {
+            tracing::error!(sandbox = %id, error = &error as &dyn Error, "that it is gone could not be stored");
+        }
+    }
+
+    /// Starts again what should run and was found standing still, for drivers that leave that to the gateway.
+    async fn revive(self: &Arc<Self>, before: HashMap<String, Phase>) -> Result<(), StoreError> {
+        for (id, phase) in before {
+            let was_live = matches!(phase, Phase::Ready | Phase::Starting | Phase::Provisioning);
+            let revive = move |record: &mut Record, now| {
+                let owed = record.life.owed;
+                record.life.revive(was_live, now);
+                (Fate::Stay, owed != record.life.owed)
+            };
+            if let Changed::Done(record, true) = self.change(&id, revive).await? {
+                self.resume_one(&record);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! The gRPC service `openshell.v1.OpenShell`: the methods that this gateway has, and an answer for all others.
+
+mod dispatch;
+mod sandboxes;
+mod status;
+mod unserved;
+mod watch;
+
+use std::sync::Arc;
+
+use openshell_proto::openshell::v1 as proto;
+use openshell_proto::openshell::v1::open_shell_server::OpenShell;
+use tonic::{Request, Response, Status, Streaming};
+
+pub use dispatch::Gateway;
+use unserved::{NoStream, unserved};
+use watch::WatchStream;
+
+use crate::engine::Engine;
+
+/// The methods, on the runtime's engine.
+pub(crate) struct Api {
+    engine: Arc<Engine>,
+}
+
+impl Api {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Healthy; degraded without a watch of the driver, for states may be old; unhealthy without a store.
+    async fn health_status(&self) -> proto::ServiceStatus {
+        if let Err(error) = self.engine.store.count().await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store does not answer");
+            return proto::ServiceStatus::Unhealthy;
+        }
+        if self.engine.link().up { proto::ServiceStatus::Healthy } else { proto::ServiceStatus::Degraded }
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl OpenShell for Api {
+    async fn health(&self, _: Request<proto::HealthRequest>) -> Answer<proto::HealthResponse> {
+        let status = self.health_status().await.into();
+        Ok(Response::new(proto::HealthResponse { status, version: self.engine.settings.version.clone() }))
+    }
+
+    async fn get_gateway_info(
+        &self,
+        _: Request<proto::GetGatewayInfoRequest>,
+    ) -> Answer<proto::GetGatewayInfoResponse> {
+        let capabilities = self.engine.link().capabilities;
+        let driver = proto::ComputeDriverInfo {
+            name: self.engine.settings.driver_name.clone(),
+            capabilities: Some(proto::ComputeDriverCapabilities {
+                driver_name: capabilities.driver_name,
+                driver_version: capabilities.driver_version,
+            }),
+        };
+        Ok(Response::new(proto::GetGatewayInfoResponse {
+            status: self.health_status().await.into(),
+            gateway_version: self.engine.settings.version.clone(),
+            compute_drivers: vec![driver],
+        }))
+    }
+
+    async fn create_sandbox(
+        &self,
+        request: Request<proto::CreateSandboxRequest>,
+    ) -> Answer<proto::SandboxResponse> {
+        self.create(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_sandbox(
+        &self,
+        request: Request<proto::GetSandboxRequest>,
+    ) -> Answer<proto::SandboxResponse> {
+        self.get(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_sandboxes(
+        &self,
+        request: Request<proto::ListSandboxesRequest>,
+    ) -> Answer<proto::ListSandboxesResponse> {
+        self.list(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn delete_sandbox(
+        &self,
+        request: Request<proto::DeleteSandboxRequest>,
+    ) -> Answer<proto::DeleteSandboxResponse> {
+        self.delete(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn stop_sandbox(
+        &self,
+        request: Request<proto::StopSandboxRequest>,
+    ) -> Answer<proto::SandboxResponse> {
+        self.stop(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn start_sandbox(
+        &self,
+        request: Request<proto::StartSandboxRequest>,
+    ) -> Answer<proto::SandboxResponse> {
+        self.start(request.into_inner()).await.map(Response::new)
+    }
+
+    type WatchSandboxStream = WatchStream;
+
+    async fn watch_sandbox(&self, request: Request<proto::WatchSandboxRequest>) -> Answer<WatchStream> {
+        self.watch(request.into_inner()).await.map(Response::new)
+    }
+
+    type ExecSandboxStream = NoStream<proto::ExecSandboxEvent>;
+
+    async fn exec_sandbox(&self, _: Request<proto::ExecSandboxRequest>) -> Answer<Self::ExecSandboxStream> {
+        Err(unserved("ExecSandbox"))
+    }
+
+    type ForwardTcpStream = NoStream<proto::TcpForwardFrame>;
+
+    async fn forward_tcp(
+        &self,
+        _: Request<Streaming<proto::TcpForwardFrame>>,
+    ) -> Answer<Self::ForwardTcpStream> {
+        Err(unserved("ForwardTcp"))
+    }
+
+    type ExecSandboxInteractiveStream = NoStream<proto::ExecSandboxEvent>;
+
+    async fn exec_sandbox_interactive(
+        &self,
+        _: Request<Streaming<proto::ExecSandboxInput>>,
+    ) -> Answer<Self::ExecSandboxInteractiveStream> {
+        Err(unserved("ExecSandboxInteractive"))
+    }
+
+    async fn get_sandbox_logs(
+        &self,
+        _: Request<proto::GetSandboxLogsRequest>,
+    ) -> Answer<proto::GetSandboxLogsResponse> {
+        Err(unserved("GetSandboxLogs"))
+    }
+
+    async fn push_sandbox_logs(
+        &self,
+        _: Request<Streaming<proto::PushSandboxLogsRequest>>,
+    ) -> Answer<proto::PushSandboxLogsResponse> {
+        Err(unserved("PushSandboxLogs"))
+    }
+
+    type ConnectSupervisorStream = NoStream<proto::GatewayMessage>;
+
+    async fn connect_supervisor(
+        &self,
+        _: Request<Streaming<proto::SupervisorMessage>>,
+    ) -> Answer<Self::ConnectSupervisorStream> {
+        Err(unserved("ConnectSupervisor"))
+    }
+
+    async fn report_main_process_exit(
+        &self,
+        _: Request<proto::ReportMainProcessExitRequest>,
+    ) -> Answer<proto::ReportMainProcessExitResponse> {
+        Err(unserved("ReportMainProcessExit"))
+    }
+
+    type RelayStreamStream = NoStream<proto::RelayFrame>;
+
+    async fn relay_stream(
+        &self,
+        _: Request<Streaming<proto::RelayFrame>>,
+    ) -> Answer<Self::RelayStreamStream> {
+        Err(unserved("RelayStream"))
+    }
+
+    async fn refresh_sandbox_token(
+        &self,
+        _: Request<proto::RefreshSandboxTokenRequest>,
+    ) -> Answer<proto::RefreshSandboxTokenResponse> {
+        Err(unserved("RefreshSandboxToken"))
+    }
+
+    async fn create_workspace(
+        &self,
+        _: Request<proto::CreateWorkspaceRequest>,
+    ) -> Answer<proto::CreateWorkspaceResponse> {
+        Err(unserved("CreateWorkspace"))
+    }
+
+    async fn get_workspace(
+        &self,
+        _: Request<proto::GetWorkspaceRequest>,
+    ) -> Answer<proto::GetWorkspaceResponse> {
+        Err(unserved("GetWorkspace"))
+    }
+
+    async fn list_workspaces(
+        &self,
+        _: Request<proto::ListWorkspacesRequest>,
+    ) -> Answer<proto::ListWorkspacesResponse> {
+        Err(unserved("ListWorkspaces"))
+    }
+
+    async fn delete_workspace(
+        &self,
+        _: Request<proto::DeleteWorkspaceRequest>,
+    ) -> Answer<proto::DeleteWorkspaceResponse> {
+        Err(unserved("DeleteWorkspace"))
+    }
+}

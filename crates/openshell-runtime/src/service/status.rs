@@ -1,0 +1,88 @@
+//! Errors as gRPC codes.
+
+use openshell_driver_api::{DriverError, ErrorKind};
+use tonic::{Code, Status};
+
+use crate::engine::Settled;
+use crate::lifecycle::{Failed, Refusal, Request};
+use crate::store::{Record, StoreError};
+
+/// A driver's error as it is: its code and its words.
+pub(super) fn of_driver(error: &DriverError) -> Status {
+    Status::new(code(error.kind()), error.message())
+}
+
+fn of_failed(failed: &Failed) -> Status {
+    Status::new(code(failed.kind), failed.message.as_str())
+}
+
+/// An error of the store. What SQLite says goes to the log: it is nothing that a client could mend.
+pub(super) fn of_store(error: &StoreError) -> Status {
+    tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+    match error {
+        StoreError::Full => Status::resource_exhausted(error.to_string()),
+        StoreError::Closed => Status::unavailable(error.to_string()),
+        _ => Status::internal("the gateway's store failed"),
+    }
+}
+
+/// The system has no randomness for a name or an id.
+pub(super) fn of_random(error: getrandom::Error) -> Status {
+    tracing::error!(error = &error as &dyn std::error::Error, "no randomness");
+    Status::internal("the system gives no randomness")
+}
+
+pub(super) fn no_sandbox(name: &str) -> Status {
+    Status::not_found(format!("there is no sandbox `{}`", name.escape_debug()))
+}
+
+pub(super) fn stopping() -> Status {
+    Status::unavailable("the gateway is going away")
+}
+
+/// A request that was not simply accepted.
+pub(super) fn of_settled(settled: Settled, name: &str, driver_name: &str) -> Result<Record, Status> {
+    Err(match settled {
+        Settled::Accepted(record) => return Ok(*record),
+        Settled::Absent => no_sandbox(name),
+        Settled::Refused(refusal) => refused(refusal, name),
+        Settled::Foreign(record) => Status::failed_precondition(format!(
+            "sandbox `{name}` is in phase UNKNOWN: it was made by the driver `{0}`, and this gateway runs \
+             `{driver_name}`; hint: run a gateway with `--drivers {0}`",
+            record.driver
+        )),
+        Settled::Failed(failed) => of_failed(&failed),
+        Settled::Waiting => Status::deadline_exceeded(format!(
+            "the driver has not answered yet; the gateway goes on, see the phase of sandbox `{name}`"
+        )),
+        Settled::Stopping => stopping(),
+        Settled::Store(error) => of_store(&error),
+    })
+}
+
+fn refused(Refusal { request, phase }: Refusal, name: &str) -> Status {
+    let (verb, phases) = match request {
+        Request::Stop => ("stopped", "READY"),
+        Request::Start => ("started", "STOPPED or ERROR"),
+        Request::Delete => ("deleted", "any phase"),
+    };
+    let phase = phase.as_str();
+    Status::failed_precondition(format!("sandbox `{name}` is in phase {phase}; it can be {verb} in {phases}"))
+}
+
+fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::AlreadyExists => Code::AlreadyExists,
+        ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::Aborted => Code::Aborted,
+        ErrorKind::DataLoss => Code::DataLoss,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Unimplemented => Code::Unimplemented,
+        ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorKind::Internal => Code::Internal,
+    }
+}

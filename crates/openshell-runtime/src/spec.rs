@@ -1,0 +1,331 @@
+//! What a client asks for: checked, and turned into what a driver is asked for.
+//!
+//! Nothing that matters is dropped in silence. What only a backend can judge is passed on, for the driver to honour or
+//! to refuse by name (`runtime_class_name`, `user_namespaces` and the template's annotations in `platform_config`);
+//! what no part of this gateway has is refused here (`providers`). A policy is stored and given back as it came.
+
+use std::collections::BTreeMap;
+
+use openshell_driver_api::environment::RESERVED_PREFIX;
+use openshell_driver_api::quantity::ParsedResources;
+use openshell_driver_api::{
+    DriverError, GpuRequest, Resources, SandboxId, SandboxRequest, SandboxSpec, Secret, Template,
+};
+use openshell_proto::openshell::v1 as proto;
+use openshell_proto::structs;
+use prost::Message;
+use serde_json::{Map, Value};
+
+use crate::selector;
+use crate::store::Record;
+
+/// The prefix of the labels that drivers put on what they make.
+const RESERVED_LABELS: &str = "openshell.ai/";
+/// The most bytes of a spec, encoded: a thousand of them have to fit into one answer.
+const MAX_SPEC: usize = 1024 * 1024;
+/// The most bytes of labels, and of annotations.
+const MAX_NOTES: usize = 256 * 1024;
+
+/// Checks everything of a creation that needs neither store nor driver.
+///
+/// # Errors
+/// Every fault, each naming its field.
+pub(crate) fn check(request: &proto::CreateSandboxRequest, driver_name: &str) -> Result<(), String> {
+    let mut faults = Vec::new();
+    if !request.name.is_empty() {
+        faults.extend(crate::names::check(&request.name).err());
+    }
+    faults.extend(label_faults("labels", &request.labels));
+    for (field, map) in [("labels", &request.labels), ("annotations", &request.annotations)] {
+        if map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_NOTES {
+            faults.push(format!("`{field}` has more than {MAX_NOTES} bytes"));
+        }
+    }
+    if request.annotations.contains_key("") {
+        faults.push("`annotations` has an empty key".to_owned());
+    }
+    let spec = request.spec.clone().unwrap_or_default();
+    faults.extend(spec_faults(&spec));
+    if let Err(error) = driver_spec(&spec, driver_name) {
+        faults.push(error.message().to_owned());
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+}
+
+fn spec_faults(spec: &proto::SandboxSpec) -> Vec<String> {
+    let mut faults = Vec::new();
+    if spec.encoded_len() > MAX_SPEC {
+        faults.push(format!("`spec` has more than {MAX_SPEC} bytes"));
+    }
+    if !spec.providers.is_empty() {
+        faults.push("`spec.providers`: this gateway has no credential providers".to_owned());
+    }
+    if spec.command.iter().any(|argument| argument.contains('\0')) {
+        faults.push("`spec.command` holds a NUL".to_owned());
+    }
+    if spec.command.first().is_some_and(String::is_empty) {
+        faults.push("`spec.command` begins with an empty text".to_owned());
+    }
+    faults.extend(environment_faults("spec.environment", &spec.environment));
+    if let Some(template) = &spec.template {
+        faults.extend(environment_faults("spec.template.environment", &template.environment));
+        faults.extend(label_faults("spec.template.labels", &template.labels));
+        for key in template.labels.keys().filter(|key| key.starts_with(RESERVED_LABELS)) {
+            faults.push(format!(
+                "`spec.template.labels`: `{key}` begins with `{RESERVED_LABELS}`, which is reserved"
+            ));
+        }
+    }
+    faults
+}
+
+/// The values are never shown: they may be secrets.
+fn environment_faults(field: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
+    let fault = |(name, value): (&String, &String)| {
+        let shown = name.escape_debug();
+        if name.is_empty() {
+            Some(format!("`{field}` has an empty name"))
+        } else if name.contains(['=', '\0']) {
+            Some(format!("`{field}`: the name `{shown}` holds `=` or NUL"))
+        } else if name.starts_with(RESERVED_PREFIX) {
+            Some(format!("`{field}`: `{shown}` begins with `{RESERVED_PREFIX}`, which is reserved"))
+        } else {
+            value.contains('\0').then(|| format!("`{field}`: the value of `{shown}` holds a NUL"))
+        }
+    };
+    variables.iter().filter_map(fault).collect()
+}
+
+fn label_faults(field: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
+    let fault = |(key, value): (&String, &String)| {
+        let checked = selector::check_key(key).and_then(|()| selector::check_value(value));
+        checked.err().map(|fault| format!("`{field}`: {fault}"))
+    };
+    labels.iter().filter_map(fault).collect()
+}
+
+/// What the driver is asked for, for a stored sandbox.
+///
+/// # Errors
+/// `InvalidArgument` for a spec that cannot be read; what was checked at its creation can.
+pub(crate) fn driver_request(record: &Record, driver_name: &str) -> Result<SandboxRequest, DriverError> {
+    let spec = proto::SandboxSpec::decode(record.spec.as_slice())
+        .map_err(|error| invalid("the stored spec cannot be read").with_source(error))?;
+    Ok(SandboxRequest {
+        id: SandboxId::new(record.id.as_str())?,
+        name: record.name.clone(),
+        namespace: String::new(),
+        workspace: record.workspace.clone(),
+        spec: driver_spec(&spec, driver_name)?,
+    })
+}
+
+fn driver_spec(spec: &proto::SandboxSpec, driver_name: &str) -> Result<SandboxSpec, DriverError> {
+    let template = match &spec.template {
+        Some(template) => driver_template(template, driver_name)?,
+        None => Template::default(),
+    };
+    let gpu = spec.resource_requirements.and_then(|requirements| requirements.gpu);
+    Ok(SandboxSpec {
+        log_level: spec.log_level.clone(),
+        environment: spec.environment.clone(),
+        template,
+        gpu: gpu.map(|gpu| GpuRequest { count: gpu.count }),
+        // There is no supervisor yet that could use one.
+        token: Secret::default(),
+        command: spec.command.clone(),
+        tty: spec.tty,
+    })
+}
+
+fn driver_template(template: &proto::SandboxTemplate, driver_name: &str) -> Result<Template, DriverError> {
+    Ok(Template {
+        image: template.image.clone(),
+        agent_socket_path: template.agent_socket.clone(),
+        labels: template.labels.clone(),
+        environment: template.environment.clone(),
+        resources: match &template.resources {
+            Some(resources) => resources_of(&object("spec.template.resources", resources)?)?,
+            None => Resources::default(),
+        },
+        platform_config: platform_config(template),
+        driver_config: match &template.driver_config {
+            Some(config) => own_block(object("spec.template.driver_config", config)?, driver_name)?,
+            None => Map::new(),
+        },
+    })
+}
+
+/// What is asked of any platform, for the driver to honour or refuse.
+fn platform_config(template: &proto::SandboxTemplate) -> Map<String, Value> {
+    let mut config = Map::new();
+    if !template.runtime_class_name.is_empty() {
+        config.insert("runtime_class_name".to_owned(), Value::from(template.runtime_class_name.as_str()));
+    }
+    if let Some(user_namespaces) = template.user_namespaces {
+        config.insert("user_namespaces".to_owned(), Value::from(user_namespaces));
+    }
+    if !template.annotations.is_empty() {
+        let annotations =
+            template.annotations.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+        config.insert("annotations".to_owned(), Value::Object(annotations.collect()));
+    }
+    config
+}
+
+/// The block of one driver; the others' are for other gateways.
+fn own_block(mut config: Map<String, Value>, driver_name: &str) -> Result<Map<String, Value>, DriverError> {
+    if let Some((name, _)) = config.iter().find(|(_, block)| !block.is_object()) {
+        return Err(invalid(format!("`spec.template.driver_config.{name}` is not an object")));
+    }
+    match config.remove(driver_name) {
+        Some(Value::Object(block)) => Ok(block),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// Reads `{"limits": {"cpu": …, "memory": …}, "requests": {…}}`, and checks the quantities.
+fn resources_of(object: &Map<String, Value>) -> Result<Resources, DriverError> {
+    let mut resources = Resources::default();
+    for (group, values) in object {
+        let Value::Object(values) = values else {
+            return Err(invalid(format!("`spec.template.resources.{group}` is not an object")));
+        };
+        for (key, value) in values {
+            let path = format!("spec.template.resources.{group}.{key}");
+            let slot = match (group.as_str(), key.as_str()) {
+                ("limits", "cpu") => &mut resources.cpu_limit,
+                ("limits", "memory") => &mut resources.memory_limit,
+                ("requests", "cpu") => &mut resources.cpu_request,
+                ("requests", "memory") => &mut resources.memory_request,
+                _ => {
+                    return Err(invalid(format!(
+                        "`{path}` is none of `cpu`, `memory` of `limits`, `requests`"
+                    )));
+                }
+            };
+            *slot = match value {
+                Value::String(text) if !text.is_empty() => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => return Err(invalid(format!("`{path}` is not a quantity"))),
+            };
+        }
+        if !matches!(group.as_str(), "limits" | "requests") {
+            return Err(invalid(format!(
+                "`spec.template.resources.{group}` is neither `limits` nor `requests`"
+            )));
+        }
+    }
+    ParsedResources::read(&resources)?;
+    Ok(resources)
+}
+
+fn object(field: &str, value: &prost_types::Struct) -> Result<Map<String, Value>, DriverError> {
+    structs::to_json(value).map_err(|error| invalid(format!("`{field}`: {error}")))
+}
+
+fn invalid(message: impl Into<String>) -> DriverError {
+    DriverError::invalid("read sandbox spec", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(template: proto::SandboxTemplate) -> proto::CreateSandboxRequest {
+        let spec = proto::SandboxSpec { template: Some(template), ..Default::default() };
+        proto::CreateSandboxRequest { spec: Some(spec), ..Default::default() }
+    }
+
+    fn fields(value: &Value) -> Option<prost_types::Struct> {
+        Some(structs::from_json(value.as_object().unwrap()).unwrap())
+    }
+
+    fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(key.to_owned(), value.to_owned())])
+    }
+
+    #[test]
+    fn resources_and_their_unknown_keys() {
+        let good = json!({"limits": {"cpu": 2, "memory": "1Gi"}, "requests": {"cpu": "500m"}});
+        let resources = resources_of(good.as_object().unwrap()).unwrap();
+        assert_eq!(
+            (resources.cpu_limit.as_str(), resources.memory_limit.as_str(), resources.cpu_request.as_str()),
+            ("2", "1Gi", "500m")
+        );
+        for (bad, says) in [
+            (json!({"limits": {"gpu": 1}}), "limits.gpu"),
+            (json!({"limit": {}}), "resources.limit"),
+            (json!({"limits": "2"}), "resources.limits"),
+            (json!({"limits": {"cpu": true}}), "limits.cpu"),
+            (json!({"limits": {"cpu": "2 cores"}}), "2 cores"),
+        ] {
+            let template = proto::SandboxTemplate { resources: fields(&bad), ..Default::default() };
+            let fault = check(&request(template), "fake").unwrap_err();
+            assert!(fault.contains(says), "{bad}: {fault}");
+        }
+    }
+
+    #[test]
+    fn a_driver_gets_its_own_block_alone() {
+        let config = json!({"fake": {"a": 1}, "other": {"b": 2}});
+        let template = proto::SandboxTemplate { driver_config: fields(&config), ..Default::default() };
+        let driver = driver_template(&template, "fake").unwrap();
+        assert_eq!(Value::Object(driver.driver_config), json!({"a": 1}));
+        let fault = own_block(json!({"fake": 1}).as_object().unwrap().clone(), "fake").unwrap_err();
+        assert!(fault.message().contains("driver_config.fake"));
+    }
+
+    #[test]
+    fn what_only_a_backend_can_judge_is_passed_on() {
+        let template = proto::SandboxTemplate {
+            runtime_class_name: "gvisor".to_owned(),
+            user_namespaces: Some(false),
+            annotations: map("a", "b"),
+            ..Default::default()
+        };
+        let expected =
+            json!({"runtime_class_name": "gvisor", "user_namespaces": false, "annotations": {"a": "b"}});
+        assert_eq!(Value::Object(platform_config(&template)), expected);
+        assert!(platform_config(&proto::SandboxTemplate::default()).is_empty());
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_no_value_of_a_variable() {
+        let template =
+            proto::SandboxTemplate { labels: map("openshell.ai/sandbox-id", "x"), ..Default::default() };
+        let mut bad = request(template);
+        bad.name = "No".to_owned();
+        bad.labels = map("k k", "v");
+        bad.annotations = map("", "v");
+        let spec = bad.spec.as_mut().unwrap();
+        spec.environment = map("OPENSHELL_TOKEN", "s3cret");
+        spec.environment.insert("A=B".to_owned(), "s3cret".to_owned());
+        spec.environment.insert("C".to_owned(), "s3cret\0".to_owned());
+        spec.providers = vec!["p".to_owned()];
+        spec.command = vec![String::new(), "a\0".to_owned()];
+        let fault = check(&bad, "fake").unwrap_err();
+        for says in [
+            "`No`",
+            "`k k`",
+            "empty key",
+            "OPENSHELL_TOKEN",
+            "A=B",
+            "`C`",
+            "providers",
+            "NUL",
+            "empty text",
+            "openshell.ai/sandbox-id",
+        ] {
+            assert!(fault.contains(says), "{says}: {fault}");
+        }
+        assert!(!fault.contains("s3cret"), "{fault}");
+    }
+
+    #[test]
+    fn nothing_at_all_is_a_sandbox() {
+        assert_eq!(check(&proto::CreateSandboxRequest::default(), "fake"), Ok(()));
+    }
+}

@@ -1,0 +1,188 @@
+//! The gateway's memory: one SQLite file, one thread that writes it, nothing acknowledged before it is on the disk.
+//!
+//! `synchronous=FULL` under WAL: a commit that returned survives `kill -9` and a power cut. A file that cannot be used
+//! is left as it is found, byte for byte. A second gateway on the same file is refused by a lock beside it.
+
+mod codec;
+mod db;
+mod error;
+mod open;
+mod record;
+mod schema;
+mod url;
+mod worker;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) use db::{Db, Filter};
+pub use error::StoreError;
+pub use record::Record;
+pub use url::DbUrl;
+use worker::Worker;
+
+/// An open store. Clones share it; the last one to go closes it.
+#[derive(Clone)]
+pub struct Store {
+    worker: Arc<Worker>,
+    path: Arc<Path>,
+}
+
+impl Store {
+    /// Opens the store at `url`, and makes it (0600, in a directory 0700) where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`], with the file as it was.
+    pub fn open(url: &DbUrl) -> Result<Self, StoreError> {
+        let opened = open::open(url.path())?;
+        let path = Arc::from(opened.path.as_path());
+        Ok(Self { worker: Arc::new(Worker::spawn(opened)?), path })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes the file and gives up its lock, whoever holds a clone; what is asked of it later is refused.
+    pub async fn close(&self) {
+        self.worker.close().await;
+    }
+
+    /// Runs `job` in a transaction that is committed when it succeeds, and `after` when that is on the disk, before
+    /// any later job: what `after` announces is announced in the order of the commits.
+    pub(crate) async fn write<T, J, A>(&self, job: J, after: A) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        J: FnOnce(&Db<'_>) -> Result<T, StoreError> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        self.worker
+            .run(move |connection| {
+                let db = Db::begin(connection, rusqlite::TransactionBehavior::Immediate)?;
+                let value = job(&db)?;
+                db.commit()?;
+                after(&value);
+                Ok(value)
+            })
+            .await
+    }
+
+    /// Runs `job` on a consistent view of the store.
+    pub(crate) async fn read<T, J>(&self, job: J) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        J: FnOnce(&Db<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.worker
+            .run(move |connection| job(&Db::begin(connection, rusqlite::TransactionBehavior::Deferred)?))
+            .await
+    }
+
+    /// Stores a new sandbox. `false` when its name is taken in its workspace; nothing is stored then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert(&self, record: Record) -> Result<bool, StoreError> {
+        self.write(move |db| db.insert(&record), |_| ()).await
+    }
+
+    /// The sandbox of that id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn get(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |db| db.get(&id)).await
+    }
+
+    /// How many sandboxes there are, of every driver and workspace.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(&self) -> Result<u64, StoreError> {
+        self.read(|db| db.count()).await
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Life;
+
+    fn record(number: usize) -> Record {
+        Record {
+            id: number.to_string(),
+            name: number.to_string(),
+            workspace: "default".to_owned(),
+            driver: "fake".to_owned(),
+            spec: vec![0; 10_000],
+            labels: [("k".to_owned(), "v".to_owned())].into(),
+            annotations: std::collections::BTreeMap::new(),
+            created_at_ms: 0,
+            deleted_at_ms: None,
+            resource_version: 1,
+            life: Life::new(0),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_costs_nothing_that_was_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = DbUrl::sqlite(directory.path().join("gateway.db"));
+        let store = Store::open(&url).unwrap();
+        let limit = |connection: &mut rusqlite::Connection| {
+            connection
+                .pragma_update_and_check(None, "max_page_count", 50, |_| Ok(()))
+                .map_err(StoreError::from)
+        };
+        store.worker.run(limit).await.unwrap();
+        let mut stored = 0;
+        let error = loop {
+            match store.insert(record(stored)).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Full), "{error}");
+        assert!(stored > 5);
+        drop(store);
+        let store = Store::open(&url).unwrap();
+        assert_eq!(store.count().await.unwrap(), stored as u64);
+        assert!(store.insert(record(stored)).await.unwrap(), "it works again");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_or_panics_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&DbUrl::sqlite(directory.path().join("gateway.db"))).unwrap();
+        let failing = |db: &Db<'_>| {
+            db.insert(&record(1))?;
+            Err::<(), _>(StoreError::Full)
+        };
+        assert!(matches!(store.write(failing, |()| ()).await, Err(StoreError::Full)));
+        let panicking = |db: &Db<'_>| -> Result<(), StoreError> {
+            db.insert(&record(1))?;
+            panic!("on purpose")
+        };
+        assert!(matches!(store.write(panicking, |()| ()).await, Err(StoreError::Closed)));
+        assert_eq!(store.count().await.unwrap(), 0);
+        assert!(store.insert(record(1)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_goes_takes_its_labels_along() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&DbUrl::sqlite(directory.path().join("gateway.db"))).unwrap();
+        store.insert(record(1)).await.unwrap();
+        store.write(|db| db.remove("1"), |()| ()).await.unwrap();
+        assert!(store.insert(record(1)).await.unwrap());
+    }
+}

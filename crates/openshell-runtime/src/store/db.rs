@@ -1,0 +1,247 @@
+//! The statements: what can be asked of the store within one transaction.
+
+use rusqlite::types::Value;
+use rusqlite::{
+    Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params_from_iter,
+};
+
+use super::codec::{map_from_text, map_to_text, status_from_text, status_to_text};
+use super::{Record, StoreError};
+use crate::lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
+use crate::selector::{Requirement, Selector};
+
+/// One transaction. Dropped without [`commit`](Self::commit) it changes nothing.
+pub(crate) struct Db<'c> {
+    transaction: Transaction<'c>,
+}
+
+/// Which sandboxes to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// Only this workspace.
+    pub(crate) workspace: Option<String>,
+    /// Only what it matches.
+    pub(crate) selector: Selector,
+    /// At most so many.
+    pub(crate) limit: u32,
+    /// Without the first so many.
+    pub(crate) offset: u32,
+}
+
+const COLUMNS: &str = "id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
+     resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, own_since_ms, \
+     own_terminal, waiting_since_ms, \
+     (SELECT json_group_object(key, value) FROM sandbox_label WHERE sandbox_id = sandbox.id) AS labels";
+
+impl<'c> Db<'c> {
+    pub(super) fn begin(
+        connection: &'c mut Connection,
+        behavior: TransactionBehavior,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { transaction: connection.transaction_with_behavior(behavior)? })
+    }
+
+    pub(super) fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit()?)
+    }
+
+    /// Stores a new row; `false` when its name is taken.
+    pub(crate) fn insert(&self, record: &Record) -> Result<bool, StoreError> {
+        if self.by_name(&record.workspace, &record.name)?.is_some() {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO sandbox (id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
+                   resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, \
+                   own_since_ms, own_terminal, waiting_since_ms) VALUES (:id, :name, :workspace, :driver, :spec, \
+                   :annotations, :created_at_ms, :deleted_at_ms, :resource_version, :desired, :begun, :reached, :made, \
+                   :owed, :phase, :observed, :own_reason, :own_message, :own_since_ms, :own_terminal, :waiting_since_ms)";
+        let (life, own) = (&record.life, record.life.own.as_ref());
+        self.transaction.prepare_cached(sql)?.execute(named_params! {
+            ":id": record.id,
+            ":name": record.name,
+            ":workspace": record.workspace,
+            ":driver": record.driver,
+            ":spec": record.spec,
+            ":annotations": map_to_text(&record.annotations),
+            ":created_at_ms": record.created_at_ms,
+            ":deleted_at_ms": record.deleted_at_ms,
+            ":resource_version": record.resource_version.cast_signed(),
+            ":desired": life.desired.as_str(),
+            ":begun": life.begun.as_str(),
+            ":reached": life.reached,
+            ":made": life.made,
+            ":owed": life.owed.map(Step::as_str),
+            ":phase": life.phase.as_str(),
+            ":observed": life.observed.as_ref().map(status_to_text),
+            ":own_reason": own.map(|own| own.reason.as_str()),
+            ":own_message": own.map(|own| own.message.as_str()),
+            ":own_since_ms": own.map(|own| own.since_ms),
+            ":own_terminal": own.map(|own| own.terminal),
+            ":waiting_since_ms": life.waiting_since_ms,
+        })?;
+        let sql = "INSERT INTO sandbox_label (sandbox_id, key, value) VALUES (?1, ?2, ?3)";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        for (key, value) in &record.labels {
+            statement.execute([&record.id, key, value])?;
+        }
+        Ok(true)
+    }
+
+    /// Stores where a row stands, all of it that changes, and counts the change.
+    pub(crate) fn save(&self, record: &mut Record) -> Result<(), StoreError> {
+        record.resource_version += 1;
+        let sql = "UPDATE sandbox SET deleted_at_ms = :deleted_at_ms, resource_version = :resource_version, \
+                   desired = :desired, begun = :begun, reached = :reached, made = :made, owed = :owed, phase = :phase, \
+                   observed = :observed, own_reason = :own_reason, own_message = :own_message, \
+                   own_since_ms = :own_since_ms, own_terminal = :own_terminal, waiting_since_ms = :waiting_since_ms \
+                   WHERE id = :id";
+        let (life, own) = (&record.life, record.life.own.as_ref());
+        self.transaction.prepare_cached(sql)?.execute(named_params! {
+            ":id": record.id,
+            ":deleted_at_ms": record.deleted_at_ms,
+            ":resource_version": record.resource_version.cast_signed(),
+            ":desired": life.desired.as_str(),
+            ":begun": life.begun.as_str(),
+            ":reached": life.reached,
+            ":made": life.made,
+            ":owed": life.owed.map(Step::as_str),
+            ":phase": life.phase.as_str(),
+            ":observed": life.observed.as_ref().map(status_to_text),
+            ":own_reason": own.map(|own| own.reason.as_str()),
+            ":own_message": own.map(|own| own.message.as_str()),
+            ":own_since_ms": own.map(|own| own.since_ms),
+            ":own_terminal": own.map(|own| own.terminal),
+            ":waiting_since_ms": life.waiting_since_ms,
+        })?;
+        Ok(())
+    }
+
+    /// Removes a row with its labels.
+    pub(crate) fn remove(&self, id: &str) -> Result<(), StoreError> {
+        self.transaction.prepare_cached("DELETE FROM sandbox WHERE id = ?1")?.execute([id])?;
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        self.one("id = ?1", [id])
+    }
+
+    pub(crate) fn by_name(&self, workspace: &str, name: &str) -> Result<Option<Record>, StoreError> {
+        self.one("workspace = ?1 AND name = ?2", [workspace, name])
+    }
+
+    pub(crate) fn count(&self) -> Result<u64, StoreError> {
+        let count: i64 = self
+            .transaction
+            .prepare_cached("SELECT count(*) FROM sandbox")?
+            .query_row([], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Rows in the order of creation, then id.
+    pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
+        let mut clauses = vec!["1".to_owned()];
+        let mut values: Vec<Value> = Vec::new();
+        if let Some(workspace) = &filter.workspace {
+            clauses.push("workspace = ?".to_owned());
+            values.push(workspace.clone().into());
+        }
+        for requirement in filter.selector.requirements() {
+            let (clause, bound) = clause_of(requirement);
+            clauses.push(clause.to_owned());
+            values.extend(bound.into_iter().map(Value::from));
+        }
+        values.push(i64::from(filter.limit).into());
+        values.push(i64::from(filter.offset).into());
+        let clause = clauses.join(" AND ");
+        self.many(&format!("{clause} ORDER BY created_at_ms, id LIMIT ? OFFSET ?"), params_from_iter(values))
+    }
+
+    /// Every row of a driver, in order.
+    pub(crate) fn of_driver(&self, driver: &str) -> Result<Vec<Record>, StoreError> {
+        self.many("driver = ?1 ORDER BY created_at_ms, id", [driver])
+    }
+
+    /// The id of the row of a driver that has waited longest with no call owed, and since when.
+    pub(crate) fn longest_waiting(&self, driver: &str) -> Result<Option<(String, i64)>, StoreError> {
+        let sql = "SELECT id, waiting_since_ms FROM sandbox WHERE waiting_since_ms IS NOT NULL AND owed IS NULL \
+                   AND driver = ?1 ORDER BY waiting_since_ms LIMIT 1";
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        Ok(self.transaction.prepare_cached(sql)?.query_row([driver], row).optional()?)
+    }
+
+    fn one(&self, clause: &str, values: impl rusqlite::Params) -> Result<Option<Record>, StoreError> {
+        Ok(self.many(clause, values)?.pop())
+    }
+
+    fn many(&self, clause: &str, values: impl rusqlite::Params) -> Result<Vec<Record>, StoreError> {
+        let mut statement =
+            self.transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM sandbox WHERE {clause}"))?;
+        let mut rows = statement.query(values)?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(record_of(row)?);
+        }
+        Ok(records)
+    }
+}
+
+fn clause_of(requirement: &Requirement) -> (&'static str, Vec<String>) {
+    const HAS: &str = "EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ?)";
+    const EQUALS: &str =
+        "EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ? AND value = ?)";
+    const DIFFERS: &str =
+        "NOT EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ? AND value = ?)";
+    match requirement {
+        Requirement::Exists(key) => (HAS, vec![key.clone()]),
+        Requirement::Equals(key, value) => (EQUALS, vec![key.clone(), value.clone()]),
+        Requirement::Differs(key, value) => (DIFFERS, vec![key.clone(), value.clone()]),
+    }
+}
+
+fn record_of(row: &Row<'_>) -> Result<Record, StoreError> {
+    let id: String = row.get("id")?;
+    let unreadable = |column| StoreError::Row { id: id.clone(), column };
+    let word = |column: &'static str| row.get::<_, String>(column);
+    let own = match row.get::<_, Option<String>>("own_reason")? {
+        None => None,
+        Some(reason) => Some(OwnCondition {
+            reason,
+            message: row.get("own_message")?,
+            since_ms: row.get("own_since_ms")?,
+            terminal: row.get("own_terminal")?,
+        }),
+    };
+    let observed = match row.get::<_, Option<String>>("observed")? {
+        None => None,
+        Some(text) => Some(status_from_text(&text).ok_or_else(|| unreadable("observed"))?),
+    };
+    let owed = match row.get::<_, Option<String>>("owed")? {
+        None => None,
+        Some(text) => Some(Step::from_word(&text).ok_or_else(|| unreadable("owed"))?),
+    };
+    let life = Life {
+        desired: Desired::from_word(&word("desired")?).ok_or_else(|| unreadable("desired"))?,
+        begun: Begun::from_word(&word("begun")?).ok_or_else(|| unreadable("begun"))?,
+        reached: row.get("reached")?,
+        made: row.get("made")?,
+        owed,
+        phase: Phase::from_word(&word("phase")?).ok_or_else(|| unreadable("phase"))?,
+        observed,
+        own,
+        waiting_since_ms: row.get("waiting_since_ms")?,
+    };
+    Ok(Record {
+        name: row.get("name")?,
+        workspace: row.get("workspace")?,
+        driver: row.get("driver")?,
+        spec: row.get("spec")?,
+        labels: map_from_text(&word("labels")?).ok_or_else(|| unreadable("labels"))?,
+        annotations: map_from_text(&word("annotations")?).ok_or_else(|| unreadable("annotations"))?,
+        created_at_ms: row.get("created_at_ms")?,
+        deleted_at_ms: row.get("deleted_at_ms")?,
+        resource_version: row.get::<_, i64>("resource_version")?.cast_unsigned(),
+        life,
+        id,
+    })
+}

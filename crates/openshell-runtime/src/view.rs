@@ -1,0 +1,115 @@
+//! A stored sandbox as clients see it.
+
+use openshell_driver_api::conditions::{self, READY};
+use openshell_driver_api::{Condition, ConditionStatus, PlatformEvent, SandboxStatus};
+use openshell_proto::datamodel::v1::ObjectMeta;
+use openshell_proto::openshell::v1 as proto;
+use prost::Message;
+
+use crate::clock::rfc3339;
+use crate::lifecycle::{Phase, reason};
+use crate::store::Record;
+
+/// The sandbox of a row. One of another driver than `driver_name` is in phase UNKNOWN and says why.
+pub(crate) fn sandbox(record: &Record, driver_name: &str) -> proto::Sandbox {
+    proto::Sandbox {
+        metadata: Some(ObjectMeta {
+            id: record.id.clone(),
+            name: record.name.clone(),
+            created_at_ms: record.created_at_ms,
+            labels: record.labels.clone(),
+            resource_version: record.resource_version,
+            annotations: record.annotations.clone(),
+            workspace: record.workspace.clone(),
+            deletion_timestamp_ms: record.deleted_at_ms.unwrap_or(0),
+        }),
+        // Written by this crate; a row that something else has broken still shows the rest.
+        spec: proto::SandboxSpec::decode(record.spec.as_slice()).ok(),
+        status: Some(status(record, driver_name)),
+    }
+}
+
+/// The phase that clients see.
+pub(crate) fn phase(record: &Record, driver_name: &str) -> Phase {
+    if record.driver == driver_name { record.life.phase } else { Phase::Unknown }
+}
+
+fn status(record: &Record, driver_name: &str) -> proto::SandboxStatus {
+    let empty = SandboxStatus::default();
+    let observed = record.life.observed.as_ref().unwrap_or(&empty);
+    proto::SandboxStatus {
+        sandbox_name: observed.sandbox_name.clone(),
+        agent_pod: observed.instance_id.clone(),
+        agent_fd: observed.agent_fd.clone(),
+        sandbox_fd: observed.sandbox_fd.clone(),
+        conditions: conditions_of(record, driver_name).into_iter().map(condition).collect(),
+        phase: wire_phase(phase(record, driver_name)).into(),
+        ..proto::SandboxStatus::default()
+    }
+}
+
+/// The backend's conditions, with the gateway's own `Ready` in place of the backend's where it has one.
+fn conditions_of(record: &Record, driver_name: &str) -> Vec<Condition> {
+    let life = &record.life;
+    if record.driver != driver_name {
+        let message = format!(
+            "made by the driver `{}`, and this gateway runs `{driver_name}`: it is left alone",
+            record.driver
+        );
+        let unknown = conditions::not_ready(reason::OTHER_DRIVER, message);
+        return vec![Condition { status: ConditionStatus::Unknown, ..unknown }];
+    }
+    let mut shown = life.observed.as_ref().map_or_else(Vec::new, |status| status.conditions.clone());
+    if let Some(own) = &life.own {
+        shown.retain(|condition| condition.kind != READY);
+        let own = conditions::not_ready(&own.reason, own.message.clone()).since(rfc3339(own.since_ms));
+        shown.insert(0, own);
+    } else if shown.is_empty() && life.phase == Phase::Stopped {
+        shown = conditions::stopped("stopped on request");
+    } else if shown.is_empty() {
+        let word = match life.phase {
+            Phase::Deleting => conditions::reason::TERMINATING,
+            Phase::Stopping => conditions::reason::STOPPING,
+            Phase::Starting => conditions::reason::STARTING,
+            _ => reason::PROVISIONING,
+        };
+        let ready = conditions::not_ready(word, "the backend has reported nothing yet");
+        shown.push(ready.since(rfc3339(life.waiting_since_ms.unwrap_or(record.created_at_ms))));
+    }
+    shown
+}
+
+fn condition(condition: Condition) -> proto::SandboxCondition {
+    proto::SandboxCondition {
+        r#type: condition.kind,
+        status: condition.status.as_str().to_owned(),
+        reason: condition.reason,
+        message: condition.message,
+        last_transition_time: condition.last_transition_time,
+    }
+}
+
+fn wire_phase(phase: Phase) -> proto::SandboxPhase {
+    match phase {
+        Phase::Provisioning => proto::SandboxPhase::Provisioning,
+        Phase::Ready => proto::SandboxPhase::Ready,
+        Phase::Error => proto::SandboxPhase::Error,
+        Phase::Deleting => proto::SandboxPhase::Deleting,
+        Phase::Unknown => proto::SandboxPhase::Unknown,
+        Phase::Stopping => proto::SandboxPhase::Stopping,
+        Phase::Stopped => proto::SandboxPhase::Stopped,
+        Phase::Starting => proto::SandboxPhase::Starting,
+    }
+}
+
+/// A backend's message on the wire.
+pub(crate) fn event(event: &PlatformEvent) -> proto::PlatformEvent {
+    proto::PlatformEvent {
+        timestamp_ms: event.timestamp_ms,
+        source: event.source.clone(),
+        r#type: event.kind.clone(),
+        reason: event.reason.clone(),
+        message: event.message.clone(),
+        metadata: event.metadata.clone(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The driver's watch and the clients' watches.
+
+use std::time::Duration;
+
+use openshell_driver_api::{ErrorKind, PlatformEvent, SandboxId, WatchEvent, conditions};
+use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
+use openshell_proto::openshell::v1::{self as proto, SandboxPhase, ServiceStatus};
+use tonic::{Code, Status, Streaming};
+
+use crate::client::{eventually, gateway, gateway_in, gateway_with, id_of, phase_of, ready_of, settings};
+use crate::fake::{Fake, Script};
+
+fn watch(id: &str) -> proto::WatchSandboxRequest {
+    proto::WatchSandboxRequest { id: id.to_owned(), follow_status: true, ..Default::default() }
+}
+
+async fn next(events: &mut Streaming<proto::SandboxStreamEvent>) -> Result<Option<Payload>, Status> {
+    let message = tokio::time::timeout(Duration::from_secs(20), events.message()).await.expect("in time")?;
+    Ok(message.map(|event| event.payload.expect("a payload")))
+}
+
+async fn next_phase(events: &mut Streaming<proto::SandboxStreamEvent>) -> SandboxPhase {
+    match next(events).await {
+        Ok(Some(Payload::Sandbox(sandbox))) => phase_of(&sandbox),
+        other => panic!("no state: {other:?}"),
+    }
+}
+
+fn platform(id: &str, reason: &str) -> WatchEvent {
+    let event =
+        PlatformEvent { reason: reason.to_owned(), message: "m".repeat(2000), ..PlatformEvent::default() };
+    WatchEvent::Platform { id: SandboxId::new(id).expect("an id"), event }
+}
+
+#[tokio::test]
+async fn the_first_event_is_the_present_state_and_the_last_the_end() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    let id = gateway.ready("one").await;
+    let mut events = gateway.watch(watch(&id)).await;
+    assert_eq!(next_phase(&mut events).await, SandboxPhase::Ready);
+    gateway.stop_sandbox("one").await.unwrap();
+    assert_eq!(next_phase(&mut events).await, SandboxPhase::Stopping);
+    while next_phase(&mut events).await != SandboxPhase::Stopped {}
+    gateway.delete("one").await.unwrap();
+    loop {
+        match next(&mut events).await.unwrap() {
+            Some(Payload::Sandbox(sandbox)) => {
+                assert!(
+                    matches!(phase_of(&sandbox), SandboxPhase::Stopped | SandboxPhase::Deleting),
+                    "{sandbox:?}"
+                );
+            }
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_stops_on_a_terminal_phase() {
+    let fake = Fake::new();
+    fake.slow();
+    let mut gateway = gateway(&fake).await;
+    let id = id_of(&gateway.create("one").await);
+    let request = proto::WatchSandboxRequest { stop_on_terminal: true, ..watch(&id) };
+    let mut events = gateway.watch(request.clone()).await;
+    assert_eq!(next_phase(&mut events).await, SandboxPhase::Provisioning);
+    eventually("made", || fake.has(&id)).await;
+    fake.report(&id, vec![conditions::not_ready("ImagePullFailed", "no such image")]);
+    while next_phase(&mut events).await != SandboxPhase::Error {}
+    assert_eq!(next(&mut events).await.unwrap(), None);
+    let mut events = gateway.watch(request).await;
+    assert_eq!(next_phase(&mut events).await, SandboxPhase::Error);
+    assert_eq!(next(&mut events).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn platform_events_go_to_those_who_follow_them() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    let id = gateway.ready("one").await;
+    for reason in ["First", "Second", "Third"] {
+        fake.send(platform(&id, reason));
+    }
+    fake.send(platform("nobody", "Unheard"));
+    let mut live = gateway.watch(proto::WatchSandboxRequest { follow_events: true, ..watch(&id) }).await;
+    assert_eq!(next_phase(&mut live).await, SandboxPhase::Ready);
+    fake.send(platform(&id, "Fourth"));
+    loop {
+        let Some(Payload::Event(event)) = next(&mut live).await.unwrap() else { panic!("no event") };
+        if event.reason == "Fourth" {
+            break;
+        }
+    }
+    let mut tail =
+        gateway.watch(proto::WatchSandboxRequest { follow_events: true, event_tail: 2, ..watch(&id) }).await;
+    assert_eq!(next_phase(&mut tail).await, SandboxPhase::Ready);
+    for reason in ["Third", "Fourth"] {
+        let Some(Payload::Event(event)) = next(&mut tail).await.unwrap() else { panic!("no event") };
+        assert_eq!(event.reason, reason);
+    }
+    let mut logs = gateway.watch(proto::WatchSandboxRequest { follow_logs: true, ..watch(&id) }).await;
+    assert_eq!(next_phase(&mut logs).await, SandboxPhase::Ready);
+    assert!(matches!(next(&mut logs).await.unwrap(), Some(Payload::Warning(_))), "no logs, and it says so");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_cut_and_never_fed_a_gap() {
+    let fake = Fake::new();
+    let mut settings = settings();
+    settings.watch_buffer = 8;
+    let mut gateway = gateway_with(&fake, settings).await;
+    let id = gateway.ready("one").await;
+    let mut slow = gateway.watch(proto::WatchSandboxRequest { follow_events: true, ..watch(&id) }).await;
+    assert_eq!(next_phase(&mut slow).await, SandboxPhase::Ready);
+    for number in 0..4000 {
+        fake.send(platform(&id, &number.to_string()));
+    }
+    // Everybody else goes on.
+    gateway.ready("two").await;
+    gateway.stop_sandbox("one").await.unwrap();
+    gateway.until("one", SandboxPhase::Stopped).await;
+    let mut expected = 0;
+    let end = loop {
+        match next(&mut slow).await {
+            Ok(Some(Payload::Event(event))) => {
+                assert_eq!(event.reason, expected.to_string(), "a gap");
+                expected += 1;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a clean end after {expected}"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(end.code(), Code::ResourceExhausted);
+    assert!(expected < 4000);
+}
+
+#[tokio::test]
+async fn any_end_of_the_driver_s_watch_brings_it_back_for_the_whole_state() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    for kind in [
+        Some(ErrorKind::Aborted),
+        Some(ErrorKind::DataLoss),
+        Some(ErrorKind::ResourceExhausted),
+        Some(ErrorKind::Unavailable),
+        None,
+    ] {
+        let name =
+            format!("s-{}", kind.map_or("clean".to_owned(), |kind| format!("{kind:?}").to_lowercase()));
+        let lost = gateway.ready(&format!("{name}-lost")).await;
+        let id = gateway.ready(&name).await;
+        fake.script("list", [Script::Fail(ErrorKind::Unavailable, "not yet"), Script::Panic]);
+        fake.script("watch", [Script::Fail(ErrorKind::Unavailable, "not yet")]);
+        fake.cut(kind);
+        fake.report_unseen(&id, conditions::stopped("unseen"));
+        fake.lose(&lost, false);
+        gateway.until(&name, SandboxPhase::Stopped).await;
+        let gone = gateway.until(&format!("{name}-lost"), SandboxPhase::Error).await;
+        assert_eq!(ready_of(&gone).0, "BackendGone");
+        while gateway.health().await != ServiceStatus::Healthy {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_backend_does_by_itself_is_seen() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    let id = gateway.ready("one").await;
+    fake.report(&id, conditions::stopped("by hand"));
+    gateway.until("one", SandboxPhase::Stopped).await;
+    fake.report(&id, vec![conditions::ready()]);
+    gateway.until("one", SandboxPhase::Ready).await;
+    fake.lose(&id, true);
+    let gone = gateway.until("one", SandboxPhase::Error).await;
+    assert_eq!(ready_of(&gone).0, "BackendGone");
+}
+
+#[tokio::test]
+async fn a_word_that_it_is_gone_is_not_believed_of_what_is_there() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    let id = gateway.ready("one").await;
+    fake.send(WatchEvent::Deleted(SandboxId::new(id.as_str()).unwrap()));
+    eventually("asked", || fake.calls("get", &id) > 0).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(phase_of(&gateway.get("one").await.unwrap()), SandboxPhase::Ready);
+}
+
+#[tokio::test]
+async fn watches_end_when_the_gateway_does() {
+    let fake = Fake::new();
+    let mut gateway = gateway(&fake).await;
+    let id = gateway.ready("one").await;
+    let mut events = gateway.watch(watch(&id)).await;
+    assert_eq!(next_phase(&mut events).await, SandboxPhase::Ready);
+    gateway.runtime.shutdown(Duration::from_secs(1)).await;
+    assert_eq!(next(&mut events).await.unwrap_err().code(), Code::Unavailable);
+    let request = proto::CreateSandboxRequest::default();
+    assert_eq!(gateway.client.create_sandbox(request).await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_a_thousand() {
+    const ROWS: usize = 1100;
+    let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
+    let creates = (0..ROWS).map(|number| {
+        let mut client = gateway.client.clone();
+        async move {
+            let request = proto::CreateSandboxRequest { name: format!("s{number}"), ..Default::default() };
+            client.create_sandbox(request).await.expect("created");
+        }
+    });
+    futures_util::future::join_all(creates).await;
+    let mut seen = Vec::new();
+    for (offset, expected) in [(0, 1000), (1000, ROWS - 1000), (ROWS, 0)] {
+        let offset = u32::try_from(offset).unwrap();
+        let page =
+            gateway.list(proto::ListSandboxesRequest { limit: 5000, offset, ..Default::default() }).await;
+        assert_eq!(page.len(), expected);
+        seen.extend(page);
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), ROWS, "each once");
+    gateway.until("s0", SandboxPhase::Ready).await;
+    let last = gateway.until(&format!("s{}", ROWS - 1), SandboxPhase::Ready).await;
+    // All of them change unseen, more than one transaction's worth.
+    gateway.stop().await;
+    fake.report_unseen(&id_of(&last), conditions::stopped("unseen"));
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
+    gateway.until(&format!("s{}", ROWS - 1), SandboxPhase::Stopped).await;
+}
