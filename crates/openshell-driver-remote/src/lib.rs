@@ -1,1 +1,27 @@
-//! Both halves of a driver's socket: a ComputeDriver that dials one, a server that serves any ComputeDriver.
+//! Both halves of a driver's socket: a `ComputeDriver` that dials one, and a server that serves any `ComputeDriver`.
+//!
+//! ```text
+//!   gateway ─ dyn ComputeDriver ─▶ RemoteDriver ═ HTTP/2 over a Unix socket ═▶ server ─▶ dyn ComputeDriver ─▶ backend
+//!                                     client.rs      convert.rs, status.rs     server.rs
+//! ```
+//!
+//! What crosses is `openshell.compute.v1.ComputeDriver`, which other people's drivers speak too; a driver of ours is the
+//! same driver in process and behind a socket. There is nothing here that only one driver needs.
+
+mod client;
+pub mod convert;
+mod dial;
+mod link;
+mod pump;
+mod server;
+mod session;
+mod status;
+
+pub use client::{Deadlines, RemoteDriver};
+pub use dial::{DIALER, DialError, SocketDialer, hint};
+pub use server::{ServeOptions, serve};
+pub use session::{Rpc, Support};
+pub use status::{error_of, status_of};
+
+/// The largest message that either half takes or sends. A list of ten thousand sandboxes has about a fifth of it.
+pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;

@@ -1,1 +1,21 @@
-//! The in-tree drivers as programs of their own, one generated bin a driver.
+//! The drivers of this repository as programs of their own, each behind a socket: one generated bin a driver, and one
+//! command line for all of them.
+//!
+//! ```text
+//!   generated main ─ run(name, registration) ─▶ Args ─▶ Plan (configuration, gateway id) ─▶ DriverFactory::open
+//!                                                              └── nothing is touched ──┘         │
+//!                                            SIGTERM: drain, exit 0 ◀── openshell-driver-remote ◀─┘
+//! ```
+//!
+//! The driver is opened as the gateway opens it, from the same table of the same `gateway.toml` and under the same
+//! gateway id: in process and over the socket it is one driver.
+
+#[rustfmt::skip]
+mod generated;
+
+mod args;
+mod error;
+mod plan;
+mod program;
+
+pub use program::run;

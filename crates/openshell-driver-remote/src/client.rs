@@ -1,0 +1,314 @@
+//! The gateway's half: a `ComputeDriver` that asks a program behind a socket, and connects again by itself.
+//!
+//! Every request carries the sandbox's id and no name: some drivers refuse a request that has both, and the id is the
+//! key. There is no keep-alive on the wire: a program that dies takes its socket along, and several gRPC servers hang up
+//! on clients that ping more often than they like.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use openshell_driver_api::{
+    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
+    SandboxId, SandboxRequest, async_trait,
+};
+use openshell_proto::compute::v1::{self as wire, compute_driver_client::ComputeDriverClient};
+use openshell_uds::PeerPolicy;
+use tokio::net::UnixStream;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+
+use crate::convert;
+use crate::link::Link;
+use crate::session::{Rpc, Support};
+
+/// How long a driver may take. The runtime has its own, configured ones; these are the bound that always holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For whatever changes nothing.
+    pub query: Duration,
+    /// For whatever changes something: an image may have to be fetched first.
+    pub change: Duration,
+    /// For the first answer of a watch; after that it may be silent for as long as nothing happens.
+    pub watch: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            query: Duration::from_secs(60),
+            change: Duration::from_secs(30 * 60),
+            watch: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A driver behind a Unix socket.
+pub struct RemoteDriver {
+    link: Arc<Link>,
+    deadlines: Deadlines,
+}
+
+impl RemoteDriver {
+    /// A driver that is asked at `path`, whose connections are made as they are needed. Nothing is asked yet, unless
+    /// `first` is a connection that exists already.
+    pub(crate) fn new(
+        name: &str,
+        path: &Path,
+        policy: PeerPolicy,
+        first: Option<UnixStream>,
+        deadlines: Deadlines,
+    ) -> Self {
+        let link = Link::open(name, path, policy, first, deadlines.query);
+        Self { link, deadlines }
+    }
+
+    /// Which of the optional methods the driver has, as far as it was asked for them since it last connected.
+    #[must_use]
+    pub fn rpcs(&self) -> [(Rpc, Support); Rpc::ALL.len()] {
+        Rpc::ALL.map(|rpc| (rpc, self.link.session.support(rpc)))
+    }
+
+    /// Asks the driver who it is, for the first connection.
+    pub(crate) async fn greet(&self, deadline: Duration) -> Result<Capabilities, DriverError> {
+        self.link.greet(deadline).await
+    }
+
+    /// Asks, unless the driver was refused: `ask` gets a client of its own, its answer is bounded by `deadline`.
+    async fn call<T, F>(
+        &self,
+        operation: &'static str,
+        deadline: Duration,
+        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
+    ) -> Result<T, DriverError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        if let Some(why) = self.link.session.refused() {
+            let message = format!("the driver at `{}` is not used: {why}", self.link.path.display());
+            return Err(DriverError::new(ErrorKind::FailedPrecondition, operation, message));
+        }
+        self.link.call(operation, deadline, ask).await
+    }
+
+    /// As [`call`](Self::call), for a method that the driver may lack; that is remembered and logged once.
+    async fn call_optional<T, F>(
+        &self,
+        rpc: Rpc,
+        operation: &'static str,
+        deadline: Duration,
+        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
+    ) -> Result<T, DriverError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let answer = self.call(operation, deadline, ask).await;
+        match &answer {
+            Ok(_) => _ = self.link.session.note(rpc, Support::Yes),
+            Err(error) if error.kind() == ErrorKind::Unimplemented => {
+                if self.link.session.note(rpc, Support::No) {
+                    tracing::info!(driver = %self.link.name, rpc = rpc.name(), "the driver does not have this method");
+                }
+            }
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// As [`call_optional`](Self::call_optional), for a method whose absence means that there is nothing to do.
+    async fn call_if_there<T: Default, F>(
+        &self,
+        rpc: Rpc,
+        operation: &'static str,
+        deadline: Duration,
+        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
+    ) -> Result<T, DriverError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        match self.call_optional(rpc, operation, deadline, ask).await {
+            Err(error) if error.kind() == ErrorKind::Unimplemented => Ok(T::default()),
+            other => other,
+        }
+    }
+}
+
+#[async_trait]
+impl ComputeDriver for RemoteDriver {
+    async fn capabilities(&self) -> Result<Capabilities, DriverError> {
+        self.call("get capabilities", self.deadlines.query, |mut client| async move {
+            client.get_capabilities(wire::GetCapabilitiesRequest {}).await
+        })
+        .await
+        .map(convert::capabilities_from_wire)
+    }
+
+    async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
+        let rpc = Rpc::GetGatewayListenerRequirements;
+        let answer = self
+            .call_if_there(rpc, "get listener requirements", self.deadlines.query, |mut client| async move {
+                client.get_gateway_listener_requirements(wire::GetGatewayListenerRequirementsRequest {}).await
+            })
+            .await?;
+        let known = answer.requirements.into_iter().filter_map(|requirement| {
+            let reason = requirement.reason.clone();
+            let known = convert::requirement_from_wire(requirement);
+            if known.is_none() {
+                tracing::warn!(driver = %self.link.name, %reason, "a listener of an unknown kind is not opened");
+            }
+            known
+        });
+        Ok(known.collect())
+    }
+
+    async fn validate_create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
+        const OPERATION: &str = "validate sandbox";
+        let sandbox = Some(convert::request_to_wire(request, OPERATION)?);
+        self.call(OPERATION, self.deadlines.query, |mut client| async move {
+            client.validate_sandbox_create(wire::ValidateSandboxCreateRequest { sandbox }).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn get(&self, id: &SandboxId) -> Result<ObservedSandbox, DriverError> {
+        const OPERATION: &str = "get sandbox";
+        let request = wire::GetSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
+        let answer =
+            self.call(OPERATION, self.deadlines.query, |mut client| async move {
+                client.get_sandbox(request).await
+            })
+            .await?;
+        let observed = answer.sandbox.and_then(convert::observed_from_wire);
+        match observed {
+            Some(observed) if observed.id == *id => Ok(observed),
+            Some(other) => {
+                let message = format!("the driver was asked for `{id}` and answered with `{}`", other.id);
+                Err(DriverError::new(ErrorKind::Internal, OPERATION, message))
+            }
+            None => {
+                Err(DriverError::new(ErrorKind::Internal, OPERATION, "the driver's answer names no sandbox"))
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
+        let answer = self
+            .call("list sandboxes", self.deadlines.query, |mut client| async move {
+                client.list_sandboxes(wire::ListSandboxesRequest {}).await
+            })
+            .await?;
+        let named = answer.sandboxes.into_iter().filter_map(|sandbox| {
+            let observed = convert::observed_from_wire(sandbox);
+            if observed.is_none() {
+                tracing::warn!(driver = %self.link.name, "a listed sandbox without an id is left out");
+            }
+            observed
+        });
+        Ok(named.collect())
+    }
+
+    async fn create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
+        const OPERATION: &str = "create sandbox";
+        let sandbox = Some(convert::request_to_wire(request, OPERATION)?);
+        self.call(OPERATION, self.deadlines.change, |mut client| async move {
+            client.create_sandbox(wire::CreateSandboxRequest { sandbox }).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let request = wire::StopSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
+        self.call_optional(Rpc::StopSandbox, "stop sandbox", self.deadlines.change, |mut client| async move {
+            client.stop_sandbox(request).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn start(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let request = wire::StartSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
+        self.call_optional(
+            Rpc::StartSandbox,
+            "start sandbox",
+            self.deadlines.change,
+            |mut client| async move { client.start_sandbox(request).await },
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn delete(&self, id: &SandboxId) -> Result<bool, DriverError> {
+        let request = wire::DeleteSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
+        let answer = self
+            .call("delete sandbox", self.deadlines.change, |mut client| async move {
+                client.delete_sandbox(request).await
+            })
+            .await;
+        match answer {
+            Ok(answer) => Ok(answer.deleted),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn watch(&self) -> Result<EventStream, DriverError> {
+        const OPERATION: &str = "watch sandboxes";
+        let link = Arc::clone(&self.link);
+        let mut open = Box::pin(async move {
+            let mut client = link.client.clone();
+            match client.watch_sandboxes(wire::WatchSandboxesRequest {}).await {
+                Ok(answer) => Ok(events(link, answer.into_inner())),
+                Err(status) => Err(link.explain(OPERATION, status)),
+            }
+        });
+        // Some servers send no header before their first event, so that a backend without sandboxes is silent for as
+        // long as it has none: that is no failure, and the wait goes on inside the stream.
+        match tokio::time::timeout(self.deadlines.watch, &mut open).await {
+            Ok(opened) => opened.map(|events| events.boxed()),
+            Err(_) => Ok(futures_util::stream::once(open).try_flatten().boxed()),
+        }
+    }
+
+    async fn ensure_workspace(&self, workspace: &str) -> Result<(), DriverError> {
+        let request = wire::EnsureWorkspaceRequest { workspace: workspace.to_owned() };
+        let deadline = self.deadlines.change;
+        self.call_if_there(Rpc::EnsureWorkspace, "ensure workspace", deadline, |mut client| async move {
+            client.ensure_workspace(request).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    async fn delete_workspace(&self, workspace: &str) -> Result<(), DriverError> {
+        let request = wire::DeleteWorkspaceRequest { workspace: workspace.to_owned() };
+        let deadline = self.deadlines.change;
+        self.call_if_there(Rpc::DeleteWorkspace, "delete workspace", deadline, |mut client| async move {
+            client.delete_workspace(request).await
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+/// The events of a watch; what has nothing in it to use is dropped with a warning.
+fn events(
+    link: Arc<Link>,
+    answers: tonic::Streaming<wire::WatchSandboxesEvent>,
+) -> impl Stream<Item = Result<openshell_driver_api::WatchEvent, DriverError>> + Send + use<> {
+    answers.filter_map(move |answer| {
+        let item = match answer {
+            Ok(event) => match convert::event_from_wire(event) {
+                Ok(event) => Some(Ok(event)),
+                Err(why) => {
+                    tracing::warn!(driver = %link.name, why, "an event of the watch is dropped");
+                    None
+                }
+            },
+            Err(status) => Some(Err(link.explain("watch sandboxes", status))),
+        };
+        std::future::ready(item)
+    })
+}

@@ -1,0 +1,116 @@
+//! A driver program from its command line to its exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use openshell_core::selection::DriverName;
+use openshell_core::shell::{self, USAGE};
+use openshell_core::telemetry::{Action, DriverKind, Outcome, Telemetry, UsageEvent};
+use openshell_core::{Catalog, Environment, logging};
+use openshell_driver_api::Registration;
+use openshell_driver_remote::ServeOptions;
+use openshell_uds::PeerPolicy;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::args::DriverArgs;
+use crate::error::ProgramError;
+use crate::plan::{self, Plan};
+
+/// How long the last usage events may take to leave.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// Runs the driver `name` as a program: the whole of a generated `main`. Exits with 0 after SIGTERM or SIGINT, once what
+/// was under way is drained.
+#[must_use]
+pub fn run(name: &'static str, registration: &'static Registration) -> ExitCode {
+    let catalog = plan::catalog(name, registration);
+    let entry = catalog.entry(name);
+    let program = entry.and_then(|entry| entry.program).unwrap_or(name);
+    let summary = entry.map_or("", |entry| entry.summary);
+    let matches = DriverArgs::command(program, name, summary, registration.version).get_matches();
+    let args = match DriverArgs::of(&matches) {
+        Ok(args) => args,
+        Err(error) => {
+            // A closed standard error is no reason to panic.
+            let _ = error.print();
+            return ExitCode::from(USAGE);
+        }
+    };
+    match start(name, registration, &args, &Environment::from_process(), &catalog) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => shell::fail(&error),
+    }
+}
+
+fn start(
+    name: &'static str,
+    registration: &'static Registration,
+    args: &DriverArgs,
+    env: &Environment,
+    catalog: &Catalog,
+) -> Result<(), ProgramError> {
+    let plan = Plan::make(name, args, env, catalog)?;
+    if args.check_config {
+        println!("the configuration of the driver `{name}` is fine");
+        return Ok(());
+    }
+    // Clap asks for it unless the configuration is all that is looked at.
+    let Some(path) = args.bind_socket.as_deref() else { return Ok(()) };
+    logging::init(plan.log_level, plan.log_format);
+    let policy = PeerPolicy { allowed_uids: args.allow_uids.clone(), allowed_gids: args.allow_gids.clone() };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ProgramError::Io { action: "start the threads of the driver", source })?;
+    let kind = DriverName::parse(name).map(|name| DriverKind::of(catalog, &name)).ok();
+    runtime.block_on(serve(name, registration, plan, path, policy, kind))
+}
+
+async fn serve(
+    name: &'static str,
+    registration: &'static Registration,
+    plan: Plan,
+    path: &Path,
+    policy: PeerPolicy,
+    kind: Option<DriverKind>,
+) -> Result<(), ProgramError> {
+    let stop = stop_signal()?;
+    tokio::pin!(stop);
+    let began = Instant::now();
+    let context = plan.context(name)?;
+    let gateway_id = context.gateway_id.clone();
+    // Bound before the backend is asked for anything: a second program on the same socket ends here.
+    let listener = openshell_uds::bind_for(path, &policy)?;
+    let telemetry = Telemetry::start(&plan.telemetry);
+    let driver = tokio::select! {
+        driver = registration.factory.open(context, &plan.table) => {
+            driver.map_err(|source| ProgramError::Driver { name, source })?
+        }
+        () = &mut stop => return Ok(()),
+    };
+    info!(driver = name, socket = %path.display(), %gateway_id, "serving");
+    if let Some(driver) = kind {
+        let outcome = Outcome::Ok;
+        telemetry.record(UsageEvent { action: Action::DriverStart, driver, outcome, took: began.elapsed() });
+    }
+    let served =
+        openshell_driver_remote::serve(driver, listener, policy, stop, ServeOptions::default()).await;
+    info!(driver = name, "stopped");
+    telemetry.shutdown(LAST_EVENTS).await;
+    served.map_err(|source| ProgramError::Io { action: "serve on the driver's socket", source })
+}
+
+/// Ready at the first SIGTERM or SIGINT. The handlers are in place when this returns.
+fn stop_signal() -> Result<impl Future<Output = ()>, ProgramError> {
+    let listen =
+        |kind| signal(kind).map_err(|source| ProgramError::Io { action: "listen for signals", source });
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
