@@ -1,0 +1,199 @@
+//! What the tests stand on: a folder for one gateway, its process, the client, and the engine that may be away.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything here may take before a test gives up on it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The gateway of this build.
+pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_openshell-gateway");
+
+/// A program of another package, from the folder that `cargo xtask test` built; `None`, and said so, without it.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
+        println!(
+            "skipped: no program `{name}`: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)"
+        );
+        return None;
+    };
+    let path = Path::new(&folder).join(name);
+    assert!(path.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", path.display());
+    Some(path)
+}
+
+/// Whether a Docker engine answers. Away, it is printed as skipped, and is a failure where OPENSHELL_TEST_REQUIRE
+/// names it.
+pub(crate) fn docker() -> bool {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    let socket = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
+    if UnixStream::connect(socket).is_ok_and(|stream| answers_ping(stream).unwrap_or(false)) {
+        return true;
+    }
+    let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
+    assert!(!required.split(',').any(|name| name.trim() == "docker"), "no docker engine at {socket}");
+    println!("skipped: no docker engine at {socket}");
+    false
+}
+
+fn answers_ping(mut stream: UnixStream) -> std::io::Result<bool> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.contains(" 200 "))
+}
+
+/// The image that tests run.
+pub(crate) fn image() -> String {
+    std::env::var("OPENSHELL_TEST_IMAGE_DOCKER").unwrap_or_else(|_| "openshell-test/busybox:1".to_owned())
+}
+
+/// A folder in which one gateway lives, with everything that its user's directories would hold.
+pub(crate) struct Home {
+    dir: TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path("gateway.sock")
+    }
+
+    /// Writes a file and gives its path.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).expect("a file in the test's folder");
+        path
+    }
+
+    /// A program whose user's directories are all in here, with an environment of its own.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().stdin(Stdio::null());
+        for name in ["PATH", "DOCKER_HOST"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+            .env("HOME", self.path("home"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_RUNTIME_DIR", self.path("run"))
+            .env("OPENSHELL_LISTEN_SOCKET", self.socket())
+            .env("OPENSHELL_GATEWAY_SOCKET", self.socket());
+        command
+    }
+
+    /// The gateway, to run with these arguments until it ends by itself.
+    pub(crate) fn gateway(&self, args: &[&str]) -> Output {
+        let child = self.command(GATEWAY).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        wait_with_output(child.expect("the gateway starts"))
+    }
+
+    /// Starts a program in the background; its log is in `<name>.log`.
+    pub(crate) fn spawn(&self, name: &str, mut command: Command) -> Process {
+        let log = self.path(&format!("{name}.log"));
+        let file = File::options().create(true).append(true).open(&log).expect("a log");
+        let child = command
+            .stdout(file.try_clone().expect("a log"))
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("`{name}` does not start: {error}"));
+        Process { child, log }
+    }
+
+    /// Starts the gateway and waits until it listens.
+    pub(crate) fn serve(&self, args: &[&str]) -> Process {
+        let mut command = self.command(GATEWAY);
+        command.args(args);
+        let mut process = self.spawn("gateway", command);
+        process.wait_for_socket(&self.socket());
+        process
+    }
+}
+
+fn wait_with_output(mut child: Child) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let output = child.wait_with_output().expect("a child");
+            panic!("it did not end by itself:\n{}", String::from_utf8_lossy(&output.stderr));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("a child")
+}
+
+/// A program in the background, killed when the test is over.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Waits until somebody answers at the socket; fails when the program ends before.
+    pub(crate) fn wait_for_socket(&mut self, socket: &Path) {
+        let deadline = Instant::now() + PATIENCE;
+        while UnixStream::connect(socket).is_err() {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// `kill -9`, and wait for its end.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and the exit status.
+    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "SIGTERM does not end it:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            println!("--- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+/// Output as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,6 @@
+//! The gateway as its users meet it: the program itself, the client beside it, real backends behind it.
+
+mod harness;
+mod lifecycle;
+mod refusals;
+mod startup;
