@@ -46,6 +46,7 @@ pub struct DriverError {
     kind: ErrorKind,
     operation: &'static str,
     message: String,
+    hint: Option<String>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -53,7 +54,7 @@ pub struct DriverError {
 impl DriverError {
     /// An error of `kind` in `operation`, which is a verb and its object in lower case (`create container`).
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, operation, message: message.into(), source: None }
+        Self { kind, operation, message: message.into(), hint: None, source: None }
     }
 
     /// An `InvalidArgument`, the most frequent one.
@@ -71,6 +72,20 @@ impl DriverError {
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with what to do about it: a command that runs, or a line of configuration. It is for the operator
+    /// of this process and does not go over the wire.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// What kind of error it is.

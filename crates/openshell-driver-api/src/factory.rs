@@ -139,6 +139,8 @@ pub struct DialRequest {
     pub policy: SocketPolicy,
     /// How long to wait for a socket that comes up late.
     pub connect_timeout: Duration,
+    /// The longest that the caller gives any call; the dialer's own bounds are not below it.
+    pub longest_call: Duration,
 }
 
 /// Dials a driver behind a Unix socket. There is one in a build that has external drivers, none in others.

@@ -34,6 +34,15 @@ pub struct Deadlines {
     pub watch: Duration,
 }
 
+impl Deadlines {
+    /// The default bounds, raised where they would cut short a caller that waits for as long as `longest`.
+    #[must_use]
+    pub fn covering(longest: Duration) -> Self {
+        let bounds = Self::default();
+        Self { query: bounds.query.max(longest), change: bounds.change.max(longest), ..bounds }
+    }
+}
+
 impl Default for Deadlines {
     fn default() -> Self {
         Self {

@@ -48,16 +48,24 @@ impl DialError {
             Self::NoAnswer { source, .. } => format!("a program that does not answer ({})", source.message()),
         }
     }
-}
 
-/// What the operator can do about an error of a dialer, as a command or a rule; `None` when it has no such cause.
-#[must_use]
-pub fn hint(error: &DriverError) -> Option<String> {
-    let cause = std::error::Error::source(error)?.downcast_ref::<DialError>()?;
-    match cause {
-        DialError::Connect(error) => error.hint(),
-        DialError::NoAnswer { path, .. } => {
-            Some(format!("see which program listens there: ss -xlp src {}", path.display()))
+    /// What the operator can do about it, as a command or a rule.
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connect(error) => error.hint(),
+            Self::NoAnswer { path, .. } => {
+                Some(format!("see which program listens there: ss -xlp src {}", path.display()))
+            }
+        }
+    }
+
+    /// The driver's error with this as its cause.
+    fn into_error(self, kind: ErrorKind, message: String) -> DriverError {
+        let hint = self.hint();
+        let error = DriverError::new(kind, OPERATION, message).with_source(self);
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
         }
     }
 }
@@ -65,7 +73,8 @@ pub fn hint(error: &DriverError) -> Option<String> {
 #[async_trait]
 impl Dialer for SocketDialer {
     async fn dial(&self, request: DialRequest) -> Result<Arc<dyn ComputeDriver>, DriverError> {
-        Ok(Arc::new(RemoteDriver::dial(request, Deadlines::default()).await?))
+        let deadlines = Deadlines::covering(request.longest_call);
+        Ok(Arc::new(RemoteDriver::dial(request, deadlines).await?))
     }
 }
 
@@ -144,7 +153,7 @@ fn hopeless(request: &DialRequest, error: ConnectError) -> DriverError {
         _ => ErrorKind::FailedPrecondition,
     };
     let message = format!("the socket of the driver `{}` cannot be used", request.name);
-    DriverError::new(kind, OPERATION, message).with_source(DialError::Connect(error))
+    DialError::Connect(error).into_error(kind, message)
 }
 
 fn gave_up(request: &DialRequest, waited: Duration, failure: DialError) -> DriverError {
@@ -155,5 +164,5 @@ fn gave_up(request: &DialRequest, waited: Duration, failure: DialError) -> Drive
         failure.found(),
         waited.as_secs_f64(),
     );
-    DriverError::new(ErrorKind::Unavailable, OPERATION, message).with_source(failure)
+    failure.into_error(ErrorKind::Unavailable, message)
 }

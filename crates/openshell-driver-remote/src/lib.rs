@@ -18,7 +18,7 @@ mod session;
 mod status;
 
 pub use client::{Deadlines, RemoteDriver};
-pub use dial::{DIALER, DialError, SocketDialer, hint};
+pub use dial::{DIALER, DialError, SocketDialer};
 pub use server::{ServeOptions, serve};
 pub use session::{Rpc, Support};
 pub use status::{error_of, status_of};

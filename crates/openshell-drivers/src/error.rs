@@ -40,7 +40,8 @@ impl Remedy for ProgramError {
             Self::Path(error) => error.hints(),
             Self::Identity(error) => error.hints(),
             Self::Bind(error) => error.hint().into_iter().collect(),
-            Self::Driver { .. } | Self::Io { .. } => Vec::new(),
+            Self::Driver { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
+            Self::Io { .. } => Vec::new(),
         }
     }
 

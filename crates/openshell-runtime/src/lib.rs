@@ -34,7 +34,7 @@ use engine::Engine;
 pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
 pub use service::Gateway;
 pub use settings::{Backoff, Deadlines, Settings};
-pub use store::{DbUrl, Record, Store, StoreError};
+pub use store::{Record, Store, StoreError};
 pub use usage::{NoUsage, UsageEvent, UsageSink};
 
 /// How long a start waits for the first look at the backend before it goes on without.

@@ -9,7 +9,6 @@ mod error;
 mod open;
 mod record;
 mod schema;
-mod url;
 mod worker;
 
 use std::path::Path;
@@ -18,7 +17,6 @@ use std::sync::Arc;
 pub(crate) use db::{Db, Filter};
 pub use error::StoreError;
 pub use record::Record;
-pub use url::DbUrl;
 use worker::Worker;
 
 /// An open store. Clones share it; the last one to go closes it.
@@ -29,12 +27,12 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store at `url`, and makes it (0600, in a directory 0700) where there is none.
+    /// Opens the store in the file `path`, and makes it (0600, in a directory 0700) where there is none.
     ///
     /// # Errors
     /// [`StoreError`], with the file as it was.
-    pub fn open(url: &DbUrl) -> Result<Self, StoreError> {
-        let opened = open::open(url.path())?;
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let opened = open::open(path)?;
         let path = Arc::from(opened.path.as_path());
         Ok(Self { worker: Arc::new(Worker::spawn(opened)?), path })
     }
@@ -136,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_costs_nothing_that_was_acknowledged() {
         let directory = tempfile::tempdir().unwrap();
-        let url = DbUrl::sqlite(directory.path().join("gateway.db"));
+        let url = directory.path().join("gateway.db");
         let store = Store::open(&url).unwrap();
         let limit = |connection: &mut rusqlite::Connection| {
             connection
@@ -162,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_fails_or_panics_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&DbUrl::sqlite(directory.path().join("gateway.db"))).unwrap();
+        let store = Store::open(&directory.path().join("gateway.db")).unwrap();
         let failing = |db: &Db<'_>| {
             db.insert(&record(1))?;
             Err::<(), _>(StoreError::Full)
@@ -180,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn what_goes_takes_its_labels_along() {
         let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&DbUrl::sqlite(directory.path().join("gateway.db"))).unwrap();
+        let store = Store::open(&directory.path().join("gateway.db")).unwrap();
         store.insert(record(1)).await.unwrap();
         store.write(|db| db.remove("1"), |()| ()).await.unwrap();
         assert!(store.insert(record(1)).await.unwrap());

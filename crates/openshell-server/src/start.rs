@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openshell_core::catalog::{Arm, Catalog};
-use openshell_core::config::{DriverTable, Problem, Problems};
+use openshell_core::config::{Deadlines as Limits, DriverTable, Problem, Problems};
 use openshell_core::detect::{self, Probes};
 use openshell_core::identity::{self, GatewayId, IdentityError};
 use openshell_core::paths::{self, PathError};
@@ -73,7 +73,8 @@ impl Remedy for StartError {
             Self::Identity(error) => error.hints(),
             Self::Store(error) => error.hint().into_iter().collect(),
             Self::Bind(error) => error.hint().into_iter().collect(),
-            Self::Driver { .. } | Self::Runtime(_) | Self::Io { .. } => Vec::new(),
+            Self::Driver { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
+            Self::Runtime(_) | Self::Io { .. } => Vec::new(),
             Self::Process { program, .. } => {
                 vec![format!(
                     "start `{program} --bind-socket PATH`, and the gateway with --compute-driver-socket PATH"
@@ -179,7 +180,7 @@ async fn serve(
     tokio::pin!(stop);
     paths::ensure_private(&settings.state_dir, env.uid())?;
     let gateway_id = identity::load_or_create(settings.gateway_id.as_ref(), &settings.state_dir)?;
-    let store = Store::open(&openshell_runtime::DbUrl::sqlite(&settings.database))?;
+    let store = Store::open(&settings.database)?;
     let telemetry = Telemetry::start(&settings.telemetry);
     let kind = DriverKind::of(catalog, &selection.name);
     let begun = Instant::now();
@@ -257,7 +258,13 @@ fn dial_request(name: &str, path: PathBuf, table: &DriverTable) -> DialRequest {
             allowed_gids: table.allowed_gids.clone(),
         },
         connect_timeout: table.connect_timeout,
+        longest_call: longest(&table.deadlines),
     }
+}
+
+fn longest(deadlines: &Limits) -> Duration {
+    let Limits { create, start, stop, delete, call } = *deadlines;
+    create.max(start).max(stop).max(delete).max(call)
 }
 
 fn deadlines(table: &DriverTable) -> Deadlines {

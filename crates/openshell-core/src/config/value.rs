@@ -159,9 +159,17 @@ pub(crate) fn absolute_path(text: &str) -> Result<PathBuf, String> {
 /// Where the database is: the path in `sqlite:PATH`.
 pub(crate) fn sqlite_path(url: &str) -> Result<PathBuf, String> {
     // `sqlite:///abs` is how other programs write the same.
-    let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    let path = match url.split_once(':') {
+        Some((scheme, path)) if scheme.eq_ignore_ascii_case("sqlite") => {
+            Some(path.strip_prefix("//").unwrap_or(path))
+        }
+        _ => None,
+    };
     match path {
         Some("") => Err("the path is empty".to_owned()),
+        Some(path) if path.starts_with(":memory:") => {
+            Err("a database in memory would forget every sandbox".to_owned())
+        }
         Some(path) if path.contains(['\0', '?']) => Err("expected a plain path behind `sqlite:`".to_owned()),
         Some(path) => Ok(PathBuf::from(path)),
         None => Err("expected `sqlite:PATH`; there is no other kind of database".to_owned()),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use openshell_driver_api::{ComputeDriver, Dialer as _, DriverError, ErrorKind};
-use openshell_driver_remote::{DIALER, Deadlines, RemoteDriver, ServeOptions, hint};
+use openshell_driver_remote::{DIALER, Deadlines, RemoteDriver, ServeOptions};
 
 use crate::fake::Fake;
 use crate::support::{dial, id, place, request, serve_at};
@@ -38,7 +38,7 @@ async fn an_absent_and_a_stale_socket_are_given_up_on_in_time() {
     {
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
-    assert!(hint(&error).is_some());
+    assert!(error.hint().is_some());
 
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
     let error = refused(&path, Duration::from_millis(100)).await;
@@ -62,7 +62,7 @@ async fn what_waiting_cannot_mend_fails_at_once() {
         assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
         let cause = std::error::Error::source(&error).expect("a cause").to_string();
         assert!(cause.contains(said), "{cause}");
-        assert!(hint(&error).is_some());
+        assert!(error.hint().is_some());
     }
     let open_to_all = home.path().join("open");
     let _listener = openshell_uds::bind(&open_to_all).expect("bind");

@@ -51,6 +51,7 @@ pub(crate) fn request(path: &Path, connect_timeout: Duration) -> DialRequest {
         path: path.to_owned(),
         policy: SocketPolicy::default(),
         connect_timeout,
+        longest_call: Duration::from_secs(30),
     }
 }
 

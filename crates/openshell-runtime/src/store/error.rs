@@ -7,17 +7,11 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The URL is of another kind. Only its scheme is shown: the rest may hold a password.
-    #[error("the database URL has the scheme `{scheme}`, and only `sqlite` is supported")]
-    Scheme {
-        /// What stands before the colon.
-        scheme: String,
-    },
-    /// The URL has no usable path.
-    #[error("the database URL names no file: {problem}")]
-    Url {
-        /// What is wrong with it.
-        problem: &'static str,
+    /// The path ends in `/` or `..`.
+    #[error("the database `{}` has no file name", path.display())]
+    NoFileName {
+        /// The path.
+        path: PathBuf,
     },
     /// The directory cannot be used.
     #[error("the directory `{}` of the database cannot be used", path.display())]
@@ -122,7 +116,7 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Scheme { .. } | Self::Url { .. } => {
+            Self::NoFileName { .. } => {
                 "give a file, as in `--db-url sqlite:/var/lib/openshell/gateway.db`".to_owned()
             }
             Self::Directory { path, .. } => format!("make it writable: `chmod u+rwx '{}'`", path.display()),

@@ -83,8 +83,7 @@ fn canonical(path: &Path) -> Result<PathBuf, StoreError> {
     match fs::canonicalize(path) {
         Ok(path) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let name =
-                path.file_name().ok_or(StoreError::Url { problem: "the path ends in no file name" })?;
+            let name = path.file_name().ok_or(StoreError::NoFileName { path: path.to_owned() })?;
             Ok(fs::canonicalize(directory).map_err(unusable)?.join(name))
         }
         Err(error) => Err(unusable(error)),

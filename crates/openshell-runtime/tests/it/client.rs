@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use openshell_proto::openshell::v1::open_shell_client::OpenShellClient;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
-use openshell_runtime::{Backoff, DbUrl, Runtime, Settings, Store};
+use openshell_runtime::{Backoff, Runtime, Settings, Store};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -55,7 +55,7 @@ pub(crate) async fn gateway_with(fake: &Fake, settings: Settings) -> Gateway {
 
 /// A gateway on the store in `directory`.
 pub(crate) async fn gateway_in(directory: &Path, fake: &Fake, settings: Settings) -> Gateway {
-    let store = Store::open(&DbUrl::sqlite(db_path(directory))).expect("the store opens");
+    let store = Store::open(&db_path(directory)).expect("the store opens");
     let runtime = Runtime::start(settings, store, Arc::new(fake.clone())).await.expect("the runtime starts");
     serve(directory, runtime).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openshell_driver_api::ErrorKind;
 use openshell_driver_api::conditions;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
-use openshell_runtime::{DbUrl, Runtime, RuntimeError, Store};
+use openshell_runtime::{Runtime, RuntimeError, Store};
 use tonic::Code;
 
 use crate::client::{db_path, eventually, gateway_in, id_of, phase_of, ready_of, settings};
@@ -198,7 +198,7 @@ async fn a_driver_that_does_not_say_who_it_is_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let fake = Fake::new();
     fake.nameless();
-    let store = Store::open(&DbUrl::sqlite(db_path(directory.path()))).unwrap();
+    let store = Store::open(&db_path(directory.path())).unwrap();
     let error = Runtime::start(settings(), store, Arc::new(fake)).await.unwrap_err();
     assert!(matches!(&error, RuntimeError::Driver { name, .. } if name == "fake"), "{error}");
     let source = std::error::Error::source(&error).unwrap().to_string();

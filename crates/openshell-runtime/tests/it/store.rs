@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use openshell_runtime::{DbUrl, Life, Record, Store, StoreError};
+use openshell_runtime::{Life, Record, Store, StoreError};
 
 fn record(number: usize) -> Record {
     Record {
@@ -25,7 +25,7 @@ fn record(number: usize) -> Record {
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open(&DbUrl::sqlite(path))
+    Store::open(path)
 }
 
 async fn filled(path: &Path, rows: usize) {
