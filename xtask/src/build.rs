@@ -13,14 +13,13 @@ use std::process::ExitCode;
 
 use driver_manifest::{Assembly, Driver, Selection};
 
-pub(crate) use line::CargoLine;
+pub(crate) use line::{CargoLine, Profile};
 pub(crate) use messages::{Compiled, Package, read_messages, run_cargo};
-pub(crate) use place::{Staged, sha256_of};
+pub(crate) use place::{Staged, sha256_of, turn};
 
 use crate::error::{Error, Result};
 use crate::selection::{self, SelectionArgs};
-use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
-use line::Profile;
+use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
 use record::Record;
 
 /// Build a gateway with exactly the drivers you name, or standalone driver programs
@@ -85,6 +84,11 @@ pub(crate) fn run(args: &Args) -> Result {
             .collect::<Result<Vec<_>>>()?
     };
     if args.dry_run {
+        if !crate::generate::lock_holds(&workspace) {
+            eprintln!(
+                "note: generated files do not match `{MANIFEST}`: `cargo xtask gen` before you run this"
+            );
+        }
         for line in jobs.iter().flat_map(Job::lines) {
             println!("{line}");
         }
@@ -189,6 +193,8 @@ impl Job {
     /// Builds it and puts the folder into its place.
     pub(crate) fn run(&self, workspace: &Workspace) -> Result<Made> {
         let rustc = Rustc::ask(workspace);
+        // Cargo gives the gateway of every selection the same path: nobody else builds until ours is copied.
+        let _turn = turn(workspace.root());
         let mut compiled = Vec::new();
         for file in &self.files {
             compiled.push(run_cargo(workspace, file)?);

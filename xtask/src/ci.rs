@@ -2,6 +2,7 @@
 //! this and nothing else.
 
 mod checks;
+mod evidence;
 mod gateway;
 mod report;
 
@@ -42,6 +43,8 @@ enum Job {
     Zero,
     /// Every selection compiles without a warning and refuses a driver that it lacks
     Selections,
+    /// What betrays an option is in every file that has it, and in none that lacks it
+    Options,
     /// The README's test command
     Test,
     /// The bytes of `cargo xtask build` are those of the bare cargo line
@@ -61,7 +64,7 @@ enum Job {
 }
 
 /// Quick to fail first.
-const QUICK: [Job; 9] = [
+const QUICK: [Job; 10] = [
     Job::Fmt,
     Job::Gen,
     Job::Tidy,
@@ -69,6 +72,7 @@ const QUICK: [Job; 9] = [
     Job::Clippy,
     Job::Zero,
     Job::Selections,
+    Job::Options,
     Job::Bytes,
     Job::Test,
 ];
@@ -141,6 +145,7 @@ impl Job {
             }
             Self::Zero => checks::zero(ci),
             Self::Selections => checks::selections(ci),
+            Self::Options => evidence::options(ci),
             Self::Test => ci.cargo(&["--locked", "xtask", "test", "--locked"]),
             Self::Bytes => checks::same_bytes(ci, "release"),
             Self::Size => ci.xtask(&["size"]),

@@ -77,6 +77,16 @@ impl Error {
         Self::Refused { message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// A refusal that says which file it is about.
+    pub(crate) fn about(self, shown: &str) -> Self {
+        match self {
+            Self::Refused { message, hint } => {
+                Self::Refused { message: format!("`{shown}`: {message}"), hint }
+            }
+            other => other,
+        }
+    }
+
     /// Output that cannot be understood.
     pub(crate) fn output(program: &str, message: impl ToString) -> Self {
         Self::Output { program: program.to_owned(), message: message.to_string() }

@@ -66,6 +66,11 @@ pub(crate) fn run(args: Args) -> Result {
     }
 }
 
+/// Whether the committed lock proves that everything generated is fresh; says nothing.
+pub(crate) fn lock_holds(workspace: &Workspace) -> bool {
+    inputs::is_fresh(&Tree::new(workspace.root()))
+}
+
 /// Whether everything generated is fresh, for commands that build from it; says on standard error what is not.
 pub(crate) fn is_fresh(workspace: &Workspace) -> Result<bool> {
     let tree = Tree::new(workspace.root());
@@ -188,7 +193,7 @@ struct Mode {
 }
 
 fn plan(workspace: &Workspace, tree: &Tree, mode: Mode) -> std::result::Result<(Plan, Assembly), Failure> {
-    let Manifest { assembly, mut inputs } = manifest::read(tree)?.ok_or(Failure::Shown)?;
+    let Manifest { assembly, mut inputs } = manifest::read(workspace, tree)?.ok_or(Failure::Shown)?;
     let committed = tree.read(LOCK)?.and_then(|bytes| Lock::parse(str::from_utf8(&bytes).ok()?));
     let mut set = generate(&assembly, committed.as_ref());
     let bound = bindings::bindings(workspace, tree, committed.as_ref(), mode)?;

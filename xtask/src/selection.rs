@@ -5,7 +5,7 @@ mod from_config;
 
 use std::path::PathBuf;
 
-use driver_manifest::{Assembly, Context, Request, SelectError, Selection, Style};
+use driver_manifest::{Assembly, Context, Report, Request, SelectError, Selection, Style};
 
 use crate::error::{Error, Result};
 use crate::workspace::{MANIFEST, Workspace};
@@ -57,7 +57,12 @@ impl SelectionArgs {
             request.drivers = needed.drivers;
             notes.push(needed.note);
         }
-        Ok((assembly.select(&request).map_err(|errors| refusal(&errors))?, notes))
+        let selected = assembly.select(&request).map_err(|errors| refusal(&errors));
+        let selected = selected.map_err(|error| match &self.from_config {
+            Some(path) => error.about(&path.display().to_string()),
+            None => error,
+        });
+        Ok((selected?, notes))
     }
 
     /// A selection of one driver each, for programs, with the options that the flags say.
@@ -91,7 +96,15 @@ pub(crate) fn parse_manifest(bytes: &[u8]) -> Result<Assembly> {
             eprint!("{rendered}");
             Ok(assembly)
         }
-        None => Err(Error::Manifest { rendered }),
+        None => Err(Error::Manifest { rendered: rendered + &summary(&outcome.report) }),
+    }
+}
+
+/// The count, where there are more errors than a screen shows; empty where there are few.
+pub(crate) fn summary(report: &Report) -> String {
+    match report.errors() {
+        0..=2 => String::new(),
+        errors => format!("\nerror: `{MANIFEST}` has {errors} errors; nothing was done\n"),
     }
 }
 
@@ -167,9 +180,7 @@ pub(crate) fn option_states<'a>(
 impl Workspace {
     /// The drivers, options and presets of `drivers.toml`.
     pub(crate) fn assembly(&self) -> Result<Assembly> {
-        let path = self.path(MANIFEST);
-        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
-        parse_manifest(&bytes)
+        parse_manifest(&self.manifest()?)
     }
 }
 

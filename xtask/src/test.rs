@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result {
         }
     }
     let status = child.wait().map_err(spawn("cargo"))?;
+    println!("{}", filter.total);
     if !filter.skipped.is_empty() {
         println!("{} tests passed by being skipped:", filter.skipped.len());
         for (test, reason) in &filter.skipped {
@@ -91,10 +92,12 @@ fn programs(workspace: &Workspace, args: &Args) -> Result<PathBuf> {
     ];
     let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
     lines.extend(programs.map(|(name, program)| build::program_line(&everything, name, &program, &cargo)));
+    let _turn = build::turn(workspace.root());
+    let compiled = lines.iter().map(|line| build::run_cargo(workspace, line)).collect::<Result<Vec<_>>>()?;
     let folder = workspace.target_dir().join("test-programs");
     let staged = Staged::new(&folder)?;
-    for line in &lines {
-        staged.copy(&build::run_cargo(workspace, line)?.executable)?;
+    for compiled in &compiled {
+        staged.copy(&compiled.executable)?;
     }
     staged.swap_in()?;
     Ok(folder)
@@ -122,11 +125,49 @@ struct Filter {
     in_successes: bool,
     test: String,
     skipped: Vec<(String, String)>,
+    total: Total,
+}
+
+/// The sum of the harness's `test result:` lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Total {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    binaries: u64,
+}
+
+impl Total {
+    /// Counts `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let mut words = result.split([' ', ';', '.']).filter(|word| !word.is_empty());
+        let mut last = "";
+        for word in words.by_ref() {
+            let count = || last.parse::<u64>().unwrap_or_default();
+            match word {
+                "passed" => self.passed += count(),
+                "failed" => self.failed += count(),
+                "ignored" => self.ignored += count(),
+                _ => {}
+            }
+            last = word;
+        }
+        self.binaries += 1;
+    }
+}
+
+impl std::fmt::Display for Total {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { passed, failed, ignored, binaries } = self;
+        write!(f, "{passed} tests passed, {failed} failed, {ignored} ignored, in {binaries} binaries")
+    }
 }
 
 impl Filter {
     /// The line, when it is to be printed.
     fn line<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+        self.total.add(line);
         let ends = line == "failures:" || line.starts_with("test result:") || line.starts_with("running ");
         if line == "successes:" {
             self.in_successes = true;
@@ -161,6 +202,17 @@ mod tests {
             args(&["-p", "x", "--", "name"]),
             ["test", "--locked", "-p", "x", "--", "name", "--show-output"]
         );
+    }
+
+    #[test]
+    fn results_are_summed() {
+        let mut total = Total::default();
+        total.add(
+            "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.30s",
+        );
+        total.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
+        total.add("test a ... ok");
+        assert_eq!(total.to_string(), "15 tests passed, 2 failed, 1 ignored, in 2 binaries");
     }
 
     #[test]

@@ -56,7 +56,11 @@ pub(crate) fn run(_: &Args) -> Result {
     if violations.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    text.push_str(&format!("\n{} places break an invariant of ARCHITECTURE.md\n", violations.len()));
+    let count = match violations.len() {
+        1 => "1 place breaks".to_owned(),
+        more => format!("{more} places break"),
+    };
+    text.push_str(&format!("\n{count} an invariant of ARCHITECTURE.md\n"));
     out(&text);
     Ok(ExitCode::FAILURE)
 }

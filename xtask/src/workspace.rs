@@ -2,6 +2,7 @@
 //! would call by hand.
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
@@ -54,6 +55,12 @@ impl Workspace {
         std::fs::read_to_string(&path).map_err(Error::file("read", &path))
     }
 
+    /// The bytes of `drivers.toml`.
+    pub(crate) fn manifest(&self) -> Result<Vec<u8>> {
+        let hint = format!("git checkout {MANIFEST}");
+        read_named(&self.path(MANIFEST), MANIFEST, &hint)
+    }
+
     /// Where build results go when cargo has not said it.
     pub(crate) fn target_dir(&self) -> PathBuf {
         match std::env::var_os("CARGO_TARGET_DIR") {
@@ -86,6 +93,21 @@ impl Workspace {
         }
         String::from_utf8(output.stdout).map_err(|error| Error::output(&line(args), error))
     }
+}
+
+/// A file that somebody has to mend when it is absent, a directory or a link to nowhere: which of them it is, in words.
+pub(crate) fn read_named(path: &Path, shown: &str, hint: &str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| {
+        let message = match source.kind() {
+            ErrorKind::NotFound => match std::fs::read_link(path) {
+                Ok(to) => format!("`{shown}` is a link to `{}`, which is not there", to.display()),
+                Err(_) => format!("`{shown}` is not there"),
+            },
+            ErrorKind::IsADirectory => format!("`{shown}` is a directory"),
+            _ => return Error::file("read", path)(source),
+        };
+        Error::refused(message, hint)
+    })
 }
 
 /// What cargo sets for a program that it runs, besides `CARGO_PKG_*`.

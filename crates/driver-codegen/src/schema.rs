@@ -69,8 +69,8 @@ fn driver() -> Value {
                 "type": "object",
                 "additionalProperties": false,
                 "properties": {
-                    "crates": { "description": "Crates that it may add.", "type": "integer", "minimum": 0 },
-                    "bytes": { "description": "Bytes that it may add to the release binary.", "type": "integer", "minimum": 0 },
+                    "crates": { "description": "Crates in the graph of a gateway with this driver alone and no option.", "type": "integer", "minimum": 0 },
+                    "bytes": { "description": "Bytes of that gateway in the release profile.", "type": "integer", "minimum": 0 },
                 },
             },
         },

@@ -115,9 +115,10 @@ fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     text
 }
 
-/// A text that cannot end its cell or its row.
+/// A text that cannot end its cell or its row; a dash where there is none.
 fn escape(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
+    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -126,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_cell_cannot_break_its_row() {
-        let text = table(&["a"], [vec!["x|y\nz".to_owned()]]);
-        assert_eq!(text, "| a |\n| --- |\n| x\\|y z |\n");
+        let text = table(&["a"], [vec!["x|y\nz".to_owned()], vec![String::new()]]);
+        assert_eq!(text, "| a |\n| --- |\n| x\\|y z |\n| - |\n");
         assert_eq!(table(&["a"], []), "None.\n");
     }
 }

@@ -92,12 +92,12 @@ pub enum CrateSource {
     },
 }
 
-/// What a selection may cost; unset means no bound.
+/// What the gateway with this driver alone, and no option, may cost; unset means no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
-    /// Crates in the gateway's graph that this driver may add.
+    /// Crates in its graph, the workspace's own among them.
     pub crates: Option<u64>,
-    /// Bytes that it may add to the release binary.
+    /// Bytes of its file in the release profile.
     pub bytes: Option<u64>,
 }
 

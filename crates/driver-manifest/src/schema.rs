@@ -99,8 +99,8 @@ pub const EVIDENCE: &[Key] = &[required("texts", Takes::Texts, "texts that nothi
 
 /// The keys of `budget`.
 pub const BUDGET: &[Key] = &[
-    key("crates", Takes::Number, "crates that it may add"),
-    key("bytes", Takes::Number, "bytes that it may add to the release binary"),
+    key("crates", Takes::Number, "crates of a gateway with this driver alone"),
+    key("bytes", Takes::Number, "bytes of that gateway in the release profile"),
 ];
 
 /// The keys of `[option.<name>]`.

@@ -1,7 +1,7 @@
 //! The folder of a build: filled beside its place, then renamed into it, so that it is the old one or the new one and
 //! never half of either.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,15 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 
-/// A folder that is being filled.
+/// What the name of a folder that is being filled begins with.
+const PREFIX: &str = ".staging-";
+
+/// A folder that is being filled. One at a time beside the same place: so that two builds of one selection do not swap
+/// at the same moment, and what lies there from a build that was killed is known to be nobody's.
 pub(crate) struct Staged {
     staging: TempDir,
     folder: PathBuf,
+    _turn: Option<File>,
 }
 
 /// A file that was put into the folder.
@@ -31,11 +36,15 @@ impl Staged {
     pub(crate) fn new(folder: &Path) -> Result<Self> {
         let parent = folder.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
+        let turn = turn(parent);
+        if turn.is_some() {
+            clear(parent)?;
+        }
         let staging = tempfile::Builder::new()
-            .prefix(".staging-")
+            .prefix(PREFIX)
             .tempdir_in(parent)
             .map_err(Error::file("create a folder in", parent))?;
-        Ok(Self { staging, folder: folder.to_owned() })
+        Ok(Self { staging, folder: folder.to_owned(), _turn: turn })
     }
 
     /// Copies a program, hashing what goes through: one pass over the bytes, and the hash is that of both files.
@@ -92,6 +101,26 @@ impl Staged {
     }
 }
 
+/// Waits until nobody else has a turn at this directory; `None` where directories cannot be locked. The turn goes with
+/// the process.
+pub(crate) fn turn(dir: &Path) -> Option<File> {
+    let lock = File::open(dir).ok()?;
+    if matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        eprintln!("note: waiting for another `cargo xtask` that builds");
+    }
+    lock.lock().is_ok().then_some(lock)
+}
+
+/// Removes what builds that were killed have left.
+fn clear(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent).map_err(Error::file("read", parent))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            fs::remove_dir_all(entry.path()).map_err(Error::file("remove", &entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
 /// A temporary directory is its owner's alone; a folder of build results is like any other in `target/`.
 #[cfg(unix)]
 fn readable(dir: &Path) -> Result<()> {
@@ -135,6 +164,29 @@ mod tests {
         }
         assert!(!folder.join("one").exists(), "the old folder is gone");
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_a_killed_build_left_is_removed_and_what_another_fills_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        for left in [".staging-a", ".staging-a.old"] {
+            fs::create_dir(dir.path().join(left)).unwrap();
+            fs::write(dir.path().join(left).join("half"), b"").unwrap();
+        }
+        fs::create_dir(dir.path().join("triple")).unwrap();
+        let staged = Staged::new(&dir.path().join("x")).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, [staged.staging.path().file_name().unwrap(), "triple".as_ref()]);
+        let parent = dir.path().to_owned();
+        let other = std::thread::spawn(move || Staged::new(&parent.join("y")).unwrap().swap_in());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert!(!other.is_finished(), "it waits for its turn");
+        staged.swap_in().unwrap();
+        other.join().unwrap().unwrap();
+        assert!(dir.path().join("x").exists() && dir.path().join("y").exists());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use driver_manifest::{Driver, Selection};
 
 use super::{Ci, Outcome};
 use crate::bench;
-use crate::build::{self, CargoArgs, CargoLine, Job, read_messages, sha256_of};
+use crate::build::{self, CargoArgs, CargoLine, Job, Profile, read_messages, sha256_of};
 use crate::error::{Error, Result};
 use crate::selection;
 use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, spawn};
@@ -22,7 +22,7 @@ pub(super) fn passes(command: &mut Command, shown: &str) -> Result<Outcome> {
     Ok(if status.success() { Outcome::Passed } else { Outcome::Failed(format!("`{shown}` failed")) })
 }
 
-fn failures(found: Vec<String>, note: String) -> Outcome {
+pub(super) fn failures(found: Vec<String>, note: String) -> Outcome {
     for failure in &found {
         println!("{failure}");
     }
@@ -33,7 +33,7 @@ fn failures(found: Vec<String>, note: String) -> Outcome {
     }
 }
 
-fn cargo_args(profile: &str) -> CargoArgs {
+pub(super) fn cargo_args(profile: &str) -> CargoArgs {
     CargoArgs { profile: profile.to_owned(), target: None, locked: true, offline: false }
 }
 
@@ -172,11 +172,15 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     let slug = selection.slug();
     let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace)?;
     let ours = sha256_of(&made.folder.join(GATEWAY_BIN))?;
-    let mut clean = vec!["clean", "--quiet", "-p", GATEWAY_PACKAGE];
-    if profile != "dev" {
-        clean.extend(["--profile", profile]);
-    }
+    // Without `--target`, `cargo clean` looks where only the host's results lie and removes nothing.
+    let (_, triple) = made.compiled.place(&Profile::new(profile))?;
+    let clean = ["clean", "--quiet", "-p", GATEWAY_PACKAGE, "--profile", profile, "--target", &triple];
     ci.workspace.cargo_output(&clean)?;
+    if made.compiled.executable.exists() {
+        return Ok(Outcome::Failed(
+            "`cargo clean` left the gateway, so that nothing is built twice".to_owned(),
+        ));
+    }
     let args = line.args("build");
     let status = ci.workspace.cargo(&args).status().map_err(spawn("cargo"))?;
     if !status.success() {

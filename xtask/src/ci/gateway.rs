@@ -33,7 +33,10 @@ pub(super) fn row(ci: &Ci) -> Result<Outcome> {
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
     let wanted = ci.row.as_deref().unwrap_or_default();
     let Some(row) = rows.iter().find(|row| row["name"].as_str() == Some(wanted)) else {
-        let message = format!("no row of `{MATRIX}` is named `{wanted}`");
+        let message = match wanted {
+            "" => format!("the job `gateway` builds one row of `{MATRIX}`, and none was named"),
+            wanted => format!("no row of `{MATRIX}` is named `{wanted}`"),
+        };
         return Err(Error::refused(message, format!("--row with one of: {}", names.join(", "))));
     };
     let line = row["build"].as_str().and_then(|line| line.strip_prefix("cargo xtask "));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, IsTerminal};
+use std::io::IsTerminal;
 
 use driver_codegen::engine::Tree;
 use driver_codegen::{MANIFEST, package_facts, package_manifests};
@@ -10,6 +10,8 @@ use driver_manifest::{Assembly, Context, PackageFacts, Style, read as read_manif
 
 use super::inputs::input_digest;
 use crate::error::{Error, Result};
+use crate::selection;
+use crate::workspace::Workspace;
 
 /// A manifest without a fault.
 pub(crate) struct Manifest {
@@ -20,8 +22,8 @@ pub(crate) struct Manifest {
 }
 
 /// Reads the manifest; `None` when it has faults, which have been printed, all of them.
-pub(crate) fn read(tree: &Tree) -> Result<Option<Manifest>> {
-    let bytes = bytes(tree)?;
+pub(crate) fn read(workspace: &Workspace, tree: &Tree) -> Result<Option<Manifest>> {
+    let bytes = workspace.manifest()?;
     let mut context = Context { packages: Some(packages(tree)), ..Context::default() };
     let mut outcome = read_manifest(MANIFEST, &bytes, &context);
     // A crate outside of the workspace is known only once the manifest has said where it is.
@@ -33,6 +35,7 @@ pub(crate) fn read(tree: &Tree) -> Result<Option<Manifest>> {
     }
     if !outcome.report.is_empty() {
         eprint!("{}", outcome.report.render(style()));
+        eprint!("{}", selection::summary(&outcome.report));
     }
     let Some(assembly) = outcome.assembly else { return Ok(None) };
     let mut inputs = BTreeMap::from([(MANIFEST.to_owned(), input_digest(MANIFEST, &bytes))]);
@@ -48,23 +51,6 @@ pub(crate) fn read(tree: &Tree) -> Result<Option<Manifest>> {
 fn style() -> Style {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if plain || !std::io::stderr().is_terminal() { Style::Plain } else { Style::Coloured }
-}
-
-fn bytes(tree: &Tree) -> Result<Vec<u8>> {
-    let path = tree.root().join(MANIFEST);
-    fs::read(&path).map_err(|source| match source.kind() {
-        ErrorKind::NotFound => match fs::read_link(&path) {
-            Ok(to) => Error::refused(
-                format!("`{MANIFEST}` is a link to `{}`, which is not there", to.display()),
-                format!("git checkout {MANIFEST}"),
-            ),
-            Err(_) => Error::NoWorkspace,
-        },
-        ErrorKind::IsADirectory => {
-            Error::refused(format!("`{MANIFEST}` is a directory"), format!("git checkout {MANIFEST}"))
-        }
-        _ => Error::file("read", &path)(source),
-    })
 }
 
 /// The packages of the workspace: a directory below `crates` each.

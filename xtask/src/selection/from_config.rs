@@ -7,6 +7,7 @@ use driver_manifest::{Assembly, EXTERNAL};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+use crate::workspace::read_named;
 
 /// What a configuration comes to.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) struct Needed {
 /// Reads the file.
 pub(super) fn needed(path: &Path, assembly: &Assembly) -> Result<Needed> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let bytes = read_named(path, &shown.to_string(), "--from-config takes the path of a gateway.toml")?;
     let hint = format!("openshell-gateway check-config --config {shown}");
     let text = String::from_utf8(bytes)
         .map_err(|error| Error::refused(format!("`{shown}` is not UTF-8: {error}"), hint.clone()))?;
@@ -35,6 +36,9 @@ fn of_table(table: &Table, assembly: &Assembly) -> std::result::Result<Needed, S
     let tables = openshell.map(|table| sub_table(table, "drivers")).transpose()?.flatten();
     let socket = match gateway.and_then(|gateway| gateway.get("compute_driver_socket")) {
         None => false,
+        Some(Value::String(path)) if path.is_empty() => {
+            return Err("`compute_driver_socket` is an empty path".to_owned());
+        }
         Some(Value::String(_)) => true,
         Some(_) => return Err("`compute_driver_socket` is not a text".to_owned()),
     };
@@ -54,6 +58,9 @@ fn of_table(table: &Table, assembly: &Assembly) -> std::result::Result<Needed, S
     };
     let is_path =
         |name: &str| name.split_once(':').is_some_and(|(prefix, _)| prefix.eq_ignore_ascii_case(EXTERNAL));
+    if let Some(name) = named.iter().find(|name| is_path(name) && name.ends_with(':')) {
+        return Err(format!("`compute_drivers` has `{name}`: the path after it is empty"));
+    }
     let mut drivers: Vec<String> = named
         .into_iter()
         .map(|name| if is_path(&name) || behind_socket(&name) { EXTERNAL.to_owned() } else { name })
@@ -129,6 +136,8 @@ mod tests {
             "[openshell.gateway]\ncompute_drivers = \"one\"",
             "[openshell.gateway]\ncompute_drivers = [1]",
             "[openshell.gateway]\ncompute_driver_socket = 1",
+            "[openshell.gateway]\ncompute_driver_socket = \"\"",
+            "[openshell.gateway]\ncompute_drivers = [\"External:\"]",
         ] {
             assert!(drivers(config).is_err(), "{config}");
         }

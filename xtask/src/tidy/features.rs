@@ -1,5 +1,9 @@
 //! Crates that several selections share have the same features in each of them: otherwise a change of selection
 //! compiles the crate, and all of ours above it, again. `openshell-runtime` pins the union.
+//!
+//! Selections of the gateway, that is. A standalone program is no selection: it does without the runtime, where the union
+//! is pinned, and pinning the gateway's features in it as well would bring it crates that it has no use for. What it
+//! costs is a compile of its own, once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,12 +108,16 @@ struct Difference {
     with: String,
 }
 
-/// Every shared crate of which neither of two selections can use what the other compiled; the composition itself
-/// differs by design.
+/// What differs by design: the composition, and the crate whose feature `process` a process driver brings.
+const DIFFER: [&str; 2] = [GATEWAY_PACKAGE, REMOTE];
+/// Both halves of a driver's socket.
+const REMOTE: &str = "openshell-driver-remote";
+
+/// Every shared crate of which neither of two selections can use what the other compiled.
 fn differences(selections: &[(String, Resolved)]) -> Vec<Difference> {
     let mut worst: BTreeMap<&(String, String), Difference> = BTreeMap::new();
     for (with, resolved) in selections {
-        for (package, sets) in resolved.iter().filter(|((name, _), _)| name != GATEWAY_PACKAGE) {
+        for (package, sets) in resolved.iter().filter(|((name, _), _)| !DIFFER.contains(&name.as_str())) {
             for (without, other) in selections {
                 let Some(others) = other.get(package) else { continue };
                 if sets.is_subset(others) || others.is_subset(sets) {

@@ -105,7 +105,7 @@ impl Graph {
                         MANIFEST,
                         line(owned),
                         format!("`{owned}` is owned by driver `{}`, yet comes by another way: {}", driver.name, path.join(" → ")),
-                        "remove that dependency, or take the crate out of `owns`; cargo tree --workspace --all-features -i shows every way",
+                        format!("remove that dependency, or take the crate out of `owns`; cargo tree --workspace --all-features -i {owned} shows every way"),
                     ));
                 }
             }

@@ -83,7 +83,9 @@ pub(super) fn check(sources: &Sources, assembly: &Assembly, graph: &Graph) -> Ve
             )),
         }
     }
-    for source in sources.ending(&[".toml", ".yml", ".yaml"]).filter(hand_written) {
+    // A script is known by its first line; its comments are those of TOML and YAML.
+    let scripts = sources.0.iter().filter(|source| source.text.starts_with("#!"));
+    for source in sources.ending(&[".toml", ".yml", ".yaml", ".sh"]).chain(scripts).filter(hand_written) {
         if source.path != MANIFEST {
             found.extend(text(source, &known, graph));
         }
@@ -163,7 +165,7 @@ fn violation(source: &Source, line: usize, said: &[&str]) -> Violation {
     )
 }
 
-/// TOML and YAML, line by line without comments. What `gen` owns of the compositions' manifests is left out.
+/// TOML, YAML and scripts, line by line without comments. What `gen` owns of the compositions' manifests is left out.
 fn text(source: &Source, known: &[Known], graph: &Graph) -> Vec<Violation> {
     let composition = [GATEWAY_PACKAGE, PROGRAMS_PACKAGE]
         .iter()

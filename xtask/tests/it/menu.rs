@@ -111,7 +111,11 @@ fn a_configuration_says_what_it_needs() {
         let said = dry_run(dir.path(), &["--from-config", path]);
         assert!(said.starts_with(&format!("{GATEWAY}{feature},telemetry ")), "{said}");
     }
-    let refusals: [(&[u8], &str); 4] = [
+    let refusals: [(&[u8], &str); 5] = [
+        (
+            b"[openshell.gateway]\ncompute_drivers = [\"dokcer\"]\n",
+            "gateway.toml`: no driver is named `dokcer`",
+        ),
         (b"[openshell.gateway]\ncompute_drivers = [\"dokcer\"]\n", "did you mean `docker`?"),
         (b"[openshell.gateway]\ncompute_drivers = \"docker\"\n", "is not a list of names"),
         (b"[openshell\n", "is not TOML"),
@@ -125,8 +129,11 @@ fn a_configuration_says_what_it_needs() {
     }
     std::fs::remove_file(&config).unwrap();
     let output = xtask(dir.path(), &["build", "--from-config", path]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("cannot read"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("gateway.toml` is not there"), "{}", stderr(&output));
+    std::fs::create_dir(&config).unwrap();
+    let output = xtask(dir.path(), &["build", "--from-config", path]);
+    assert!(stderr(&output).contains("gateway.toml` is a directory"), "{}", stderr(&output));
 }
 
 #[test]
@@ -183,7 +190,13 @@ fn what_is_no_manifest_is_said_and_nothing_is_left() {
     let manifest = dir.path().join("drivers.toml");
     std::fs::remove_file(&manifest).unwrap();
     std::fs::create_dir(&manifest).unwrap();
-    assert!(stderr(&xtask(dir.path(), &["list"])).contains("cannot read"));
+    for args in [&["list"][..], &["build", "--all"], &["tidy"], &["size"], &["gen", "--check"]] {
+        let said = stderr(&xtask(dir.path(), args));
+        assert_eq!(
+            said, "error: `drivers.toml` is a directory\nhint: git checkout drivers.toml\n",
+            "{args:?}"
+        );
+    }
     let nowhere = tempfile::tempdir().unwrap();
     let output = xtask(nowhere.path(), &["list"]);
     assert!(stderr(&output).contains("no `drivers.toml` here or in a directory above"));

@@ -67,6 +67,7 @@ fn each_breach_is_found_in_one_run() {
         "crates/sdk/Cargo.toml",
         "[package]\nname = \"sdk\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
     );
+    write(dir, "ci/run", "#!/bin/sh\n# apple\nup apple\n");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let locked =
         Command::new(cargo).args(["generate-lockfile", "--offline"]).current_dir(dir).status().unwrap();
@@ -79,6 +80,7 @@ fn each_breach_is_found_in_one_run() {
         "drivers.toml:7: `sdk` is owned by driver `apple`, yet comes by another way: ",
         "drivers.toml:7: `no-such-crate` is owned, but in no dependency graph",
         "crates/openshell-core/src/lib.rs:2: hand-written text names the driver `apple`",
+        "ci/run:3: hand-written text names the driver `apple`",
         "`openshell-driver-apple` sees `openshell-runtime`",
         "crates/sdk/src/generated/x.rs:1: a file in `generated/` whose first lines do not say",
         "crates/openshell-server/src/lib.rs:2: a `cfg` on `driver-apple` outside of `generated/`",

@@ -7,9 +7,14 @@ use std::path::{Component, Path, PathBuf};
 use super::EngineError;
 use crate::layout::MARK;
 
-/// Directories that hold generated files, below the root and below every crate.
-const BELOW_ROOT: [&str; 3] = ["generated", "ci/generated", "docs/generated"];
-const BELOW_CRATE: [&str; 2] = ["generated", "src/generated"];
+/// The name of every directory that holds generated files.
+const GENERATED: &str = "generated";
+
+/// Directories of other people's files: build results, and fixtures that look like ours.
+const FOREIGN: [&str; 2] = ["target", "tests"];
+
+/// What marks a directory as one that anybody may empty.
+const CACHE: &str = "CACHEDIR.TAG";
 
 /// How much of a file is read to find its header.
 const HEAD: u64 = 512;
@@ -65,24 +70,25 @@ impl Tree {
         }
     }
 
-    /// Every file whose header says that this generator made it, in the places that hold generated files.
+    /// Every file in a directory named `generated`, at any depth, whose header says that this generator made it.
     ///
     /// # Errors
     /// When a directory or a file cannot be read.
     pub fn generated(&self) -> Result<Vec<String>, EngineError> {
-        let mut directories: Vec<String> =
-            BELOW_ROOT.iter().map(|directory| (*directory).to_owned()).collect();
-        let crates = self.names("crates")?.into_iter().map(|(name, _)| format!("crates/{name}"));
-        for member in crates.chain(["xtask".to_owned()]) {
-            directories.extend(BELOW_CRATE.iter().map(|below| format!("{member}/{below}")));
-        }
+        let mut directories = vec![(String::new(), false)];
         let mut found = Vec::new();
-        while let Some(directory) = directories.pop() {
-            for (name, is_directory) in self.names(&directory)? {
-                let path = format!("{directory}/{name}");
+        while let Some((directory, is_ours)) = directories.pop() {
+            let names = self.names(&directory)?;
+            if names.iter().any(|(name, _)| name == CACHE) {
+                continue;
+            }
+            for (name, is_directory) in names {
+                let path = if directory.is_empty() { name.clone() } else { format!("{directory}/{name}") };
                 if is_directory {
-                    directories.push(path);
-                } else if self.has_mark(&path)? {
+                    if !name.starts_with('.') && !FOREIGN.contains(&name.as_str()) {
+                        directories.push((path, is_ours || name == GENERATED));
+                    }
+                } else if is_ours && self.has_mark(&path)? {
                     found.push(path);
                 }
             }
