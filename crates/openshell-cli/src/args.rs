@@ -57,7 +57,16 @@ pub(crate) enum Command {
     #[command(subcommand, visible_alias = "sb")]
     Sandbox(SandboxCommand),
     /// Show whether the gateway works and which compute driver it runs
-    Status,
+    Status(StatusArgs),
+}
+
+/// `status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Wait for a gateway that has yet to come up, or fail after TIME (60s when left out)
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "60s",
+          value_parser = parse::duration)]
+    pub(crate) wait: Option<Duration>,
 }
 
 /// The commands on sandboxes.

@@ -10,7 +10,7 @@ mod watch;
 
 use tonic::Code;
 
-use crate::args::{Args, Command, OneArgs, SandboxCommand};
+use crate::args::{Args, Command, OneArgs, SandboxCommand, StatusArgs};
 use crate::error::CliError;
 use crate::gateway::Gateway;
 
@@ -22,9 +22,12 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Sandbox(SandboxCommand::Create(create)) => Some(create::request(create)?),
         _ => None,
     };
-    let gateway = Gateway::dial(&args.common).await?;
+    let gateway = match &args.command {
+        Command::Status(StatusArgs { wait: Some(limit) }) => Gateway::wait_for(&args.common, *limit).await?,
+        _ => Gateway::dial(&args.common).await?,
+    };
     match args.command {
-        Command::Status => status::run(&gateway, json).await,
+        Command::Status(_) => status::run(&gateway, json).await,
         Command::Sandbox(command) => match command {
             SandboxCommand::Create(create) => {
                 create::run(&gateway, &create, request.unwrap_or_default(), json).await

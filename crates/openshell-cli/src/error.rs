@@ -213,11 +213,10 @@ impl CliError {
                 vec![format!("give it longer with --timeout {}s", limit.as_secs().max(1).saturating_mul(4))]
             }
             Self::Missed { hint, .. } | Self::TooLate { hint, .. } => vec![hint.clone()],
-            Self::Empty { .. }
-            | Self::Unwell { .. }
-            | Self::Usage(_)
-            | Self::Output(_)
-            | Self::Runtime(_) => Vec::new(),
+            Self::Unwell { .. } => {
+                vec!["the gateway's log says what it lacks; most often its driver does not answer".to_owned()]
+            }
+            Self::Empty { .. } | Self::Usage(_) | Self::Output(_) | Self::Runtime(_) => Vec::new(),
         }
     }
 
@@ -244,7 +243,10 @@ fn connect_hints(error: &ConnectError) -> Vec<String> {
         ConnectError::WrongOwner { peer, .. } => {
             vec![format!("if you trust that user: openshell --trust-uid {} status", peer.uid)]
         }
-        ConnectError::WritableByOthers { path, .. } => vec![format!("chmod 0600 {}", text::quoted(path))],
+        // Somebody else's socket is left alone.
+        ConnectError::WritableByOthers { path, .. } => {
+            vec![format!("if that is the gateway's socket: chmod 0600 {}", text::quoted(path))]
+        }
         other => other.hint().into_iter().collect(),
     }
 }

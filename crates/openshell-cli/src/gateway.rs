@@ -8,7 +8,7 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use openshell_core::{Environment, paths};
 use openshell_proto::openshell::v1::open_shell_client::OpenShellClient;
-use openshell_uds::PeerPolicy;
+use openshell_uds::{ConnectError, PeerPolicy};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_millis(500);
 const LARGEST_ANSWER: usize = 256 << 20;
 /// A gateway that hangs in the middle of a stream is noticed within the sum of these.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// How long until a gateway that is not there yet is looked for again.
+const ANEW: Duration = Duration::from_millis(50);
 
 /// A connected gateway.
 #[derive(Debug, Clone)]
@@ -58,6 +61,22 @@ impl Gateway {
             .map_err(|source| CliError::NotAGateway { socket: socket.display().to_string(), source })?;
         let client = OpenShellClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
         Ok(Self { client, timeout: common.timeout, socket })
+    }
+
+    /// The same for a gateway that has yet to come up: asked again while nobody is there, for as long as `limit`. What
+    /// waiting does not mend is said at once.
+    pub(crate) async fn wait_for(common: &Common, limit: Duration) -> Result<Self, CliError> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            match Self::dial(common).await {
+                Err(CliError::Connect(ConnectError::Absent { .. } | ConnectError::Refused { .. }))
+                    if tokio::time::Instant::now() + ANEW < deadline =>
+                {
+                    tokio::time::sleep(ANEW).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Where it listens.

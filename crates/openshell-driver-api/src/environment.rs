@@ -22,6 +22,12 @@ pub const MAIN_PROCESS_SPEC: &str = "OPENSHELL_MAIN_PROCESS_SPEC";
 /// `false` when the gateway has telemetry off or compiled out; absent otherwise.
 pub const TELEMETRY_ENABLED: &str = "OPENSHELL_TELEMETRY_ENABLED";
 
+/// How long a variable with its name, or a word of a command, may be: Linux passes on 32 pages, the NUL at its end
+/// included, and there are hosts with pages of 4 KiB.
+///
+/// Source: `execve(2)`, "Limits on size of arguments and environment".
+const LONGEST: usize = 32 * 4096 - 1;
+
 /// The variables of a sandbox: the template's, over them the request's, over both ours.
 ///
 /// `token_file` is the path inside of the sandbox at which the driver puts the token; it is told only when there is a
@@ -29,7 +35,7 @@ pub const TELEMETRY_ENABLED: &str = "OPENSHELL_TELEMETRY_ENABLED";
 ///
 /// # Errors
 /// `InvalidArgument` with every bad name: an empty one, one with `=` or NUL, one that begins with
-/// [`RESERVED_PREFIX`]; and every name whose value holds a NUL. A value is never shown: it may be a secret.
+/// [`RESERVED_PREFIX`]; every name whose value holds a NUL; and what is too long for Linux. A value is never shown: it may be a secret.
 pub fn of(
     request: &SandboxRequest,
     context: &DriverContext,
@@ -60,6 +66,17 @@ pub fn of(
     }
     if !context.telemetry {
         give(TELEMETRY_ENABLED, "false");
+    }
+    let too_long: Vec<String> = variables
+        .iter()
+        .filter(|(name, value)| name.len() + "=".len() + value.len() > LONGEST)
+        .map(|(name, _)| match name.as_str() {
+            MAIN_PROCESS_SPEC => format!("the command is longer than {LONGEST} bytes with its quotes"),
+            name => format!("the variable `{name}` is longer than {LONGEST} bytes"),
+        })
+        .collect();
+    if !too_long.is_empty() {
+        return Err(DriverError::invalid("read environment", too_long.join("; ")));
     }
     Ok(variables)
 }
@@ -226,6 +243,22 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert!(!text.contains("v1") && !text.contains("v5"), "{text}");
+    }
+
+    #[test]
+    fn what_no_kernel_passes_on_is_refused() {
+        let fits = "v".repeat(LONGEST - 2);
+        assert!(of(&request(&[], &[("A", &fits)]), &context(), "/t").is_ok());
+        let long = format!("{fits}v");
+        let mut bad = request(&[("A", &long)], &[]);
+        bad.spec.command = vec![long];
+        let error = of(&bad, &context(), "/t").expect_err("both are too long");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(
+            error.message().contains("variable `A`") && error.message().contains("the command"),
+            "{error}"
+        );
+        assert!(error.message().len() < 200, "without the value: {error}");
     }
 
     #[test]

@@ -48,7 +48,10 @@ impl Plan {
         }
         let image = if spec.template.image.is_empty() { &config.default_image } else { &spec.template.image };
         if image.is_empty() {
-            faults.add("no image is named, and `[openshell.drivers.docker] default_image` is not set");
+            faults.add(
+                "no image is named: name one (`openshell sandbox create --image IMAGE`), or set `default_image` in \
+                 `[openshell.drivers.docker]`",
+            );
         } else if let Err(problem) = image::check(image) {
             faults.add(format!("image: `{image}` {problem}"));
         }

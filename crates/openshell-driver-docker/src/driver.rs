@@ -18,7 +18,7 @@ use crate::engine::Engine;
 use crate::locks::Locks;
 use crate::marks::Marks;
 use crate::names::Scope;
-use crate::network::Networks;
+use crate::network::{self, Networks};
 use crate::watch::{self, News};
 use crate::{error, state};
 
@@ -183,10 +183,13 @@ impl Inner {
         let (name, container) = self.find("stop sandbox", id).await?;
         self.unpause(&name, &container).await?;
         // Noted before it is done, so that whoever sees the exit knows why.
+        let noted = self.marks.has(id, state::started_at(&container));
         self.marks.set(id, state::started_at(&container));
         let options = StopContainerOptionsBuilder::new().t(self.config.stop_timeout).build();
         if let Err(error) = self.engine.docker.stop_container(&name, Some(options)).await {
-            self.marks.clear(id);
+            if !noted {
+                self.marks.clear(id);
+            }
             return Err(match error::status(&error) {
                 Some(404) => DriverError::not_found("stop sandbox", id),
                 _ => error::engine("stop container", error),
@@ -203,11 +206,14 @@ impl Inner {
         if self.unpause(&name, &container).await? || status(&container) == Some(Status::RUNNING) {
             return Ok(());
         }
-        // Engines drop a network that nothing runs on when somebody prunes. Which network it is was said at the create:
-        // the configuration may have changed since.
+        // Which network it is was said at the create: the configuration may have changed since.
         let network = container.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
         let _network = match network == Some(&self.engine.scope.network()) {
-            true => Some(self.networks.hold(&self.engine, &Network::Own).await?),
+            true => {
+                let held = self.networks.hold(&self.engine, &Network::Own).await?;
+                network::rejoin(&self.engine, &name, &container).await?;
+                Some(held)
+            }
             false => None,
         };
         self.start_container(&name).await?;

@@ -1,5 +1,7 @@
 //! Images: references that are safe to send, and the immutable id behind one, pulled when it has to be.
 
+use std::time::Duration;
+
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use openshell_driver_api::{DriverError, ErrorKind};
@@ -7,6 +9,9 @@ use openshell_driver_api::{DriverError, ErrorKind};
 use crate::config::PullPolicy;
 use crate::engine::Engine;
 use crate::error;
+
+/// How long a pull may go without a sign of progress: a registry that hangs must not hold a sandbox for ever.
+const STALL: Duration = Duration::from_secs(300);
 
 /// An image on the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +58,13 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a reference is an image's id, which no registry knows.
+fn is_id(reference: &str) -> bool {
+    reference.strip_prefix("sha256:").is_some_and(|digits| {
+        (12..=64).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 /// A reference as name and tag or digest. Without one it is `latest`: the engine would pull every tag there is.
 fn split(reference: &str) -> (&str, &str) {
     if let Some((name, digest)) = reference.split_once('@') {
@@ -75,13 +87,18 @@ pub(crate) async fn resolve(
     policy: PullPolicy,
     report: impl Fn(Step),
 ) -> Result<Image, DriverError> {
-    if policy != PullPolicy::Always
+    if (policy != PullPolicy::Always || is_id(reference))
         && let Some(image) = inspect(engine, reference).await?
     {
         return Ok(image);
     }
     if policy == PullPolicy::Never {
         let message = format!("the engine has no image `{reference}`, and `pull_policy` is `never`");
+        return Err(DriverError::new(ErrorKind::FailedPrecondition, "find image", message));
+    }
+    if is_id(reference) {
+        let message =
+            format!("the engine has no image `{reference}`, and an image cannot be pulled by its id");
         return Err(DriverError::new(ErrorKind::FailedPrecondition, "find image", message));
     }
     report(Step::Pulling);
@@ -117,7 +134,12 @@ async fn pull(engine: &Engine, reference: &str) -> Result<(), DriverError> {
     let (name, tag) = split(reference);
     let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
     let mut progress = engine.docker.create_image(Some(options), None, None);
-    while let Some(step) = progress.next().await {
+    loop {
+        let Ok(step) = tokio::time::timeout(STALL, progress.next()).await else {
+            let message = format!("cannot pull `{reference}`: nothing came for {} seconds", STALL.as_secs());
+            return Err(DriverError::new(ErrorKind::DeadlineExceeded, "pull image", message));
+        };
+        let Some(step) = step else { return Ok(()) };
         step.map_err(|error| {
             let error = error::engine("pull image", error);
             // Not found, not allowed, or no way to the registry: as a request, all the same to whoever asked.
@@ -125,7 +147,6 @@ async fn pull(engine: &Engine, reference: &str) -> Result<(), DriverError> {
             DriverError::new(kind, "pull image", format!("cannot pull `{reference}`: {}", error.message()))
         })?;
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -150,6 +171,14 @@ mod tests {
             "a/B:1", "-a", "a\n", "ü",
         ] {
             assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_told_from_names() {
+        assert!(is_id("sha256:0123456789ab") && is_id(&format!("sha256:{}", "f".repeat(64))));
+        for name in ["sha256", "sha256:1", "sha256:latest-build", "a@sha256:0123456789ab", "0123456789ab"] {
+            assert!(!is_id(name), "{name}");
         }
     }
 

@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{
+    ContainerInspectResponse, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use openshell_driver_api::{DriverError, ErrorKind};
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -64,6 +66,34 @@ async fn own(engine: &Engine) -> Result<Vec<String>, DriverError> {
     let listed = engine.docker.list_networks(Some(options)).await;
     let listed = listed.map_err(|error| error::engine("list networks", error))?;
     Ok(listed.into_iter().filter_map(|network| network.id).collect())
+}
+
+/// Moves a container that does not run to the gateway's network of today.
+///
+/// Engines drop a network that nothing runs on when somebody prunes. A container remembers the id of the one that it was
+/// last on, and does not start without it, also when there is another of the same name by now.
+pub(crate) async fn rejoin(
+    engine: &Engine,
+    name: &str,
+    container: &ContainerInspectResponse,
+) -> Result<(), DriverError> {
+    let own = own(engine).await?;
+    let Some(today) = own.first() else { return Ok(()) };
+    let joined = container.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    let remembered = joined.and_then(|networks| networks.get(&engine.scope.network()));
+    match remembered.map(|endpoint| endpoint.network_id.as_deref().unwrap_or_default()) {
+        // Without an id the engine goes by the name.
+        Some(id) if id.is_empty() || own.iter().any(|network| network == id) => return Ok(()),
+        Some(_) => {
+            let request = NetworkDisconnectRequest { container: name.to_owned(), force: Some(true) };
+            let left = engine.docker.disconnect_network(today, request).await;
+            left.map_err(|error| error::engine("leave network", error))?;
+        }
+        // An earlier attempt that ended half-way.
+        None => {}
+    }
+    let request = NetworkConnectRequest { container: name.to_owned(), endpoint_config: None };
+    engine.docker.connect_network(today, request).await.map_err(|error| error::engine("join network", error))
 }
 
 async fn make(engine: &Engine) -> Result<(), DriverError> {

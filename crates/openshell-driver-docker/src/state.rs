@@ -76,7 +76,9 @@ fn conditions(state: &ContainerState, created: &str, stop_asked: bool) -> Vec<Co
             conditions::stopped(format!("stopped; the main process ended with exit code {code}")),
             finished,
         ),
-        Some(Status::EXITED) if state.oom_killed == Some(true) => {
+        // The engine says so of a run in which any process was killed: a main process that outlived it and ended well is
+        // no such case.
+        Some(Status::EXITED) if state.oom_killed == Some(true) && code != 0 => {
             one(not_ready(reason::OOM_KILLED, format!("out of memory; exit code {code}")), finished)
         }
         Some(Status::EXITED) => {
@@ -153,6 +155,8 @@ mod tests {
     fn every_state_has_its_reason() {
         let failed = ContainerState { error: Some("no such program".into()), ..state(Status::CREATED) };
         let oom = ContainerState { oom_killed: Some(true), exit_code: Some(137), ..state(Status::EXITED) };
+        let child_oom =
+            ContainerState { oom_killed: Some(true), exit_code: Some(0), ..state(Status::EXITED) };
         let exited = ContainerState { exit_code: Some(3), ..state(Status::EXITED) };
         for (state, asked, reason, class) in [
             (state(Status::CREATED), false, "ContainerCreated", ReasonClass::Transient),
@@ -167,6 +171,7 @@ mod tests {
             (exited, true, "Stopped", ReasonClass::Stopped),
             (oom.clone(), false, "OOMKilled", ReasonClass::Terminal),
             (oom, true, "Stopped", ReasonClass::Stopped),
+            (child_oom, false, "ContainerExited", ReasonClass::Terminal),
             (ContainerState::default(), false, "InspectFailed", ReasonClass::Transient),
         ] {
             let condition = ready(state, asked);

@@ -78,9 +78,12 @@ async fn follow(gateway: &Gateway, one: &OneArgs, last: &mut Sandbox, goal: Goal
             Verdict::Reached => return Ok(()),
             Verdict::OnItsWay => {}
             Verdict::Missed => {
-                let phase = view::phase_word(view::phase(last));
                 let why = view::why(last).map(|why| format!(": {why}")).unwrap_or_default();
-                return Err(missed(one, format!("is {phase}{why}"), "get"));
+                let became = match view::phase(last) {
+                    SandboxPhase::Error => "has failed".to_owned(),
+                    phase => format!("is {}", view::phase_word(phase)),
+                };
+                return Err(missed(one, format!("{became}{why}"), "get"));
             }
         }
     }

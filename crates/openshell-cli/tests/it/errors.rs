@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openshell_proto::openshell::v1::SandboxPhase;
 use tonic::{Code, Status};
@@ -30,6 +30,29 @@ fn nothing_at_the_socket() {
              hint: or name another gateway's socket with --gateway-socket or OPENSHELL_GATEWAY_SOCKET\n"
         )
     );
+}
+
+#[test]
+fn a_gateway_that_comes_up_late_is_waited_for() {
+    let dir = scratch();
+    let path = dir.path().join("gateway.sock");
+    let began = Instant::now();
+    let err = line(&path, "status --wait=300ms").bad(5);
+    assert!(err.contains("there is nothing at") && began.elapsed() >= Duration::from_millis(200), "{err}");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    assert!(line(&file, "status --wait=1h").bad(5).contains("is a regular file"), "said at once");
+
+    let waiting = openshell(&path)
+        .args(["status", "--wait"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    std::thread::sleep(Duration::from_millis(200));
+    let _gateway = Gateway::start_in(dir);
+    let out = Run::from(waiting.wait_with_output().expect("its end")).good();
+    assert!(out.starts_with("gateway:  healthy"), "{out}");
 }
 
 #[test]
@@ -71,7 +94,10 @@ fn a_socket_that_others_can_write_to() {
     let _listener = UnixListener::bind(&path).expect("a socket");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).expect("its mode");
     let err = line(&path, "status").bad(5);
-    assert!(err.contains(&format!("hint: chmod 0600 {}\n", path.display())), "{err}");
+    assert!(
+        err.contains(&format!("hint: if that is the gateway's socket: chmod 0600 {}\n", path.display())),
+        "{err}"
+    );
 }
 
 #[test]

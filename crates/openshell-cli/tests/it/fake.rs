@@ -56,7 +56,11 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_in(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// The same with the socket in a directory that is there already.
+    pub(crate) fn start_in(dir: tempfile::TempDir) -> Self {
         let state = Arc::new(Mutex::new(State { health: ServiceStatus::Healthy, ..State::default() }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

@@ -42,7 +42,11 @@ fn a_gateway_that_is_not_well_is_shown_and_is_an_error() {
     let run = line(&gateway.socket(), "status");
     assert_eq!(run.code, Some(1));
     assert!(run.out.contains("driver:   docker, not connected\n"), "{}", run.out);
-    assert_eq!(run.err, "error: the gateway is degraded\n");
+    assert_eq!(
+        run.err,
+        "error: the gateway is degraded\n\
+         hint: the gateway's log says what it lacks; most often its driver does not answer\n"
+    );
 }
 
 #[test]

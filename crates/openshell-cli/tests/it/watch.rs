@@ -114,7 +114,7 @@ fn create_fails_when_the_sandbox_does() {
     assert_eq!((run.code, run.out.as_str()), (Some(1), "a\n"));
     assert_eq!(
         run.err,
-        "error: sandbox `a` is error: ImagePullFailed: no such image `x`\n\
+        "error: sandbox `a` has failed: ImagePullFailed: no such image `x`\n\
          hint: see why: openshell sandbox get a\n"
     );
 }

@@ -26,8 +26,10 @@ impl Daemon {
         let at = |name: &str| self.root.path().join(name);
         let log = std::fs::File::options().create(true).append(true).open(at("log")).expect("a log");
         let errors = log.try_clone().expect("a log");
-        let child = Command::new("dockerd")
-            .arg("--data-root")
+        // In a network of its own: an engine that is told to have no bridge removes `docker0`, which on this host is
+        // another engine's.
+        let child = Command::new("unshare")
+            .args(["--net", "dockerd", "--data-root"])
             .arg(at("data"))
             .arg("--exec-root")
             .arg(at("exec"))

@@ -99,6 +99,30 @@ async fn a_paused_container_stops_and_starts() {
 }
 
 #[tokio::test]
+async fn a_stopped_sandbox_starts_after_its_network_was_pruned() {
+    let Some(bench) = Bench::new("").await else { return };
+    let network = format!("openshell-{}", bench.gateway_id);
+    let (one, two) = (sandbox_id("pruned-1"), sandbox_id("pruned-2"));
+    for id in ["pruned-1", "pruned-2"] {
+        bench.driver.create(&request(id, &["sleep", "300"])).await.expect("create");
+        bench.driver.stop(&sandbox_id(id)).await.expect("stop");
+    }
+    bench.docker.remove_network(&network).await.expect("what a prune does");
+    // The first makes the network anew, the second finds one of the same name and another id.
+    for id in [&one, &two] {
+        bench.driver.start(id).await.expect("start");
+        assert_eq!(ready_reason(&bench.driver.get(id).await.expect("a sandbox")), "Running");
+    }
+    let settings = bench.inspect("pruned-2").await.network_settings.expect("settings");
+    let joined = settings.networks.expect("networks");
+    assert_eq!(joined.keys().collect::<Vec<_>>(), [&network], "on its own network and on no other");
+    for id in [&one, &two] {
+        assert!(bench.driver.delete(id).await.expect("delete"));
+    }
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_list_is_whole_however_long() {
     let Some(bench) = Bench::new("").await else { return };
     for number in 0..50 {
