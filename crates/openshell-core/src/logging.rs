@@ -11,7 +11,8 @@ use crate::config::{LogFormat, LogLevel};
 /// What every crate of this project begins with.
 const OURS: &str = "openshell";
 
-/// Starts logging; the first call of a process counts.
+/// Starts logging; the first call of a process counts. A line that cannot be written, on a full disk, is lost: to complain
+/// of it on standard error would be a panic.
 pub fn init(level: LogLevel, format: LogFormat) {
     let level: LevelFilter = level.as_str().parse().unwrap_or(LevelFilter::INFO);
     let targets = Targets::new().with_default(others(level)).with_target(OURS, level);
@@ -19,13 +20,13 @@ pub fn init(level: LogLevel, format: LogFormat) {
     // A second call is a test that starts several gateways in one process.
     let _ = match format {
         LogFormat::Json => {
-            subscriber.with(tracing_subscriber::fmt::layer().json().with_writer(io::stderr)).try_init()
+            let layer = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
+            subscriber.with(layer.log_internal_errors(false)).try_init()
         }
         LogFormat::Text => {
             let colour = io::stderr().is_terminal();
-            subscriber
-                .with(tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(io::stderr))
-                .try_init()
+            let layer = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(io::stderr);
+            subscriber.with(layer.log_internal_errors(false)).try_init()
         }
     };
 }

@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::cli::{self, GatewayArgs};
-use crate::config::{Config, DriverTable, LogFormat, LogLevel, Problem, Problems, value};
+use crate::config::{
+    Config, DriverTable, GatewaySection, Location, LogFormat, LogLevel, Problem, Problems, value,
+};
 use crate::detect::Probes;
 use crate::environment::Environment;
 use crate::identity::GatewayId;
 use crate::paths;
-use crate::selection::{self, Selection, SelectionError, Sources, Wish};
+use crate::selection::{self, Selection, SelectionError, Source, Sources, Wanted, Wish};
 use crate::shell::Remedy as _;
+use crate::suggest;
 use crate::telemetry;
 
 /// The port unless told otherwise.
@@ -49,6 +52,8 @@ pub struct Settings {
     pub telemetry: telemetry::Settings,
     /// `gateway.toml`.
     pub config: Config,
+    /// What is odd and no error; more of it in [`Config::warnings`].
+    pub warnings: Vec<Problem>,
 }
 
 impl Settings {
@@ -77,6 +82,19 @@ impl Settings {
     /// Why none can.
     pub fn select(&self, catalog: &Catalog, probes: &Probes) -> Result<Selection, SelectionError> {
         selection::select(catalog, &self.sources, probes)
+    }
+
+    /// Where `gateway.toml` says what the selection failed at, when it is the file that decides.
+    #[must_use]
+    pub fn place_of(&self, error: &SelectionError) -> Option<&Location> {
+        if self.sources.first() != Some(Source::File) {
+            return None;
+        }
+        let GatewaySection { compute_drivers_at: names, compute_driver_socket_at: socket, .. } =
+            &self.config.gateway;
+        let of_socket = matches!(error, SelectionError::NotCompiledIn(missing) if matches!(missing.wanted, Wanted::Socket(_)));
+        let (first, second) = if of_socket { (socket, names) } else { (names, socket) };
+        first.as_ref().or(second.as_ref())
     }
 
     /// The table of the driver that was selected.
@@ -160,8 +178,32 @@ impl<'a> Merge<'a> {
             log_format: log_format.or(file.log_format).unwrap_or_default(),
             provisioning_timeout: file.provisioning_timeout.unwrap_or(PROVISIONING_TIMEOUT),
             telemetry,
+            warnings: self.without_tcp(args, &config),
             config,
         })
+    }
+
+    /// A warning for whoever configures the TCP listener, which is not there before there is a token to ask for.
+    fn without_tcp(&self, args: &GatewayArgs, config: &Config) -> Vec<Problem> {
+        let file = &config.gateway;
+        let asked = [
+            ("--bind-address", args.bind_address.is_some()),
+            ("--port", args.port.is_some()),
+            (cli::ENV_BIND_ADDRESS, self.env.raw(cli::ENV_BIND_ADDRESS).is_some()),
+            (cli::ENV_PORT, self.env.raw(cli::ENV_PORT).is_some()),
+            ("bind_address", file.bind_address.is_some()),
+            ("port", file.port.is_some()),
+        ];
+        let given: Vec<&str> = asked.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        if given.is_empty() {
+            return Vec::new();
+        }
+        let message = format!(
+            "this gateway does not listen on TCP yet: {} {} no effect, its Unix socket is all there is",
+            suggest::quoted(&given),
+            if given.len() == 1 { "has" } else { "have" }
+        );
+        vec![Problem::new(message)]
     }
 
     /// A flag, else a variable, as `parse` understands it.

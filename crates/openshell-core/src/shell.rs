@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 
 /// The exit code when a program failed at what it set out to do.
@@ -49,15 +50,30 @@ pub fn render(error: &dyn Error, hints: &[String]) -> String {
     out
 }
 
+/// Prints what was asked for to standard output. A reader that has gone is no failure; a full disk is one.
+#[must_use]
+pub fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail_plain(&error, &[]),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
 /// Prints an error with its remedies to standard error and gives its exit code.
 pub fn fail<E: Remedy>(error: &E) -> ExitCode {
-    eprint!("{}", error.render());
+    say(&error.render());
     ExitCode::from(error.exit_code())
+}
+
+/// To standard error; where nobody can read it, the exit code still says something.
+fn say(text: &str) {
+    let _unread = io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints an error that has no remedy of its own, and gives the exit code of a failure.
 pub fn fail_plain(error: &dyn Error, hints: &[String]) -> ExitCode {
-    eprint!("{}", render(error, hints));
+    say(&render(error, hints));
     ExitCode::from(FAILURE)
 }
 

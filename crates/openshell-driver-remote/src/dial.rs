@@ -135,14 +135,29 @@ async fn attempt(
     };
     let driver = RemoteDriver::new(&request.name, &request.path, policy, Some(stream), deadlines);
     let patience = until.saturating_duration_since(Instant::now()).min(deadlines.query).max(RETRY.1);
-    match driver.greet(patience).await {
-        Ok(_) => Ok(Ok(driver)),
+    match greet(request, &driver, patience).await {
+        Ok(()) => Ok(Ok(driver)),
         // It listens already and is not ready yet, or hangs: time may help.
         Err(source) if source.kind().is_retryable() => {
             Ok(Err(DialError::NoAnswer { path: request.path.clone(), source }))
         }
         Err(source) => Err(source),
     }
+}
+
+/// Asks who it is, and says so when that takes its time.
+async fn greet(request: &DialRequest, driver: &RemoteDriver, patience: Duration) -> Result<(), DriverError> {
+    let answer = driver.greet(patience);
+    tokio::pin!(answer);
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        () = tokio::time::sleep(RETRY.1) => {
+            let path = request.path.display();
+            tracing::info!(driver = %request.name, %path, ?patience, "waiting for the driver's answer");
+            answer.await
+        }
+    };
+    answer.map(|_capabilities| ())
 }
 
 fn hopeless(request: &DialRequest, error: ConnectError) -> DriverError {

@@ -39,7 +39,7 @@ pub fn run(name: &'static str, registration: &'static Registration) -> ExitCode 
         }
     };
     match start(name, registration, &args, &Environment::from_process(), &catalog) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => shell::fail(&error),
     }
 }
@@ -50,14 +50,12 @@ fn start(
     args: &DriverArgs,
     env: &Environment,
     catalog: &Catalog,
-) -> Result<(), ProgramError> {
+) -> Result<ExitCode, ProgramError> {
     let plan = Plan::make(name, args, env, catalog)?;
-    if args.check_config {
-        println!("the configuration of the driver `{name}` is fine");
-        return Ok(());
-    }
     // Clap asks for it unless the configuration is all that is looked at.
-    let Some(path) = args.bind_socket.as_deref() else { return Ok(()) };
+    let Some(path) = args.bind_socket.as_deref().filter(|_| !args.check_config) else {
+        return Ok(shell::print(&format!("the configuration of the driver `{name}` is fine\n")));
+    };
     logging::init(plan.log_level, plan.log_format);
     let policy = PeerPolicy { allowed_uids: args.allow_uids.clone(), allowed_gids: args.allow_gids.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,7 +63,8 @@ fn start(
         .build()
         .map_err(|source| ProgramError::Io { action: "start the threads of the driver", source })?;
     let kind = DriverName::parse(name).map(|name| DriverKind::of(catalog, &name)).ok();
-    runtime.block_on(serve(name, registration, plan, path, policy, kind))
+    runtime.block_on(serve(name, registration, plan, path, policy, kind))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(

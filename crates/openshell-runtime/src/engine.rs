@@ -24,10 +24,10 @@ use tokio::task::JoinSet;
 use crate::clock::{between, now_ms};
 use crate::driver::Driver;
 use crate::hub::Hub;
-use crate::lifecycle::{Begun, Desired, Phase};
+use crate::lifecycle::Desired;
 use crate::settings::Settings;
 use crate::store::{Db, Record, Store, StoreError};
-use crate::usage::UsageEvent;
+use crate::usage::{self, UsageAction, UsageEvent, UsageOutcome};
 pub(crate) use drive::Settled;
 use lanes::Lanes;
 
@@ -206,11 +206,14 @@ impl Engine {
     /// Tells what has been committed. Runs on the store's thread, so that it is told in the order of the commits.
     fn announce(&self, trace: Option<&Trace>) {
         let Some(Trace { before, after, now }) = trace else { return };
-        let age = between(before.created_at_ms, *now);
         let Some(after) = after else {
             tracing::info!(sandbox = before.id, name = before.name, "sandbox is gone");
             self.hub.gone(&before.id);
-            self.settings.usage.record(UsageEvent::SandboxDeleted { lived: age });
+            self.settings.usage.record(UsageEvent {
+                action: UsageAction::Delete,
+                outcome: UsageOutcome::Ok,
+                took: between(before.created_at_ms, *now),
+            });
             return;
         };
         self.hub.state_of(after);
@@ -221,11 +224,8 @@ impl Engine {
         let (from, to) = (before.life.phase.as_str(), after.life.phase.as_str());
         let reason = after.life.own.as_ref().map(|own| own.reason.as_str());
         tracing::info!(sandbox = after.id, name = after.name, from, to, reason, "phase");
-        let first = !before.life.reached && after.life.begun == Begun::Create;
-        match after.life.phase {
-            Phase::Ready if first => self.settings.usage.record(UsageEvent::SandboxCreated { took: age }),
-            Phase::Error => self.settings.usage.record(UsageEvent::SandboxFailed { after: age }),
-            _ => {}
+        if let Some(event) = usage::of_create(before, after, *now) {
+            self.settings.usage.record(event);
         }
     }
 }

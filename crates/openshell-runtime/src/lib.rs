@@ -35,7 +35,7 @@ pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
 pub use service::Gateway;
 pub use settings::{Backoff, Deadlines, Settings};
 pub use store::{Record, Store, StoreError};
-pub use usage::{NoUsage, UsageEvent, UsageSink};
+pub use usage::{NoUsage, UsageAction, UsageEvent, UsageOutcome, UsageSink};
 
 /// How long a start waits for the first look at the backend before it goes on without.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
@@ -100,6 +100,11 @@ impl Runtime {
     #[must_use]
     pub fn service(&self) -> Gateway {
         Gateway::new(Arc::clone(&self.engine))
+    }
+
+    /// Ends the watches of clients, and those to come, so that they do not hold up a server that drains.
+    pub fn end_watches(&self) {
+        self.engine.hub.close();
     }
 
     /// Ends the watches of clients and of the driver, and waits up to `deadline` for calls of the driver that are

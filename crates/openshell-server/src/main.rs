@@ -16,7 +16,7 @@ use generated::CATALOG;
 
 /// Runs sandboxes for agents on one compute driver.
 #[derive(Debug, Parser)]
-#[command(name = "openshell-gateway", version, about, long_about = None)]
+#[command(name = "openshell-gateway", version, long_about = None)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -42,13 +42,10 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Drivers { json }) => {
             let probes = detect::run(&CATALOG, &env.for_probes());
-            drivers::print(&CATALOG, &probes, json)
+            shell::print(&drivers::report(&CATALOG, &probes, json))
         }
         Some(Command::CheckConfig) => match start::check(&CATALOG, &cli.gateway, &env) {
-            Ok(report) => {
-                print!("{report}");
-                ExitCode::SUCCESS
-            }
+            Ok(report) => shell::print(&report),
             Err(error) => shell::fail(&error),
         },
         None => match start::run(&CATALOG, &cli.gateway, &env) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openshell_core::catalog::{Arm, Catalog};
-use openshell_core::config::{Deadlines as Limits, DriverTable, Problem, Problems};
+use openshell_core::config::{Deadlines as Limits, DriverTable, Location, Problem, Problems};
 use openshell_core::detect::{self, Probes};
 use openshell_core::identity::{self, GatewayId, IdentityError};
 use openshell_core::paths::{self, PathError};
@@ -28,16 +28,22 @@ use tracing::{info, warn};
 
 use crate::usage::Usage;
 
-/// How long requests under way, the driver's calls and the last usage events may take once the gateway shall stop.
+/// How long requests under way and the driver's calls may take together once the gateway shall stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the driver's calls may take at least, where the requests have used up all of that.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
 /// Why a gateway does not start, or has to end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error(transparent)]
     Config(#[from] Problems),
-    #[error(transparent)]
-    Selection(#[from] SelectionError),
+    #[error("{error}")]
+    Selection {
+        error: SelectionError,
+        /// The line of gateway.toml that asked for it.
+        at: Option<Box<Location>>,
+    },
     #[error(transparent)]
     Path(#[from] PathError),
     #[error(transparent)]
@@ -68,7 +74,7 @@ impl Remedy for StartError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Config(problems) => problems.hints(),
-            Self::Selection(error) => error.hints(),
+            Self::Selection { error, .. } => error.hints(),
             Self::Path(error) => error.hints(),
             Self::Identity(error) => error.hints(),
             Self::Store(error) => error.hint().into_iter().collect(),
@@ -85,7 +91,7 @@ impl Remedy for StartError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Selection(_) => USAGE,
+            Self::Config(_) | Self::Selection { .. } => USAGE,
             _ => FAILURE,
         }
     }
@@ -94,6 +100,10 @@ impl Remedy for StartError {
         match self {
             // They have their own form, with the lines of the file.
             Self::Config(problems) => problems.render(),
+            Self::Selection { error, at: Some(at) } => {
+                let problem = Problem::at(at.as_ref().clone(), error.to_string());
+                error.hints().into_iter().fold(problem, Problem::hint).render("error")
+            }
             _ => openshell_core::shell::render(self, &self.hints()),
         }
     }
@@ -115,9 +125,13 @@ impl Plan {
         } else {
             Probes::default()
         };
-        let selection = settings.select(catalog, &probes)?;
+        let selection = settings.select(catalog, &probes).map_err(|error| {
+            let at = settings.place_of(&error).cloned().map(Box::new);
+            StartError::Selection { error, at }
+        })?;
         let table = settings.driver(&selection);
-        let warnings = settings.config.warnings(catalog, selection.name.key());
+        let mut warnings = settings.warnings.clone();
+        warnings.extend(settings.config.warnings(catalog, selection.name.key()));
         Ok(Self { settings, selection, table, warnings })
     }
 }
@@ -178,6 +192,8 @@ async fn serve(
 ) -> Result<(), StartError> {
     let stop = stop_signal()?;
     tokio::pin!(stop);
+    // Bound at the end, when there is something to answer with; looked at now, before a sandbox is touched.
+    openshell_uds::check(&settings.listen_socket)?;
     paths::ensure_private(&settings.state_dir, env.uid())?;
     let gateway_id = identity::load_or_create(settings.gateway_id.as_ref(), &settings.state_dir)?;
     let store = Store::open(&settings.database)?;
@@ -202,9 +218,18 @@ async fn serve(
         outcome: Outcome::Ok,
         took: begun.elapsed(),
     });
-    let served = openshell_uds::serve(listener, PeerPolicy::default(), runtime.service(), stop, DRAIN).await;
-    info!("stopping");
-    runtime.shutdown(DRAIN).await;
+    let mut since = None;
+    let stopping = async {
+        stop.await;
+        since = Some(Instant::now());
+        info!("stopping");
+        // Else everybody who watches a sandbox would be waited for.
+        runtime.end_watches();
+    };
+    let served =
+        openshell_uds::serve(listener, PeerPolicy::default(), runtime.service(), stopping, DRAIN).await;
+    let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
+    runtime.shutdown(DRAIN.saturating_sub(spent).max(LAST_CALLS)).await;
     telemetry.shutdown(Duration::from_secs(2)).await;
     served.map_err(|source| StartError::Io { action: "serve on the gateway's socket", source })
 }

@@ -1,7 +1,7 @@
 //! What the runtime tells of its use, as usage events.
 
 use openshell_core::telemetry::{Action, DriverKind, Outcome, Telemetry, UsageEvent};
-use openshell_runtime::{UsageEvent as Happened, UsageSink};
+use openshell_runtime::{UsageAction, UsageEvent as Happened, UsageOutcome, UsageSink};
 
 /// Hands the runtime's events on with the kind of driver.
 pub(crate) struct Usage {
@@ -11,11 +11,17 @@ pub(crate) struct Usage {
 
 impl UsageSink for Usage {
     fn record(&self, event: Happened) {
-        let (action, outcome, took) = match event {
-            Happened::SandboxCreated { took } => (Action::SandboxCreate, Outcome::Ok, took),
-            Happened::SandboxFailed { after } => (Action::SandboxCreate, Outcome::Failed, after),
-            Happened::SandboxDeleted { lived } => (Action::SandboxDelete, Outcome::Ok, lived),
+        let action = match event.action {
+            UsageAction::Create => Action::SandboxCreate,
+            UsageAction::Start => Action::SandboxStart,
+            UsageAction::Stop => Action::SandboxStop,
+            UsageAction::Delete => Action::SandboxDelete,
         };
-        self.telemetry.record(UsageEvent { action, driver: self.driver, outcome, took });
+        let outcome = match event.outcome {
+            UsageOutcome::Ok => Outcome::Ok,
+            UsageOutcome::Refused => Outcome::Refused,
+            UsageOutcome::Failed => Outcome::Failed,
+        };
+        self.telemetry.record(UsageEvent { action, driver: self.driver, outcome, took: event.took });
     }
 }

@@ -160,6 +160,20 @@ impl BindError {
     }
 }
 
+/// Looks whether [`bind`] would be refused, and changes nothing: for a program that has other things to set to work
+/// before it binds. A directory that is not there yet is fine; it would be made.
+///
+/// # Errors
+/// As those of [`bind`].
+pub fn check(path: &Path) -> Result<(), BindError> {
+    let (dir_path, name) = split(path)?;
+    match open_dir(dir_path) {
+        Ok(dir) => is_free(&dir, name, path).map(|_stale| ()),
+        Err(BindError::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Binds a socket for this user and root alone; see [`bind_for`].
 ///
 /// # Errors
@@ -180,7 +194,8 @@ pub fn bind_for(path: &Path, policy: &PeerPolicy) -> Result<Listener, BindError>
     let (dir_path, name) = split(path)?;
     let (dir_mode, socket_mode) = if policy.is_private() { (0o700, 0o600) } else { (0o711, 0o666) };
 
-    let dir = open_dir(dir_path, dir_mode)?;
+    make_dir(dir_path, dir_mode)?;
+    let dir = open_dir(dir_path)?;
     lock(&dir, dir_path)?;
     remove_stale(&dir, name, path)?;
 
@@ -248,10 +263,15 @@ fn split(path: &Path) -> Result<(&Path, &OsStr), BindError> {
     Ok((dir, name))
 }
 
-/// Opens the directory, made when absent, and refuses one in which others could replace the socket.
-fn open_dir(dir: &Path, mode: u32) -> Result<OwnedFd, BindError> {
+/// Makes the directory when it is absent.
+fn make_dir(dir: &Path, mode: u32) -> Result<(), BindError> {
     let failed = |source: io::Error| BindError::Directory { dir: dir.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(mode).create(dir).map_err(failed)
+}
+
+/// Opens the directory, and refuses one in which others could replace the socket.
+fn open_dir(dir: &Path) -> Result<OwnedFd, BindError> {
+    let failed = |source: io::Error| BindError::Directory { dir: dir.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
     let stat = rustix::fs::fstat(&opened).map_err(|errno| failed(errno.into()))?;
@@ -281,11 +301,30 @@ fn lock(dir: &OwnedFd, path: &Path) -> Result<(), BindError> {
     }
 }
 
-/// Clears the way: nothing there, or a socket of ours that nobody listens on any more.
+/// What may lie where a socket shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Free {
+    /// Nothing.
+    Empty,
+    /// A socket of ours that nobody listens on any more.
+    Stale,
+}
+
+/// Clears the way.
 fn remove_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), BindError> {
+    if is_free(dir, name, path)? == Free::Empty {
+        return Ok(());
+    }
+    tracing::info!(path = %path.display(), "a stale socket of an earlier run is replaced");
+    rustix::fs::unlinkat(dir, name, AtFlags::empty())
+        .map_err(|source| io_error(path, "remove the stale", source))
+}
+
+/// Refuses whatever is in the way.
+fn is_free(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<Free, BindError> {
     let found = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOENT) => return Ok(Free::Empty),
         Err(source) => return Err(io_error(path, "look at", source)),
     };
     match Found::of_mode(found.st_mode) {
@@ -297,17 +336,14 @@ fn remove_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), BindErro
         return Err(BindError::WrongOwner { path: path.to_owned(), uid: found.st_uid });
     }
     match probe(path) {
-        Err(Errno::CONNREFUSED) => {}
-        Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::CONNREFUSED) => Ok(Free::Stale),
+        Err(Errno::NOENT) => Ok(Free::Empty),
         // A full backlog is a sign of life too, and so is a socket of another type.
         Ok(()) | Err(Errno::AGAIN | Errno::INPROGRESS | Errno::PROTOTYPE) => {
-            return Err(BindError::AlreadyAnswers { path: path.to_owned() });
+            Err(BindError::AlreadyAnswers { path: path.to_owned() })
         }
-        Err(source) => return Err(io_error(path, "try", source)),
+        Err(source) => Err(io_error(path, "try", source)),
     }
-    tracing::info!(path = %path.display(), "a stale socket of an earlier run is replaced");
-    rustix::fs::unlinkat(dir, name, AtFlags::empty())
-        .map_err(|source| io_error(path, "remove the stale", source))
 }
 
 /// Connects without waiting, and hangs up.

@@ -17,7 +17,7 @@ mod look;
 mod peer;
 mod serve;
 
-pub use bind::{BindError, Listener, bind, bind_for};
+pub use bind::{BindError, Listener, bind, bind_for, check};
 pub use connect::{ConnectError, connect};
 pub use look::Found;
 pub use peer::{PeerCredentials, PeerPolicy};

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::problem::Location;
 use super::section::Section;
 use super::value::{self, LogFormat, LogLevel};
 use crate::identity::GatewayId;
@@ -13,8 +14,12 @@ use crate::identity::GatewayId;
 pub struct GatewaySection {
     /// `compute_drivers`.
     pub compute_drivers: Vec<String>,
+    /// Where that is.
+    pub compute_drivers_at: Option<Location>,
     /// `compute_driver_socket`.
     pub compute_driver_socket: Option<PathBuf>,
+    /// Where that is.
+    pub compute_driver_socket_at: Option<Location>,
     /// `bind_address`.
     pub bind_address: Option<IpAddr>,
     /// `port`.
@@ -75,7 +80,9 @@ const DB_URL_HINT: &str = "give it with `--db-url sqlite:PATH` or the variable `
 pub(super) fn read(mut section: Section<'_, '_>) -> GatewaySection {
     section.refuse_secret("db_url", "`db_url` is never in the file", DB_URL_HINT);
     let read = GatewaySection {
+        compute_drivers_at: section.place("compute_drivers"),
         compute_drivers: section.texts("compute_drivers"),
+        compute_driver_socket_at: section.place("compute_driver_socket"),
         compute_driver_socket: section.path("compute_driver_socket"),
         bind_address: section.parsed("bind_address", value::bind_address),
         port: section.integer("port", "a port number, 0 to 65535"),

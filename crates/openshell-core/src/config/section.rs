@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use super::problem::{Location, Problem};
 use super::source::SourceText;
 use super::value;
 use crate::suggest;
@@ -57,6 +57,12 @@ impl<'a, 'p> Section<'a, 'p> {
     fn take(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key);
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
+    }
+
+    /// Where the value of a key is.
+    pub(super) fn place(&self, key: &str) -> Option<Location> {
+        let (_, value) = self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key)?;
+        Some(self.source.locate(&value.span()))
     }
 
     /// The keys that begin with a word, which are not looked at.

@@ -1,5 +1,6 @@
 //! Values as they are written in flags, variables and `gateway.toml` alike.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -77,6 +78,16 @@ pub enum Supervisor {
     Driver,
     /// Nobody: the backend's word alone counts.
     None,
+}
+
+impl fmt::Display for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Builtin => "builtin",
+            Self::Driver => "driver",
+            Self::None => "none",
+        })
+    }
 }
 
 impl FromStr for Supervisor {

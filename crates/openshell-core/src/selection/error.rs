@@ -156,7 +156,13 @@ impl Remedy for SelectionError {
             Self::NoSuchDriver { nearest, all, .. } => {
                 let mut hints = Vec::new();
                 if let Some(nearest) = nearest {
-                    hints.push(format!("did you mean `{nearest}`? openshell-gateway --drivers {nearest}"));
+                    // By itself that name would be the next error.
+                    let how = if nearest == EXTERNAL {
+                        "--compute-driver-socket /path/to/driver.sock".to_owned()
+                    } else {
+                        format!("--drivers {nearest}")
+                    };
+                    hints.push(format!("did you mean `{nearest}`? openshell-gateway {how}"));
                 }
                 hints.push(format!("the drivers are: {}", all.join(", ")));
                 hints.push("see what this build has: openshell-gateway drivers".to_owned());

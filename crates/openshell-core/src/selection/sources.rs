@@ -71,7 +71,7 @@ impl Sources {
     }
 
     /// The first source that says anything.
-    pub(super) fn first(&self) -> Option<Source> {
+    pub(crate) fn first(&self) -> Option<Source> {
         Source::ALL.into_iter().find(|source| {
             let wish = self.of(*source);
             !wish.drivers.is_empty() || wish.socket.is_some()

@@ -250,6 +250,9 @@ hint: see what this build has: openshell-gateway drivers
 "
     );
     assert!(!shown(&[], "zzzzzz", "").contains("did you mean"));
+    let external =
+        "hint: did you mean `external`? openshell-gateway --compute-driver-socket /path/to/driver.sock";
+    assert!(shown(&[], "externl", "").contains(external));
     let build = Build::with(&["external"]);
     let error = select(&build.catalog(), &sources("lxc", "", ""), &Probes::default()).unwrap_err();
     let text = error.render();

@@ -231,3 +231,28 @@ fn the_reference_is_complete() {
         Config::parse(Path::new("gateway.toml"), example, &catalog).unwrap();
     }
 }
+
+#[test]
+fn tcp_that_is_asked_for_and_not_there_is_a_warning() {
+    assert_eq!(load(&GatewayArgs::default(), &[], "").unwrap().warnings, []);
+    let args = GatewayArgs { port: Some("1".into()), ..GatewayArgs::default() };
+    let file = "[openshell.gateway]\nbind_address = \"127.0.0.1\"\n";
+    let warnings = load(&args, &[], file).unwrap().warnings;
+    let [warning] = warnings.as_slice() else { panic!("one warning: {warnings:?}") };
+    assert!(warning.message.contains("`--port`, `bind_address` have no effect"), "{}", warning.message);
+}
+
+#[test]
+fn a_selection_that_fails_at_the_file_shows_its_line() {
+    let file = "[openshell.gateway]\ncompute_drivers = [\"podman\"]\n";
+    let place = |args: &GatewayArgs, file: &str| {
+        let settings = load(args, &[], file).unwrap();
+        let error = settings.select(&Build::with(&["docker"]).catalog(), &Probes::default()).unwrap_err();
+        settings.place_of(&error).map(|at| (at.line, at.column))
+    };
+    assert_eq!(place(&GatewayArgs::default(), file), Some((2, 19)));
+    let both = "[openshell.gateway]\ncompute_drivers = [\"docker\"]\ncompute_driver_socket = \"/x\"\n";
+    assert_eq!(place(&GatewayArgs::default(), both), Some((3, 25)), "the socket is what needs another build");
+    let flag = GatewayArgs { drivers: Some(vec!["nobody".into()]), ..GatewayArgs::default() };
+    assert_eq!(place(&flag, file), None, "the flag decides");
+}

@@ -24,8 +24,8 @@ impl Settings {
     }
 }
 
-/// Nobody who sends.
-#[derive(Debug, Clone, Copy, Default)]
+/// Nobody who sends. Cloned like its counterpart, and therefore not `Copy`.
+#[derive(Debug, Clone, Default)]
 pub struct Telemetry;
 
 impl Telemetry {

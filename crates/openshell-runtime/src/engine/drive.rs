@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openshell_driver_api::{DriverError, ErrorKind, SandboxId};
 use tokio::sync::{oneshot, watch};
@@ -13,6 +13,7 @@ use crate::driver::Removal;
 use crate::lifecycle::{Answer, Failed, Patience, Refusal, Request, Step, Turn};
 use crate::spec;
 use crate::store::{Db, Record, StoreError};
+use crate::usage::{UsageAction, UsageEvent, UsageOutcome};
 
 /// What a client's request came to.
 #[derive(Debug)]
@@ -51,6 +52,15 @@ type Reply = Option<oneshot::Sender<Settled>>;
 impl Engine {
     /// Takes a client's request for a sandbox, and waits for the driver's answer where there is one to wait for.
     pub(crate) async fn request(self: &Arc<Self>, id: &str, request: Request) -> Settled {
+        let begun = Instant::now();
+        let settled = self.settle(id, request).await;
+        if let Some((action, outcome)) = usage_of(request, &settled) {
+            self.settings.usage.record(UsageEvent { action, outcome, took: begun.elapsed() });
+        }
+        settled
+    }
+
+    async fn settle(self: &Arc<Self>, id: &str, request: Request) -> Settled {
         let Taken { record, was_going, was_owed } = match self.take(id, request).await {
             Ok(taken) => taken,
             Err(settled) => return settled,
@@ -287,6 +297,24 @@ impl Engine {
         tracing::info!(sandbox = record.id, name = record.name, step, "owed from before; asking the driver");
         self.drive_in_background(&record.id);
     }
+}
+
+/// What a client's request says of the use; a delete counts when the sandbox is gone, and what the gateway itself is
+/// in the way of does not.
+fn usage_of(request: Request, settled: &Settled) -> Option<(UsageAction, UsageOutcome)> {
+    let action = match request {
+        Request::Start => UsageAction::Start,
+        Request::Stop => UsageAction::Stop,
+        Request::Delete => return None,
+    };
+    let outcome = match settled {
+        Settled::Accepted(_) => UsageOutcome::Ok,
+        Settled::Refused(_) => UsageOutcome::Refused,
+        Settled::Failed(failed) => UsageOutcome::of(failed.kind),
+        Settled::Waiting => UsageOutcome::Failed,
+        Settled::Absent | Settled::Foreign(_) | Settled::Stopping | Settled::Store(_) => return None,
+    };
+    Some((action, outcome))
 }
 
 /// Ready some time after somebody is in a hurry.

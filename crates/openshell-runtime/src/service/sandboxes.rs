@@ -1,6 +1,7 @@
 //! Create, get, list, delete, stop, start.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use openshell_proto::openshell::v1 as proto;
 use prost::Message;
@@ -14,6 +15,7 @@ use crate::engine::Engine;
 use crate::lifecycle::{Life, Request};
 use crate::selector::Selector;
 use crate::store::{Filter, Record};
+use crate::usage::{UsageAction, UsageEvent, UsageOutcome};
 use crate::{names, spec, view};
 
 /// The workspace that is always there, and so far the only one.
@@ -162,9 +164,7 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
     } else {
         record.name = names::generate().map_err(of_random)?;
     }
-    let to_check =
-        spec::driver_request(&record, &engine.settings.driver_name).map_err(|error| of_driver(&error))?;
-    engine.driver.validate(to_check).await.map_err(|error| of_driver(&error))?;
+    validate(engine, &record).await?;
     for _ in 0..NAME_ATTEMPTS {
         if engine.store.insert(record.clone()).await.map_err(|error| of_store(&error))? {
             tracing::info!(sandbox = record.id, name = record.name, "sandbox is stored");
@@ -177,6 +177,21 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
         record.name = names::generate().map_err(of_random)?;
     }
     Err(name_taken(&record.name))
+}
+
+/// Asks the driver whether it could make it; a no is all that is ever told of such a request.
+async fn validate(engine: &Engine, record: &Record) -> Result<(), Status> {
+    let begun = Instant::now();
+    let asked = async {
+        let request = spec::driver_request(record, &engine.settings.driver_name)?;
+        engine.driver.validate(request).await
+    };
+    asked.await.map_err(|error| {
+        let outcome = UsageOutcome::of(error.kind());
+        let event = UsageEvent { action: UsageAction::Create, outcome, took: begun.elapsed() };
+        engine.settings.usage.record(event);
+        of_driver(&error)
+    })
 }
 
 fn name_taken(name: &str) -> Status {

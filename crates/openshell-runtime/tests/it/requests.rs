@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use openshell_driver_api::ErrorKind;
 use openshell_driver_api::conditions;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
-use openshell_runtime::{UsageEvent, UsageSink};
+use openshell_runtime::{UsageAction, UsageEvent, UsageOutcome, UsageSink};
 use tonic::Code;
 
 use crate::client::{eventually, gateway, gateway_with, id_of, phase_of, ready_of, settings};
@@ -256,15 +256,11 @@ async fn a_stop_and_a_start_of_what_the_backend_lost() {
 }
 
 #[derive(Default)]
-struct Seen(Mutex<Vec<&'static str>>);
+struct Seen(Mutex<Vec<(UsageAction, UsageOutcome)>>);
 
 impl UsageSink for Seen {
     fn record(&self, event: UsageEvent) {
-        self.0.lock().expect("no panic under it").push(match event {
-            UsageEvent::SandboxCreated { .. } => "created",
-            UsageEvent::SandboxFailed { .. } => "failed",
-            UsageEvent::SandboxDeleted { .. } => "deleted",
-        });
+        self.0.lock().expect("no panic under it").push((event.action, event.outcome));
     }
 }
 
@@ -284,7 +280,25 @@ async fn usage_is_told() {
     fake.script("create", [Script::Fail(ErrorKind::InvalidArgument, "no")]);
     gateway.create("two").await;
     gateway.until("two", SandboxPhase::Error).await;
-    assert_eq!(*seen.0.lock().unwrap(), ["created", "deleted", "failed"]);
+    fake.script("validate", [Script::Fail(ErrorKind::InvalidArgument, "no")]);
+    let three = proto::CreateSandboxRequest { name: "three".to_owned(), ..Default::default() };
+    gateway.client.create_sandbox(three).await.unwrap_err();
+    let id = gateway.ready("four").await;
+    fake.lose(&id, true);
+    gateway.until("four", SandboxPhase::Error).await;
+    gateway.stop_sandbox("four").await.unwrap_err();
+    let expected = [
+        (UsageAction::Create, UsageOutcome::Ok),
+        (UsageAction::Stop, UsageOutcome::Ok),
+        (UsageAction::Start, UsageOutcome::Ok),
+        (UsageAction::Delete, UsageOutcome::Ok),
+        (UsageAction::Create, UsageOutcome::Failed),
+        (UsageAction::Create, UsageOutcome::Refused),
+        // What failed later was created all the same.
+        (UsageAction::Create, UsageOutcome::Ok),
+        (UsageAction::Stop, UsageOutcome::Refused),
+    ];
+    assert_eq!(*seen.0.lock().unwrap(), expected);
 }
 
 #[tokio::test]

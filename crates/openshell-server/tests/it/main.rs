@@ -2,5 +2,7 @@
 
 mod harness;
 mod lifecycle;
+mod programs;
 mod refusals;
+mod shutdown;
 mod startup;

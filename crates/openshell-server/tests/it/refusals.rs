@@ -102,3 +102,30 @@ fn a_database_that_is_not_ours_is_left_as_it_is() {
     let error = refusal(&home, &["--drivers", "docker", "--db-url", "postgres://user:secret@host/db"]);
     assert!(!error.contains("secret"), "a password is shown:\n{error}");
 }
+
+#[test]
+fn a_listen_socket_that_cannot_be_one_is_refused_before_anything_is_made() {
+    let home = Home::new();
+    home.write("file", "not a socket");
+    let _live = UnixListener::bind(home.path("live.sock")).expect("a socket");
+    symlink(home.path("live.sock"), home.path("link")).expect("a link");
+    for (name, said) in [
+        ("file", "is a regular file, not a socket"),
+        ("link", "is a symbolic link"),
+        ("live.sock", "a program already answers"),
+    ] {
+        let error = refusal(&home, &["--drivers", "docker", "--listen-socket", utf8(&home.path(name))]);
+        assert!(error.contains(said), "`{name}`: {error}");
+        assert!(!home.path("state").exists(), "`{name}`: something was made");
+    }
+}
+
+#[test]
+fn a_name_in_the_file_is_refused_at_its_line() {
+    let home = Home::new();
+    let config = home.write("gateway.toml", "[openshell.gateway]\ncompute_drivers = [\"dokcer\"]\n");
+    let error = refusal(&home, &["--config", utf8(&config)]);
+    for said in ["no such compute driver: `dokcer`", "gateway.toml:2:19", "did you mean `docker`?"] {
+        assert!(error.contains(said), "`{said}` is not in:\n{error}");
+    }
+}

@@ -1,8 +1,10 @@
 //! What happens before the first request: the choice of the driver, and what it says.
 
+use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
-use crate::harness::{Home, docker, text};
+use crate::harness::{GATEWAY, Home, docker, text};
 
 #[test]
 fn check_config_says_what_would_run_and_touches_nothing() {
@@ -36,19 +38,16 @@ fn with_nothing_named_the_engine_is_found() {
 }
 
 #[test]
-fn with_no_engine_every_candidate_is_named() {
+fn every_candidate_of_a_probe_is_named() {
     let home = Home::new();
     let absent = home.path("absent.sock");
-    // A home and a runtime directory without an engine; the system's own socket may be there all the same.
-    let mut command = home.command(crate::harness::GATEWAY);
-    command.arg("check-config").env("DOCKER_HOST", format!("unix://{}", absent.display()));
+    let mut command = home.command(GATEWAY);
+    command.args(["drivers", "--json"]).env("DOCKER_HOST", format!("unix://{}", absent.display()));
     let output = command.output().expect("the gateway starts");
-    if output.status.success() {
-        println!("skipped: an engine is at its usual place");
-        return;
-    }
-    let error = text(&output.stderr);
-    assert!(error.contains(&*absent.to_string_lossy()), "{error}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let first = &json["drivers"][0]["probe"]["tried"][0];
+    assert_eq!(first["candidate"], *absent.to_string_lossy(), "{json:#}");
+    assert_eq!(first["outcome"], "no such socket", "{json:#}");
 }
 
 #[test]
@@ -63,4 +62,38 @@ fn a_second_gateway_is_refused_by_name() {
     let error = text(&second.stderr);
     assert!(error.contains("error: "), "{error}");
     assert!(UnixStream::connect(home.socket()).is_ok(), "the first one still answers");
+}
+
+#[test]
+fn a_port_that_nothing_listens_on_yet_is_a_warning() {
+    let out = text(&Home::new().gateway(&["check-config", "--drivers", "docker", "--port", "99"]).stdout);
+    assert!(
+        out.contains("warning: this gateway does not listen on TCP yet: `--port` has no effect"),
+        "{out}"
+    );
+}
+
+#[test]
+fn its_help_says_what_it_is_for() {
+    let out = text(&Home::new().gateway(&["--help"]).stdout);
+    assert!(out.starts_with("Runs sandboxes for agents on one compute driver\n"), "{out}");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_no_panic() {
+    let home = Home::new();
+    for args in [["check-config", "--drivers=docker"], ["drivers", "--json"]] {
+        let code = |stdout: Stdio| {
+            let output =
+                home.command(GATEWAY).args(args).stdout(stdout).output().expect("the gateway starts");
+            (output.status.code(), text(&output.stderr))
+        };
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        assert_eq!(code(writer.into()), (Some(0), String::new()), "{args:?}");
+        if let Ok(full) = File::options().write(true).open("/dev/full") {
+            let (code, said) = code(full.into());
+            assert!(code == Some(1) && said.starts_with("error: "), "{args:?}: {said}");
+        }
+    }
 }

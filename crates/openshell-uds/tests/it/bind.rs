@@ -3,7 +3,7 @@
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use openshell_uds::{BindError, Found, PeerPolicy, bind, bind_for};
+use openshell_uds::{BindError, Found, PeerPolicy, bind, bind_for, check};
 
 use crate::support::{NOBODY, dir, is_root, mode, set_mode};
 
@@ -182,4 +182,21 @@ fn a_failed_bind_leaves_no_socket() {
     set_mode(&home.path().join("closed"), 0o777);
     bind(&path).expect_err("a writable directory");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_check_says_what_a_bind_would_and_changes_nothing() {
+    let home = dir();
+    let path = home.path().join("a/s");
+    check(&path).expect("the directory would be made");
+    assert!(!home.path().join("a").exists());
+    let listener = bind(&path).expect("bind");
+    assert!(matches!(check(&path), Err(BindError::AlreadyAnswers { .. })));
+    drop(listener);
+    drop(UnixListener::bind(&path).expect("a socket"));
+    check(&path).expect("a stale one would be replaced");
+    assert!(path.exists(), "it is still there");
+    let file = home.path().join("file");
+    std::fs::write(&file, "").expect("write");
+    assert!(matches!(check(&file), Err(BindError::NotASocket { found: Found::File, .. })));
 }

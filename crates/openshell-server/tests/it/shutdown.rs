@@ -1,0 +1,34 @@
+//! SIGTERM: how soon the gateway is gone, and what those who were connected are told.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Home, docker, image, program, text};
+
+#[test]
+fn somebody_who_watches_does_not_hold_it_up_and_is_told() {
+    let Some(client) = program("openshell").filter(|_| docker()) else { return };
+    let home = Home::new();
+    let id = format!("e2e-{}-stop", std::process::id());
+    let serve = ["--drivers", "docker", "--gateway-id", &id];
+    let gateway = home.serve(&serve);
+    let run = |args: &[&str]| {
+        let output = home.command(&client).args(args).output().expect("the client starts");
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    };
+    run(&["sandbox", "create", "--name", "one", "--image", &image(), "--wait", "--", "sleep", "300"]);
+    let mut watch = home.command(&client);
+    let watch = watch.args(["sandbox", "watch", "one"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let watch = watch.spawn().expect("the client starts");
+    std::thread::sleep(Duration::from_millis(500));
+
+    let start = Instant::now();
+    assert!(gateway.terminate().success());
+    assert!(start.elapsed() < Duration::from_secs(5), "it waited: {:?}", start.elapsed());
+    let told = text(&watch.wait_with_output().expect("a child").stderr);
+    assert!(told.contains("the gateway is going away"), "{told}");
+
+    let gateway = home.serve(&serve);
+    run(&["sandbox", "delete", "one"]);
+    assert!(gateway.terminate().success());
+}
