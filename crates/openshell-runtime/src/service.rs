@@ -51,12 +51,13 @@ impl OpenShell for Api {
         &self,
         _: Request<proto::GetGatewayInfoRequest>,
     ) -> Answer<proto::GetGatewayInfoResponse> {
-        let capabilities = self.engine.link().capabilities;
+        let link = self.engine.link();
         let driver = proto::ComputeDriverInfo {
             name: self.engine.settings.driver_name.clone(),
-            capabilities: Some(proto::ComputeDriverCapabilities {
-                driver_name: capabilities.driver_name,
-                driver_version: capabilities.driver_version,
+            // What a driver said of itself before it went away is not what it would say now.
+            capabilities: link.up.then_some(proto::ComputeDriverCapabilities {
+                driver_name: link.capabilities.driver_name,
+                driver_version: link.capabilities.driver_version,
             }),
         };
         Ok(Response::new(proto::GetGatewayInfoResponse {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub version: String,
     /// The configured name of the driver. It routes: sandboxes of another name are shown and left alone.
     pub driver_name: String,
+    /// Which block of a request's `driver_config` is this driver's: its name, unless the composition says otherwise.
+    pub config_key: String,
     /// How long each call of the driver may take.
     pub deadlines: Deadlines,
     /// How long a sandbox may be on its way before that counts as an error.
@@ -34,10 +36,12 @@ impl Settings {
         version: impl Into<String>,
         driver_name: impl Into<String>,
     ) -> Self {
+        let driver_name = driver_name.into();
         Self {
             gateway_id: gateway_id.into(),
             version: version.into(),
-            driver_name: driver_name.into(),
+            config_key: driver_name.clone(),
+            driver_name,
             deadlines: Deadlines::default(),
             provisioning_timeout: Duration::from_secs(300),
             backoff: Backoff::default(),
@@ -53,6 +57,7 @@ impl fmt::Debug for Settings {
             .field("gateway_id", &self.gateway_id)
             .field("version", &self.version)
             .field("driver_name", &self.driver_name)
+            .field("config_key", &self.config_key)
             .field("deadlines", &self.deadlines)
             .field("provisioning_timeout", &self.provisioning_timeout)
             .field("backoff", &self.backoff)

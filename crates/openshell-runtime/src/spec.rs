@@ -30,7 +30,7 @@ const MAX_NOTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// Every fault, each naming its field.
-pub(crate) fn check(request: &proto::CreateSandboxRequest, driver_name: &str) -> Result<(), String> {
+pub(crate) fn check(request: &proto::CreateSandboxRequest, config_key: &str) -> Result<(), String> {
     let mut faults = Vec::new();
     if !request.name.is_empty() {
         faults.extend(crate::names::check(&request.name).err());
@@ -46,7 +46,7 @@ pub(crate) fn check(request: &proto::CreateSandboxRequest, driver_name: &str) ->
     }
     let spec = request.spec.clone().unwrap_or_default();
     faults.extend(spec_faults(&spec));
-    if let Err(error) = driver_spec(&spec, driver_name) {
+    if let Err(error) = driver_spec(&spec, config_key) {
         faults.push(error.message().to_owned());
     }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
@@ -108,7 +108,7 @@ fn label_faults(field: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
 ///
 /// # Errors
 /// `InvalidArgument` for a spec that cannot be read; what was checked at its creation can.
-pub(crate) fn driver_request(record: &Record, driver_name: &str) -> Result<SandboxRequest, DriverError> {
+pub(crate) fn driver_request(record: &Record, config_key: &str) -> Result<SandboxRequest, DriverError> {
     let spec = proto::SandboxSpec::decode(record.spec.as_slice())
         .map_err(|error| invalid("the stored spec cannot be read").with_source(error))?;
     Ok(SandboxRequest {
@@ -116,13 +116,13 @@ pub(crate) fn driver_request(record: &Record, driver_name: &str) -> Result<Sandb
         name: record.name.clone(),
         namespace: String::new(),
         workspace: record.workspace.clone(),
-        spec: driver_spec(&spec, driver_name)?,
+        spec: driver_spec(&spec, config_key)?,
     })
 }
 
-fn driver_spec(spec: &proto::SandboxSpec, driver_name: &str) -> Result<SandboxSpec, DriverError> {
+fn driver_spec(spec: &proto::SandboxSpec, config_key: &str) -> Result<SandboxSpec, DriverError> {
     let template = match &spec.template {
-        Some(template) => driver_template(template, driver_name)?,
+        Some(template) => driver_template(template, config_key)?,
         None => Template::default(),
     };
     let gpu = spec.resource_requirements.and_then(|requirements| requirements.gpu);
@@ -138,7 +138,7 @@ fn driver_spec(spec: &proto::SandboxSpec, driver_name: &str) -> Result<SandboxSp
     })
 }
 
-fn driver_template(template: &proto::SandboxTemplate, driver_name: &str) -> Result<Template, DriverError> {
+fn driver_template(template: &proto::SandboxTemplate, config_key: &str) -> Result<Template, DriverError> {
     Ok(Template {
         image: template.image.clone(),
         agent_socket_path: template.agent_socket.clone(),
@@ -150,7 +150,7 @@ fn driver_template(template: &proto::SandboxTemplate, driver_name: &str) -> Resu
         },
         platform_config: platform_config(template),
         driver_config: match &template.driver_config {
-            Some(config) => own_block(object("spec.template.driver_config", config)?, driver_name)?,
+            Some(config) => own_block(object("spec.template.driver_config", config)?, config_key)?,
             None => Map::new(),
         },
     })
@@ -173,14 +173,22 @@ fn platform_config(template: &proto::SandboxTemplate) -> Map<String, Value> {
     config
 }
 
-/// The block of one driver; the others' are for other gateways.
-fn own_block(mut config: Map<String, Value>, driver_name: &str) -> Result<Map<String, Value>, DriverError> {
+/// The block of one driver; the others' are for other gateways. Blocks of which this driver reads none are refused: the
+/// name is mistyped, or whoever asks believes to be somewhere else.
+fn own_block(mut config: Map<String, Value>, config_key: &str) -> Result<Map<String, Value>, DriverError> {
     if let Some((name, _)) = config.iter().find(|(_, block)| !block.is_object()) {
         return Err(invalid(format!("`spec.template.driver_config.{name}` is not an object")));
     }
-    match config.remove(driver_name) {
+    match config.remove(config_key) {
         Some(Value::Object(block)) => Ok(block),
-        _ => Ok(Map::new()),
+        _ if config.is_empty() => Ok(Map::new()),
+        _ => {
+            let names: Vec<String> = config.keys().map(|name| format!("`{}`", name.escape_debug())).collect();
+            Err(invalid(format!(
+                "`spec.template.driver_config` has no block `{config_key}`, which is this gateway's driver, only {}",
+                names.join(", ")
+            )))
+        }
     }
 }
 
@@ -274,6 +282,9 @@ mod tests {
         let template = proto::SandboxTemplate { driver_config: fields(&config), ..Default::default() };
         let driver = driver_template(&template, "fake").unwrap();
         assert_eq!(Value::Object(driver.driver_config), json!({"a": 1}));
+        let fault = own_block(json!({"faek": {}}).as_object().unwrap().clone(), "fake").unwrap_err();
+        assert!(fault.message().contains("no block `fake`") && fault.message().contains("`faek`"));
+        assert!(own_block(Map::new(), "fake").unwrap().is_empty());
         let fault = own_block(json!({"fake": 1}).as_object().unwrap().clone(), "fake").unwrap_err();
         assert!(fault.message().contains("driver_config.fake"));
     }

@@ -206,6 +206,7 @@ async fn serve(
     };
     let name = selection.name.to_string();
     let mut options = openshell_runtime::Settings::new(gateway_id.as_str(), env!("CARGO_PKG_VERSION"), &name);
+    options.config_key = selection.name.key().to_owned();
     options.deadlines = deadlines(&table);
     options.provisioning_timeout = settings.provisioning_timeout;
     options.usage = Arc::new(Usage { telemetry: telemetry.clone(), driver: kind });

@@ -262,7 +262,7 @@ impl Engine {
     }
 
     async fn create(&self, record: &Record) -> Result<(), DriverError> {
-        let request = spec::driver_request(record, &self.settings.driver_name)?;
+        let request = spec::driver_request(record, &self.settings.config_key)?;
         let workspaces = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let prepared = workspaces().contains(&record.workspace);
         if !prepared {

@@ -31,7 +31,7 @@ impl Api {
         request: proto::CreateSandboxRequest,
     ) -> Result<proto::SandboxResponse, Status> {
         workspace(&request.workspace)?;
-        spec::check(&request, &self.engine.settings.driver_name).map_err(Status::invalid_argument)?;
+        spec::check(&request, &self.engine.settings.config_key).map_err(Status::invalid_argument)?;
         let (sender, created) = oneshot::channel();
         let engine = Arc::clone(&self.engine);
         // A client that goes away between the row and the call would otherwise leave the one without the other.
