@@ -193,6 +193,21 @@ impl Drop for Process {
     }
 }
 
+/// Removes whatever a gateway id has left on the engine when the test is over, however it ended.
+pub(crate) struct Leftovers(pub(crate) String);
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        let filter = format!("label=openshell.ai/gateway-id={}", self.0);
+        let script = format!(
+            "docker ps -aq --filter {filter} | xargs -r docker rm -f; \
+             docker volume ls -q --filter {filter} | xargs -r docker volume rm -f; \
+             docker network ls -q --filter {filter} | xargs -r docker network rm"
+        );
+        let _ = Command::new("sh").args(["-c", &script]).output();
+    }
+}
+
 /// Output as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

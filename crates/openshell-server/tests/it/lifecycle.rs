@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::{Home, Process, docker, image, program, text};
+use crate::harness::{Home, Leftovers, Process, docker, image, program, text};
 
 /// How the gateway reaches the driver.
 #[derive(Clone, Copy, PartialEq)]
@@ -22,6 +22,7 @@ struct Stage {
     program: Option<Process>,
     gateway: Option<Process>,
     id: String,
+    _leftovers: Leftovers,
 }
 
 impl Stage {
@@ -33,7 +34,9 @@ impl Stage {
         let client = program("openshell")?;
         let home = Home::new();
         let id = format!("e2e-{}-{}", std::process::id(), driver as u8);
-        let mut stage = Self { home, client, driver, program: None, gateway: None, id };
+        let leftovers = Leftovers(id.clone());
+        let mut stage =
+            Self { home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
         if driver == Driver::BehindSocket {
             let mut command = stage.home.command(program("openshell-driver-docker")?);
             let socket = stage.home.path("driver.sock");
@@ -107,16 +110,9 @@ fn phase_of(json: &Value) -> Option<String> {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // Before what they made is removed.
         self.gateway.take();
         self.program.take();
-        // Whatever a failed test left on the engine.
-        let filter = format!("label=openshell.ai/gateway-id={}", self.id);
-        let script = format!(
-            "docker ps -aq --filter {filter} | xargs -r docker rm -f; \
-             docker volume ls -q --filter {filter} | xargs -r docker volume rm -f; \
-             docker network ls -q --filter {filter} | xargs -r docker network rm"
-        );
-        let _ = Command::new("sh").args(["-c", &script]).output();
     }
 }
 
