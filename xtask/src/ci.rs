@@ -4,6 +4,7 @@
 mod checks;
 mod evidence;
 mod gateway;
+mod refusal;
 mod report;
 
 use std::process::ExitCode;

@@ -6,12 +6,19 @@ use futures_util::future::join_all;
 use openshell_driver_api::probe::{Ping, engine_ping};
 use openshell_driver_api::{Detection, ProbeEnv, Tried};
 
+/// The variable that names an engine.
+const HOST: &str = "DOCKER_HOST";
+
 /// What was found, in the order in which it counts.
 pub(crate) struct Found {
     /// The first socket behind which a Docker engine answered, and its API's version.
     pub(crate) engine: Option<(PathBuf, String)>,
     /// Every candidate and what came of it.
     pub(crate) tried: Vec<Tried>,
+    /// The first socket with something behind or at it that is no Docker engine, and what that is.
+    pub(crate) other: Option<(PathBuf, Ping)>,
+    /// `DOCKER_HOST` as it is set, and why it does not count.
+    pub(crate) ignored: Option<String>,
 }
 
 impl Found {
@@ -22,6 +29,13 @@ impl Found {
             .map(|(path, api)| format!("a Docker engine (API {api}) answers at `{}`", path.display()));
         Detection { found, tried: self.tried }
     }
+
+    /// What whoever set `DOCKER_HOST` has to know: the engine that is used is not the one they named.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let (used, _) = self.engine.as_ref()?;
+        let ignored = self.ignored.as_ref()?;
+        Some(format!("{ignored}; the engine at `{}` is used", used.display()))
+    }
 }
 
 /// One place to look at.
@@ -29,55 +43,81 @@ enum Candidate {
     /// A socket.
     Socket(PathBuf),
     /// Something that names none, and why.
-    Nothing { named: String, why: &'static str },
+    Nothing { named: String, why: String },
 }
 
 /// Asks every candidate at once, each for at most `env.timeout`.
 pub(crate) async fn detect(env: &ProbeEnv) -> Found {
     let results = join_all(candidates(env).into_iter().map(|candidate| ask(candidate, env))).await;
-    let mut found = Found { engine: None, tried: Vec::new() };
-    for (tried, engine) in results {
-        found.tried.push(tried);
-        found.engine = found.engine.or(engine);
+    let ignored = env.var(HOST).zip(results.first()).filter(|(_, first)| first.api().is_none());
+    let ignored = ignored.map(|(host, first)| format!("`{HOST}={host}` is ignored: {}", first.tried.outcome));
+    let mut found = Found { engine: None, tried: Vec::new(), other: None, ignored };
+    for asked in results {
+        let api = asked.api();
+        found.tried.push(asked.tried);
+        match (asked.reply, api) {
+            (Some((path, _)), Some(api)) => found.engine = found.engine.or(Some((path, api))),
+            (Some((_, Ping::Absent)), None) | (None, _) => {}
+            (other, None) => found.other = found.other.or(other),
+        }
     }
     found
 }
 
+/// Where to look, the variable that names an engine first.
 fn candidates(env: &ProbeEnv) -> Vec<Candidate> {
-    let mut candidates = vec![match env.var("DOCKER_HOST") {
-        None => Candidate::Nothing { named: "DOCKER_HOST".to_owned(), why: "unset" },
+    let mut candidates = vec![match env.var(HOST) {
+        None => Candidate::Nothing { named: HOST.to_owned(), why: "unset".to_owned() },
         Some(host) => match host.strip_prefix("unix://") {
             Some(path) => Candidate::Socket(env.path(path)),
-            None => {
-                Candidate::Nothing { named: format!("DOCKER_HOST={host}"), why: "not a `unix://` address" }
-            }
+            None => Candidate::Nothing { named: format!("{HOST}={host}"), why: no_socket(host) },
         },
     }];
     candidates.push(Candidate::Socket(env.path("/var/run/docker.sock")));
     for (variable, below) in [("HOME", ".docker/run/docker.sock"), ("XDG_RUNTIME_DIR", "docker.sock")] {
         candidates.push(match env.var(variable) {
             Some(directory) => Candidate::Socket(env.path(directory).join(below)),
-            None => Candidate::Nothing { named: variable.to_owned(), why: "unset" },
+            None => Candidate::Nothing { named: variable.to_owned(), why: "unset".to_owned() },
         });
     }
     candidates
 }
 
-async fn ask(candidate: Candidate, env: &ProbeEnv) -> (Tried, Option<(PathBuf, String)>) {
+/// Why an address leads to no socket.
+fn no_socket(host: &str) -> String {
+    match host.split_once("://") {
+        Some((scheme, _)) => format!("not a unix socket; {scheme} engines are not supported"),
+        None => "not a `unix://` address".to_owned(),
+    }
+}
+
+/// A candidate and what came of it.
+struct Asked {
+    tried: Tried,
+    /// The socket and its reply, where the candidate names one.
+    reply: Option<(PathBuf, Ping)>,
+}
+
+impl Asked {
+    fn api(&self) -> Option<String> {
+        self.reply.as_ref().and_then(|(_, ping)| api_version(ping))
+    }
+}
+
+async fn ask(candidate: Candidate, env: &ProbeEnv) -> Asked {
     let path = match candidate {
         Candidate::Nothing { named, why } => {
-            return (Tried { candidate: named, outcome: why.to_owned() }, None);
+            return Asked { tried: Tried { candidate: named, outcome: why }, reply: None };
         }
         Candidate::Socket(path) => path,
     };
     let ping = engine_ping(&path, env.timeout).await;
-    let api = api_version(&ping);
-    let outcome = match (&ping, &api) {
+    let outcome = match (&ping, api_version(&ping)) {
         (_, Some(api)) => format!("answered, API {api}"),
         (Ping::Answered(reply), None) if reply.status == 200 => "another engine answered".to_owned(),
         (ping, None) => ping.to_string(),
     };
-    (Tried { candidate: path.display().to_string(), outcome }, api.map(|api| (path, api)))
+    Asked { tried: Tried { candidate: path.display().to_string(), outcome }, reply: Some((path, ping)) }
 }
 
 /// Docker's API version, when it is Docker that answered: Podman's service sends `Api-Version` too.
@@ -130,6 +170,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let found = detect(&env(root.path(), &[])).await;
         assert_eq!(outcomes(&found), ["unset", "no such socket", "unset", "unset"]);
+        assert!(found.other.is_none() && found.ignored.is_none());
         assert!(found.detection().found.is_none());
     }
 
@@ -158,13 +199,40 @@ mod tests {
         let found = detect(&env(root.path(), &[("DOCKER_HOST", "unix:///podman.sock")])).await;
         assert_eq!(outcomes(&found)[0], "another engine answered");
         assert!(found.engine.is_none());
+        assert!(matches!(found.other, Some((_, Ping::Answered(_)))));
     }
 
     #[tokio::test]
-    async fn a_tcp_address_is_named_and_passed_over() {
+    async fn an_address_without_a_socket_is_named_and_passed_over() {
         let root = tempfile::tempdir().expect("a directory");
-        let found = detect(&env(root.path(), &[("DOCKER_HOST", "tcp://10.0.0.1:2375")])).await;
-        assert_eq!(found.tried[0].candidate, "DOCKER_HOST=tcp://10.0.0.1:2375");
-        assert_eq!(found.tried[0].outcome, "not a `unix://` address");
+        for (host, why) in [
+            ("tcp://10.0.0.1:2375", "not a unix socket; tcp engines are not supported"),
+            ("ssh://build@engine", "not a unix socket; ssh engines are not supported"),
+            ("/var/run/docker.sock", "not a `unix://` address"),
+        ] {
+            let found = detect(&env(root.path(), &[("DOCKER_HOST", host)])).await;
+            assert_eq!(found.tried[0].candidate, format!("DOCKER_HOST={host}"));
+            assert_eq!(found.tried[0].outcome, why);
+            assert_eq!(found.warning(), None, "no other engine is used");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_names_one_engine_and_gets_another_is_warned() {
+        let root = tempfile::tempdir().expect("a directory");
+        listen(root.path(), "var/run/docker.sock", DOCKER);
+        let used = root.path().join("var/run/docker.sock");
+        for (host, warned) in [
+            (None, None),
+            (Some("unix:///var/run/docker.sock"), None),
+            (Some("tcp://10.0.0.1:2375"), Some("not a unix socket; tcp engines are not supported")),
+            (Some("unix:///gone.sock"), Some("no such socket")),
+        ] {
+            let vars: Vec<_> = host.map(|host| ("DOCKER_HOST", host)).into_iter().collect();
+            let expected = host.zip(warned).map(|(host, why)| {
+                format!("`DOCKER_HOST={host}` is ignored: {why}; the engine at `{}` is used", used.display())
+            });
+            assert_eq!(detect(&env(root.path(), &vars)).await.warning(), expected);
+        }
     }
 }

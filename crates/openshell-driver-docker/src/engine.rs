@@ -37,7 +37,7 @@ impl Engine {
     pub(crate) async fn connect(config: &Config, scope: Scope) -> Result<Self, DriverError> {
         let socket = match &config.socket_path {
             Some(path) => said(path).await.map(|()| path.clone())?,
-            None => locate().await?,
+            None => locate(&environment()).await?,
         };
         let address = socket.to_str().ok_or_else(|| {
             let message = format!("`{}` is not UTF-8", socket.display());
@@ -47,7 +47,7 @@ impl Engine {
             .map_err(|error| error::engine("connect to engine", error))?;
         let docker = tokio::time::timeout(HELLO, docker.negotiate_version())
             .await
-            .map_err(|_| unavailable(&socket, "timed out"))?
+            .map_err(|_| unavailable(&socket, &Ping::TimedOut))?
             .map_err(|error| error::engine("connect to engine", error))?;
         let api = docker.client_version().to_string();
         tracing::info!(socket = %socket.display(), %api, "connected to the docker engine");
@@ -111,25 +111,66 @@ async fn said(path: &Path) -> Result<(), DriverError> {
         (_, Some(_)) => Ok(()),
         (Ping::Answered(reply), None) if reply.status == 200 => {
             let message = format!("another engine answered at `{}`", path.display());
-            Err(DriverError::new(ErrorKind::FailedPrecondition, "connect to engine", message))
+            Err(DriverError::new(ErrorKind::FailedPrecondition, "connect to engine", message)
+                .with_hint(error::remedy(Some((path, &ping)))))
         }
-        _ => Err(unavailable(path, &ping.to_string())),
+        _ => Err(unavailable(path, &ping)),
     }
 }
 
-async fn locate() -> Result<PathBuf, DriverError> {
-    let env = ProbeEnv { vars: std::env::vars().collect(), timeout: HELLO, ..ProbeEnv::default() };
-    let found = detect::detect(&env).await;
+/// The process's own environment.
+fn environment() -> ProbeEnv {
+    // A variable that is not UTF-8 names no socket of ours.
+    let vars = std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        Some((name, value))
+    });
+    ProbeEnv { vars: vars.collect(), timeout: HELLO, ..ProbeEnv::default() }
+}
+
+/// The socket of the first engine that detection finds.
+async fn locate(env: &ProbeEnv) -> Result<PathBuf, DriverError> {
+    let found = detect::detect(env).await;
+    if let Some(warning) = found.warning() {
+        tracing::warn!("{warning}");
+    }
     if let Some((path, _)) = found.engine {
         return Ok(path);
     }
     let tried: Vec<String> =
         found.tried.iter().map(|tried| format!("`{}`: {}", tried.candidate, tried.outcome)).collect();
     let message = format!("no Docker engine answers; {}", tried.join(", "));
-    Err(DriverError::new(ErrorKind::Unavailable, "connect to engine", message))
+    let other = found.other.as_ref().map(|(path, ping)| (path.as_path(), ping));
+    Err(DriverError::new(ErrorKind::Unavailable, "connect to engine", message)
+        .with_hint(error::remedy(other)))
 }
 
-fn unavailable(path: &Path, outcome: &str) -> DriverError {
-    let message = format!("no Docker engine answers at `{}`: {outcome}", path.display());
+fn unavailable(path: &Path, ping: &Ping) -> DriverError {
+    let message = format!("no Docker engine answers at `{}`: {ping}", path.display());
     DriverError::new(ErrorKind::Unavailable, "connect to engine", message)
+        .with_hint(error::remedy(Some((path, ping))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_says_where_was_looked_and_what_to_do() {
+        let root = tempfile::tempdir().expect("a directory");
+        let vars = [("DOCKER_HOST".to_owned(), "tcp://10.0.0.1:2375".to_owned())];
+        let env = ProbeEnv { vars: vars.into(), root: root.path().to_owned(), timeout: HELLO, uid: 0 };
+        let error = locate(&env).await.expect_err("no engine");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let tcp = "no Docker engine answers; \
+                   `DOCKER_HOST=tcp://10.0.0.1:2375`: not a unix socket; tcp engines are not supported, `";
+        assert!(error.message().starts_with(tcp), "{error}");
+        assert_eq!(error.hint(), Some(error::remedy(None).as_str()));
+
+        let socket = root.path().join("var/run/docker.sock");
+        std::fs::create_dir_all(socket.parent().expect("a parent")).expect("a directory");
+        std::fs::write(&socket, "").expect("a file");
+        let error = locate(&env).await.expect_err("no engine");
+        assert_eq!(error.hint(), Some(error::remedy(Some((&socket, &Ping::NotASocket))).as_str()));
+    }
 }

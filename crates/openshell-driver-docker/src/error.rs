@@ -1,6 +1,9 @@
 //! Errors of the engine as errors of a driver.
 
+use std::path::Path;
+
 use bollard::errors::Error;
+use openshell_driver_api::probe::Ping;
 use openshell_driver_api::{ConfigError, DriverError, ErrorKind};
 
 /// The HTTP status with which the engine refused, when it was the engine.
@@ -56,6 +59,25 @@ fn kind_of(status: u16) -> ErrorKind {
     }
 }
 
+/// What starts an engine.
+const START: &str = if cfg!(target_os = "macos") { "open -a Docker" } else { "systemctl start docker" };
+
+/// What to do where no Docker engine answers: a command, which depends on what is there instead, or the key that names
+/// another socket.
+pub(crate) fn remedy(there: Option<(&Path, &Ping)>) -> String {
+    let command = match there {
+        Some((path, Ping::PermissionDenied | Ping::NotASocket)) => {
+            format!("see what it is and who may use it: ls -lL {}", path.display())
+        }
+        None | Some((_, Ping::Absent | Ping::Refused)) => format!("start the engine: {START}"),
+        Some((_, Ping::Answered(reply))) if reply.status == 200 => format!("start the engine: {START}"),
+        Some((path, _)) => format!("ask it: docker -H unix://{} version", path.display()),
+    };
+    format!(
+        "{command}, or name its socket: socket_path = \"/path/to/docker.sock\" in [openshell.drivers.docker]"
+    )
+}
+
 /// The faults of a table that somebody opened without checking it.
 pub(crate) fn config(faults: Vec<ConfigError>) -> DriverError {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -93,6 +115,25 @@ mod tests {
             (ErrorKind::FailedPrecondition, "the engine says: no network")
         );
         assert!(std::error::Error::source(&error).is_none(), "all that is known has been said");
+    }
+
+    #[test]
+    fn a_remedy_fits_what_is_there() {
+        let path = Path::new("/run/d.sock");
+        for (ping, command) in [
+            (None, START),
+            (Some(Ping::Absent), START),
+            (Some(Ping::Refused), START),
+            (Some(Ping::PermissionDenied), "ls -lL /run/d.sock"),
+            (Some(Ping::NotASocket), "ls -lL /run/d.sock"),
+            (Some(Ping::TimedOut), "docker -H unix:///run/d.sock version"),
+            (Some(Ping::NotHttp), "docker -H unix:///run/d.sock version"),
+        ] {
+            let hint = remedy(ping.as_ref().map(|ping| (path, ping)));
+            let key =
+                ", or name its socket: socket_path = \"/path/to/docker.sock\" in [openshell.drivers.docker]";
+            assert!(hint.ends_with(&format!(": {command}{key}")), "{hint}");
+        }
     }
 
     #[test]

@@ -1,20 +1,15 @@
 //! The jobs that are no subcommand of their own: no gateway without a driver, every selection, the same bytes.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use driver_manifest::{Driver, Selection};
+use driver_manifest::Driver;
 
-use super::{Ci, Outcome};
+use super::{Ci, Outcome, refusal};
 use crate::bench;
 use crate::build::{self, CargoArgs, CargoLine, Job, Profile, read_messages, sha256_of};
 use crate::error::{Error, Result};
 use crate::selection;
 use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, spawn};
-
-/// How long a gateway with a wrong configuration may take to say so.
-const REFUSAL: Duration = Duration::from_secs(20);
 
 /// Runs a command to its end.
 pub(super) fn passes(command: &mut Command, shown: &str) -> Result<Outcome> {
@@ -68,7 +63,7 @@ pub(super) fn selections(ci: &Ci) -> Result<Outcome> {
     for selection in &selections {
         let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
         match warnings(ci, &line, &mut found)? {
-            Some(gateway) => found.extend(refusals(ci, selection, &gateway)?),
+            Some(gateway) => found.extend(refusal::faults(&ci.assembly, selection, &gateway)?),
             None => continue,
         }
     }
@@ -105,60 +100,6 @@ fn warnings(ci: &Ci, line: &CargoLine, found: &mut Vec<String>) -> Result<Option
         }
         Err(error) => Err(error),
     }
-}
-
-/// A gateway that is asked for a driver it lacks says which build has it, and leaves nothing behind.
-fn refusals(ci: &Ci, selection: &Selection, gateway: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for driver in ci.assembly.drivers.iter().filter(|driver| !selection.drivers.contains(&driver.name)) {
-        let dir = tempfile::tempdir().map_err(Error::file("create a directory in", &std::env::temp_dir()))?;
-        let config = dir.path().join("gateway.toml");
-        let text = format!("[openshell.gateway]\ncompute_drivers = [\"{}\"]\n", driver.name);
-        std::fs::write(&config, text).map_err(Error::file("write", &config))?;
-        let mut command = Command::new(gateway);
-        command.arg("--config").arg(&config).current_dir(dir.path()).env_clear();
-        for name in ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"] {
-            command.env(name, dir.path());
-        }
-        let what = format!("{} without {}", selection.slug(), driver.name);
-        match bounded(&mut command)? {
-            None => found.push(format!("{what}: still runs after {} s", REFUSAL.as_secs())),
-            Some((true, _)) => found.push(format!("{what}: ends without an error")),
-            Some((false, said)) => {
-                for text in [driver.feature(), "cargo xtask build --drivers".to_owned()] {
-                    if !said.contains(&text) {
-                        found.push(format!("{what}: does not say `{text}`, but: {}", said.trim()));
-                    }
-                }
-            }
-        }
-        let left = std::fs::read_dir(dir.path()).map_err(Error::file("read", dir.path()))?.count();
-        if left > 1 {
-            found.push(format!("{what}: left files behind"));
-        }
-    }
-    Ok(found)
-}
-
-/// Whether a program succeeded and what it said on standard error; `None` when it had to be killed.
-fn bounded(command: &mut Command) -> Result<Option<(bool, String)>> {
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(spawn(GATEWAY_BIN))?;
-    let started = Instant::now();
-    while child.try_wait().map_err(spawn(GATEWAY_BIN))?.is_none() {
-        if started.elapsed() > REFUSAL {
-            child.kill().map_err(spawn(GATEWAY_BIN))?;
-            child.wait().map_err(spawn(GATEWAY_BIN))?;
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let output = child.wait_with_output().map_err(spawn(GATEWAY_BIN))?;
-    Ok(Some((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())))
 }
 
 /// `cargo xtask build`, then the composition forgotten and built by the bare line: the same bytes, and nothing left

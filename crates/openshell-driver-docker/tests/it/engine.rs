@@ -188,5 +188,6 @@ async fn an_engine_that_is_not_there() {
         let error = opened.err().expect("no engine");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.message().contains(&path) && error.message().contains(words), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("socket_path")), "{:?}", error.hint());
     }
 }
