@@ -94,6 +94,8 @@ enum Outcome {
     Passed,
     /// Passed, with something to say.
     Noted(String),
+    /// Not run, and why.
+    Skipped(String),
     Failed(String),
 }
 

@@ -133,7 +133,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, short, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) workspace: Option<String>,
 
-    /// Settings for drivers, by name: '{"<driver>": {…}}', or @FILE
+    /// Settings for drivers, by name: '{"NAME": {…}}', or @FILE
     #[arg(long, value_name = "JSON", value_parser = parse::driver_config)]
     pub(crate) driver_config: Option<Map<String, Value>>,
 

@@ -158,7 +158,7 @@ pub(super) fn deny(ci: &Ci) -> Result<Outcome> {
     let there =
         ci.workspace.cargo(["deny", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !there.is_ok_and(|status| status.success()) {
-        return Ok(Outcome::Noted("skipped: cargo-deny is not installed".to_owned()));
+        return Ok(Outcome::Skipped("cargo-deny is not installed".to_owned()));
     }
     ci.cargo(&["deny", "--locked", "check"])
 }

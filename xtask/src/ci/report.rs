@@ -31,6 +31,7 @@ impl Report {
             let (result, note) = match outcome {
                 Outcome::Passed => ("passed", ""),
                 Outcome::Noted(note) => ("passed", note.as_str()),
+                Outcome::Skipped(why) => ("skipped", why.as_str()),
                 Outcome::Failed(why) => ("FAILED", why.lines().next().unwrap_or_default()),
             };
             table.row([job, result, &format!("{:.1}", took.as_secs_f64()), note]);
