@@ -2,36 +2,64 @@
 
 /// What went wrong, in the terms of gRPC's status codes; callers match this and never a text.
 ///
-/// Source of the meanings: the gRPC "Status codes and their use" guide.
+/// Source of the meanings and the numbers: the gRPC "Status codes and their use in gRPC" guide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// The request cannot be honoured as it stands.
-    InvalidArgument,
+    InvalidArgument = 3,
     /// No such thing under this gateway.
-    NotFound,
+    NotFound = 5,
     /// The id is taken.
-    AlreadyExists,
+    AlreadyExists = 6,
     /// The backend's state does not allow it now.
-    FailedPrecondition,
+    FailedPrecondition = 9,
     /// A quota, a limit, or a reader that fell behind.
-    ResourceExhausted,
+    ResourceExhausted = 8,
     /// The caller may not.
-    PermissionDenied,
+    PermissionDenied = 7,
     /// A conflict; a retry may succeed.
-    Aborted,
+    Aborted = 10,
     /// Events were lost; come back for a new snapshot.
-    DataLoss,
+    DataLoss = 15,
     /// The backend or the driver is away.
-    Unavailable,
+    Unavailable = 14,
     /// The driver does not have this.
-    Unimplemented,
+    Unimplemented = 12,
     /// It took longer than allowed.
-    DeadlineExceeded,
+    DeadlineExceeded = 4,
     /// Anything else.
-    Internal,
+    Internal = 13,
 }
 
 impl ErrorKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::InvalidArgument,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::FailedPrecondition,
+        Self::ResourceExhausted,
+        Self::PermissionDenied,
+        Self::Aborted,
+        Self::DataLoss,
+        Self::Unavailable,
+        Self::Unimplemented,
+        Self::DeadlineExceeded,
+        Self::Internal,
+    ];
+
+    /// The number of gRPC's status code.
+    #[must_use]
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+
+    /// The kind of a gRPC status code, for the codes that have one.
+    #[must_use]
+    pub fn from_code(code: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// Whether the same request may succeed later without a change.
     #[must_use]
     pub fn is_retryable(self) -> bool {

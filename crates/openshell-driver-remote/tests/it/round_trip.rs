@@ -117,20 +117,7 @@ async fn every_kind_of_error_arrives_as_it_is() {
     let fake = Fake::new();
     let served = serve_at(&path, &fake, ServeOptions::default());
     let remote = dial(&path).await;
-    for kind in [
-        ErrorKind::InvalidArgument,
-        ErrorKind::NotFound,
-        ErrorKind::AlreadyExists,
-        ErrorKind::FailedPrecondition,
-        ErrorKind::ResourceExhausted,
-        ErrorKind::PermissionDenied,
-        ErrorKind::Aborted,
-        ErrorKind::DataLoss,
-        ErrorKind::Unavailable,
-        ErrorKind::DeadlineExceeded,
-        ErrorKind::Internal,
-        ErrorKind::Unimplemented,
-    ] {
+    for kind in ErrorKind::ALL {
         fake.state().fails = Some(kind);
         let error = remote.stop(&id("a")).await.expect_err("told to fail");
         assert_eq!((error.kind(), error.message()), (kind, "`it` cannot be done"));

@@ -1,6 +1,6 @@
 //! Errors as gRPC codes.
 
-use openshell_driver_api::{DriverError, ErrorKind};
+use openshell_driver_api::DriverError;
 use tonic::{Code, Status};
 
 use crate::engine::Settled;
@@ -9,11 +9,11 @@ use crate::store::{Record, StoreError};
 
 /// A driver's error as it is: its code and its words.
 pub(super) fn of_driver(error: &DriverError) -> Status {
-    Status::new(code(error.kind()), error.message())
+    Status::new(Code::from_i32(error.kind().code()), error.message())
 }
 
 fn of_failed(failed: &Failed) -> Status {
-    Status::new(code(failed.kind), failed.message.as_str())
+    Status::new(Code::from_i32(failed.kind.code()), failed.message.as_str())
 }
 
 /// An error of the store. What SQLite says goes to the log: it is nothing that a client could mend.
@@ -68,21 +68,4 @@ fn refused(Refusal { request, phase }: Refusal, name: &str) -> Status {
     };
     let phase = phase.as_str();
     Status::failed_precondition(format!("sandbox `{name}` is in phase {phase}; it can be {verb} in {phases}"))
-}
-
-fn code(kind: ErrorKind) -> Code {
-    match kind {
-        ErrorKind::InvalidArgument => Code::InvalidArgument,
-        ErrorKind::NotFound => Code::NotFound,
-        ErrorKind::AlreadyExists => Code::AlreadyExists,
-        ErrorKind::FailedPrecondition => Code::FailedPrecondition,
-        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
-        ErrorKind::PermissionDenied => Code::PermissionDenied,
-        ErrorKind::Aborted => Code::Aborted,
-        ErrorKind::DataLoss => Code::DataLoss,
-        ErrorKind::Unavailable => Code::Unavailable,
-        ErrorKind::Unimplemented => Code::Unimplemented,
-        ErrorKind::DeadlineExceeded => Code::DeadlineExceeded,
-        ErrorKind::Internal => Code::Internal,
-    }
 }
