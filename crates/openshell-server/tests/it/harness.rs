@@ -32,23 +32,50 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 /// Whether a Docker engine answers. Away, it is printed as skipped, and is a failure where OPENSHELL_TEST_REQUIRE
 /// names it.
 pub(crate) fn docker() -> bool {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    let socket = host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
-    if UnixStream::connect(socket).is_ok_and(|stream| answers_ping(stream).unwrap_or(false)) {
-        return true;
+    let socket = docker_socket();
+    answers(&socket, "/_ping") || skip(&format!("no docker engine at {socket}"))
+}
+
+/// Whether the engine has the tests' image, too, and its client is there to look at what was made.
+pub(crate) fn docker_with_image() -> bool {
+    if !docker() {
+        return false;
     }
+    let (socket, image) = (docker_socket(), image());
+    if !answers(&socket, &format!("/images/{image}/json")) {
+        return skip(&format!("no image {image} on the docker engine at {socket}"));
+    }
+    let client = Command::new("docker").arg("--version").output();
+    client.is_ok_and(|output| output.status.success())
+        || skip("no program `docker` to look at the engine with")
+}
+
+fn docker_socket() -> String {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
+}
+
+fn skip(why: &str) -> bool {
     let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == "docker"), "no docker engine at {socket}");
-    println!("skipped: no docker engine at {socket}");
+    assert!(
+        !required.split(',').any(|name| name.trim() == "docker"),
+        "docker is required, and there is {why}"
+    );
+    println!("skipped: {why}");
     false
 }
 
-fn answers_ping(mut stream: UnixStream) -> std::io::Result<bool> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer.contains(" 200 "))
+/// Whether the engine answers a question with 200.
+fn answers(socket: &str, path: &str) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.lines().next().is_some_and(|status| status.contains(" 200 ")))
 }
 
 /// The image that tests run.

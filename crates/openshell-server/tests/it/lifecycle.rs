@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::harness::{Home, Leftovers, Process, docker, image, program, text};
+use crate::harness::{Home, Leftovers, Process, docker_with_image, image, program, text};
 
 /// How the gateway reaches the driver.
 #[derive(Clone, Copy, PartialEq)]
@@ -28,7 +28,7 @@ struct Stage {
 impl Stage {
     /// `None` when something that it needs is away.
     fn set(driver: Driver) -> Option<Self> {
-        if !docker() {
+        if !docker_with_image() {
             return None;
         }
         let client = program("openshell")?;

@@ -3,11 +3,11 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Home, Leftovers, docker, image, program, text};
+use crate::harness::{Home, Leftovers, docker_with_image, image, program, text};
 
 #[test]
 fn somebody_who_watches_does_not_hold_it_up_and_is_told() {
-    let Some(client) = program("openshell").filter(|_| docker()) else { return };
+    let Some(client) = program("openshell").filter(|_| docker_with_image()) else { return };
     let home = Home::new();
     let id = format!("e2e-{}-stop", std::process::id());
     let _leftovers = Leftovers(id.clone());
