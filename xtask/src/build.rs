@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Print build.json as well, before the folder's path
     #[arg(long)]
     json: bool,
-    /// Leave out the verification of the result
+    /// Leave out the verification of the result; there is none to leave out yet, and scripts may say so already
     #[arg(long)]
     no_verify: bool,
 }
