@@ -94,6 +94,13 @@ pub fn classify(reason: &str, wanted: Wanted) -> ReasonClass {
     CLASSES.iter().find(|(word, _)| *word == reason).map_or(ReasonClass::Unknown, |(_, class)| *class)
 }
 
+/// A word as the terminal reason that it is, when it is one: what comes over a wire may be anything.
+#[must_use]
+pub fn terminal(word: &str) -> Option<&'static str> {
+    let mut known = CLASSES.iter().filter(|(_, class)| *class == ReasonClass::Terminal);
+    known.find(|(reason, _)| *reason == word).map(|(reason, _)| *reason)
+}
+
 /// The condition of a type, when there is one.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
@@ -190,6 +197,14 @@ mod tests {
         assert_eq!(classify("Bewildered", Wanted::Running), ReasonClass::Unknown);
         assert_eq!(classify("", Wanted::Stopped), ReasonClass::Unknown);
         assert_eq!(classify("stopped", Wanted::Stopped), ReasonClass::Unknown);
+    }
+
+    #[test]
+    fn only_terminal_reasons_are_terminal() {
+        assert_eq!(terminal("ImagePullFailed"), Some(reason::IMAGE_PULL_FAILED));
+        for word in ["Stopped", "Starting", "imagepullfailed", "Bewildered", ""] {
+            assert_eq!(terminal(word), None, "{word}");
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub struct DriverError {
     kind: ErrorKind,
     operation: &'static str,
     message: String,
+    reason: Option<&'static str>,
     hint: Option<String>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -82,7 +83,7 @@ pub struct DriverError {
 impl DriverError {
     /// An error of `kind` in `operation`, which is a verb and its object in lower case (`create container`).
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, operation, message: message.into(), hint: None, source: None }
+        Self { kind, operation, message: message.into(), reason: None, hint: None, source: None }
     }
 
     /// An `InvalidArgument`, the most frequent one.
@@ -100,6 +101,20 @@ impl DriverError {
     pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with the reason that the sandbox's `Ready` takes on where this error ends its life: a terminal one
+    /// of [`conditions::reason`](crate::conditions::reason). Without one the gateway chooses by the call that failed.
+    #[must_use]
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// The reason for the sandbox's `Ready`, when the driver has a better one than the gateway.
+    #[must_use]
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason
     }
 
     /// The same error with what to do about it: a command that runs, or a line of configuration. It is for the operator

@@ -1,28 +1,51 @@
 //! The table `[openshell.drivers.docker]`: every key, its default, and every fault of a table at once.
 
-use std::path::{Path, PathBuf};
+mod address;
+mod reader;
+mod values;
+
+use std::path::PathBuf;
 
 use openshell_driver_api::{ConfigError, Table};
 
+use self::reader::Reader;
+pub(crate) use self::values::is_user;
+use crate::engine::Address;
 use crate::image;
 
 /// The settings of a driver; see `docs/docker.md` for what each means to an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// The engine's API socket; `None` looks for one as detection does.
-    pub(crate) socket_path: Option<PathBuf>,
+    /// Where the engine is; `None` looks for one as detection does.
+    pub(crate) host: Option<Address>,
     /// The image of a sandbox that names none; may be empty.
     pub(crate) default_image: String,
     /// When an image is fetched.
     pub(crate) pull_policy: PullPolicy,
-    /// How many processes and threads a sandbox may have.
+    /// Whether the engine's host runs images that are made for other machines.
+    pub(crate) emulation: bool,
+    /// The file with the credentials for registries; `None` is the user's own.
+    pub(crate) docker_config_path: Option<PathBuf>,
+    /// How many processes and threads a sandbox may have; a request may lower it.
     pub(crate) pids_limit: i64,
+    /// How many files a process may have open; `None` leaves it to the engine.
+    pub(crate) nofile_limit: Option<i64>,
     /// What a sandbox can reach.
     pub(crate) network: Network,
+    /// Networks that a request may name instead.
+    pub(crate) networks: Vec<String>,
     /// Overrides the image's user.
     pub(crate) user: Option<String>,
     /// Capabilities given back after all were dropped, without `CAP_`.
     pub(crate) cap_add: Vec<String>,
+    /// Whether the image's own files cannot be changed.
+    pub(crate) read_only_root: bool,
+    /// OCI runtimes that a request may name.
+    pub(crate) runtimes: Vec<String>,
+    /// What a request may have mounted.
+    pub(crate) mounts: MountRules,
+    /// Whose GPUs a request for some means: the part of a CDI name before `=`.
+    pub(crate) gpu_cdi_kind: String,
     /// How many seconds a main process has between `SIGTERM` and `SIGKILL`.
     pub(crate) stop_timeout: i32,
 }
@@ -30,15 +53,42 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            socket_path: None,
+            host: None,
             default_image: String::new(),
             pull_policy: PullPolicy::Missing,
+            emulation: false,
+            docker_config_path: None,
             pids_limit: 2048,
+            nofile_limit: None,
             network: Network::Own,
+            networks: Vec::new(),
             user: None,
             cap_add: Vec::new(),
+            read_only_root: false,
+            runtimes: Vec::new(),
+            mounts: MountRules::default(),
+            gpu_cdi_kind: "nvidia.com/gpu".to_owned(),
             stop_timeout: 10,
         }
+    }
+}
+
+/// What a request may have mounted besides its workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MountRules {
+    /// How many bytes all file systems in memory of one sandbox may hold together.
+    pub(crate) tmpfs_max: i64,
+    /// Whether volumes that outlive a sandbox may be named.
+    pub(crate) volumes: bool,
+    /// The host's directories that a request may ask for, itself or below.
+    pub(crate) binds: Vec<PathBuf>,
+    /// Whether they may be mounted for writing.
+    pub(crate) binds_writable: bool,
+}
+
+impl Default for MountRules {
+    fn default() -> Self {
+        Self { tmpfs_max: 1 << 30, volumes: false, binds: Vec::new(), binds_writable: false }
     }
 }
 
@@ -47,6 +97,8 @@ impl Default for Config {
 pub(crate) enum PullPolicy {
     /// At every create.
     Always,
+    /// At every create, and where that fails the engine's own is good enough.
+    Newer,
     /// When the engine does not have it.
     Missing,
     /// Never.
@@ -64,14 +116,30 @@ pub(crate) enum Network {
     Named(String),
 }
 
-const KEYS: [&str; 8] = [
+const KEYS: &[&str] = &[
     "socket_path",
+    "host",
+    "tls_ca_path",
+    "tls_cert_path",
+    "tls_key_path",
+    "insecure_tcp",
     "default_image",
     "pull_policy",
+    "emulation",
+    "docker_config_path",
     "pids_limit",
+    "nofile_limit",
     "network",
+    "networks",
     "user",
     "cap_add",
+    "read_only_root",
+    "runtimes",
+    "tmpfs_max",
+    "allow_volumes",
+    "bind_mounts",
+    "bind_mounts_writable",
+    "gpu_cdi_kind",
     "stop_timeout",
 ];
 
@@ -81,16 +149,10 @@ impl Config {
     /// # Errors
     /// Every fault of it, in the order of the keys above, unknown keys last.
     pub(crate) fn read(table: &Table) -> Result<Self, Vec<ConfigError>> {
-        let mut reader = Reader { table, faults: Vec::new() };
+        let mut reader = Reader::new(table);
         let default = Self::default();
         let config = Self {
-            socket_path: reader.text("socket_path", |text| {
-                if Path::new(text).is_absolute() {
-                    return Ok(PathBuf::from(text));
-                }
-                let bare = text.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
-                Err(("is not an absolute path".to_owned(), Some(format!("socket_path = \"{bare}\""))))
-            }),
+            host: address::read(&mut reader),
             default_image: reader
                 .text("default_image", |text| {
                     image::check(text).map(|()| text.to_owned()).map_err(|problem| (problem, None))
@@ -101,151 +163,55 @@ impl Config {
                     "always" => Ok(PullPolicy::Always),
                     "missing" => Ok(PullPolicy::Missing),
                     "never" => Ok(PullPolicy::Never),
+                    "newer" => Ok(PullPolicy::Newer),
                     _ => Err((
-                        "is none of `always`, `missing`, `never`".to_owned(),
+                        "is none of `always`, `missing`, `never`, `newer`".to_owned(),
                         Some("pull_policy = \"missing\"".to_owned()),
                     )),
                 })
                 .unwrap_or(default.pull_policy),
+            emulation: reader.switch("emulation"),
+            docker_config_path: reader
+                .text("docker_config_path", |text| address::file("docker_config_path", text)),
             pids_limit: reader.integer("pids_limit", 1, 4_194_304).unwrap_or(default.pids_limit),
-            network: reader.text("network", network).unwrap_or(default.network),
-            user: reader.text("user", user),
-            cap_add: reader.capabilities("cap_add"),
+            nofile_limit: reader.integer("nofile_limit", 64, 1_048_576),
+            network: reader.text("network", values::network).unwrap_or(default.network),
+            networks: reader.texts("networks", values::named_network),
+            user: reader.text("user", values::user),
+            cap_add: reader.texts("cap_add", values::capability),
+            read_only_root: reader.switch("read_only_root"),
+            runtimes: reader.texts("runtimes", values::runtime),
+            mounts: MountRules {
+                tmpfs_max: reader.bytes("tmpfs_max").unwrap_or(default.mounts.tmpfs_max),
+                volumes: reader.switch("allow_volumes"),
+                binds: reader.texts("bind_mounts", values::bind_root),
+                binds_writable: reader.switch("bind_mounts_writable"),
+            },
+            gpu_cdi_kind: reader.text("gpu_cdi_kind", values::cdi_kind).unwrap_or(default.gpu_cdi_kind),
             stop_timeout: reader
                 .integer("stop_timeout", 0, 60)
                 .and_then(|seconds| i32::try_from(seconds).ok())
                 .unwrap_or(default.stop_timeout),
         };
-        reader.refuse_unknown();
-        if reader.faults.is_empty() { Ok(config) } else { Err(reader.faults) }
+        let faults = reader.faults(KEYS);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 }
 
-/// What is wrong with a value, and what to write instead.
-type Problem = (String, Option<String>);
-
-fn network(text: &str) -> Result<Network, Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    match text {
-        "own" => Ok(Network::Own),
-        "none" => Ok(Network::None),
-        // The host's network namespace holds its loopback services, this gateway among them.
-        "host" => Err((
-            "would give sandboxes the host's own network".to_owned(),
-            Some("network = \"own\"".to_owned()),
-        )),
-        name if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(good) => {
-            Ok(Network::Named(name.to_owned()))
-        }
-        _ => Err((
-            "is neither `own`, `none`, nor the name of a network".to_owned(),
-            Some("network = \"own\"".to_owned()),
-        )),
-    }
-}
-
-fn user(text: &str) -> Result<String, Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    let parts: Vec<&str> = text.split(':').collect();
-    if parts.len() <= 2 && parts.iter().all(|part| !part.is_empty() && part.chars().all(good)) {
-        return Ok(text.to_owned());
-    }
-    Err(("is not `user` or `user:group`".to_owned(), Some("user = \"1000:1000\"".to_owned())))
-}
-
-/// Takes values out of a table and collects what is wrong with them.
-struct Reader<'a> {
-    table: &'a Table,
-    faults: Vec<ConfigError>,
-}
-
-impl Reader<'_> {
-    fn fault(&mut self, key: &str, message: String, hint: Option<String>) {
-        self.faults.push(ConfigError { key: key.to_owned(), message, hint });
-    }
-
-    fn text<T>(&mut self, key: &str, read: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
-        let value = self.table.get(key)?;
-        let Some(text) = value.as_str() else {
-            self.fault(key, format!("`{key}` is {}, not a text", article(value.type_str())), None);
-            return None;
-        };
-        match read(text) {
-            Ok(value) => Some(value),
-            Err((problem, hint)) => {
-                self.fault(key, format!("`{text}` {problem}"), hint);
-                None
-            }
+/// What to say of a key that nobody knows: the nearest that somebody does, else all of them.
+pub(crate) fn did_you_mean(key: &str, known: &[&str]) -> String {
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(key, known), known))
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .min();
+    match nearest {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None => {
+            let all: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
+            format!("the keys are {}", all.join(", "))
         }
     }
-
-    fn integer(&mut self, key: &str, least: i64, most: i64) -> Option<i64> {
-        let value = self.table.get(key)?;
-        match value.as_integer() {
-            Some(number) if (least..=most).contains(&number) => Some(number),
-            Some(number) => {
-                self.fault(key, format!("`{number}` is not between {least} and {most}"), None);
-                None
-            }
-            None => {
-                self.fault(key, format!("`{key}` is {}, not an integer", article(value.type_str())), None);
-                None
-            }
-        }
-    }
-
-    fn capabilities(&mut self, key: &str) -> Vec<String> {
-        let Some(value) = self.table.get(key) else { return Vec::new() };
-        let Some(list) = value.as_array() else {
-            self.fault(key, format!("`{key}` is {}, not a list", article(value.type_str())), None);
-            return Vec::new();
-        };
-        let mut names = Vec::new();
-        for item in list {
-            let Some(text) = item.as_str() else {
-                self.fault(key, format!("`{key}` holds {}, not a text", article(item.type_str())), None);
-                continue;
-            };
-            let name = text.strip_prefix("CAP_").unwrap_or(text);
-            if name == "ALL" {
-                let hint = Some("name the capabilities that are needed".to_owned());
-                self.fault(key, "`ALL` gives back everything that was dropped".to_owned(), hint);
-            } else if name.is_empty() || !name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
-                self.fault(
-                    key,
-                    format!("`{text}` is not a capability"),
-                    Some("cap_add = [\"NET_RAW\"]".to_owned()),
-                );
-            } else {
-                names.push(name.to_owned());
-            }
-        }
-        names
-    }
-
-    fn refuse_unknown(&mut self) {
-        for key in self.table.keys().filter(|key| !KEYS.contains(&key.as_str())) {
-            let nearest = KEYS
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(key, known), known))
-                .filter(|(distance, known)| *distance <= known.len() / 3)
-                .min();
-            let hint = match nearest {
-                Some((_, known)) => format!("did you mean `{known}`?"),
-                None => format!("the keys are {}", KEYS.map(|known| format!("`{known}`")).join(", ")),
-            };
-            self.faults.push(ConfigError {
-                key: key.clone(),
-                message: format!("unknown key `{key}`"),
-                hint: Some(hint),
-            });
-        }
-    }
-}
-
-fn article(kind: &str) -> String {
-    let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-    format!("{article} {kind}")
 }
 
 #[cfg(test)]
@@ -267,23 +233,47 @@ mod tests {
             r#"
             socket_path = "/run/d.sock"
             default_image = "127.0.0.1:5000/a/b:1"
-            pull_policy = "never"
+            pull_policy = "newer"
+            emulation = true
+            docker_config_path = "/etc/registries.json"
             pids_limit = 64
             network = "office"
             user = "1000:1000"
             cap_add = ["CAP_NET_RAW", "CHOWN"]
             stop_timeout = 3
+            nofile_limit = 1024
+            networks = ["lab"]
+            read_only_root = true
+            runtimes = ["runsc"]
+            tmpfs_max = "128Mi"
+            allow_volumes = true
+            bind_mounts = ["/srv/data/"]
+            bind_mounts_writable = true
+            gpu_cdi_kind = "amd.com/gpu"
             "#,
         );
         let expected = Config {
-            socket_path: Some("/run/d.sock".into()),
+            host: Some(Address::Unix("/run/d.sock".into())),
             default_image: "127.0.0.1:5000/a/b:1".into(),
-            pull_policy: PullPolicy::Never,
+            pull_policy: PullPolicy::Newer,
+            emulation: true,
+            docker_config_path: Some("/etc/registries.json".into()),
             pids_limit: 64,
             network: Network::Named("office".into()),
             user: Some("1000:1000".into()),
             cap_add: vec!["NET_RAW".into(), "CHOWN".into()],
             stop_timeout: 3,
+            nofile_limit: Some(1024),
+            networks: vec!["lab".into()],
+            read_only_root: true,
+            runtimes: vec!["runsc".into()],
+            mounts: MountRules {
+                tmpfs_max: 128 << 20,
+                volumes: true,
+                binds: vec!["/srv/data".into()],
+                binds_writable: true,
+            },
+            gpu_cdi_kind: "amd.com/gpu".into(),
         };
         assert_eq!(config, Ok(expected));
     }

@@ -1,15 +1,29 @@
-//! From a request to the body that makes its container: pure, and the one place where the posture is written down.
+//! From a request to the body that makes its container. Pure, but for a look at the host's files where a request asks
+//! for some.
+
+mod asked;
+pub(crate) mod binds;
+mod faults;
+mod gpu;
+mod limits;
+mod mounts;
+mod posture;
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
-    RestartPolicy, RestartPolicyNameEnum,
-};
-use openshell_driver_api::quantity::ParsedResources;
+use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions};
 use openshell_driver_api::{DriverContext, DriverError, SandboxRequest, environment, labels};
+use serde_json::Value;
 
-use crate::config::{Config, Network};
+use self::asked::Asked;
+use self::binds::Protected;
+use self::faults::Faults;
+use self::limits::Limits;
+pub(crate) use self::mounts::NamedVolume;
+use self::mounts::{Judge, Mounts};
+use crate::config::{Config, Network, did_you_mean};
+use crate::facts::Facts;
 use crate::files;
 use crate::image::{self, Image};
 use crate::names::Scope;
@@ -17,21 +31,31 @@ use crate::names::Scope;
 /// Where the workspace is mounted: what is below it survives a stop.
 pub(crate) const WORKSPACE: &str = "/sandbox";
 
-/// The engine refuses less: 0.01 CPU.
-const LEAST_NANO_CPUS: i64 = 10_000_000;
-/// The engine refuses less: 6 MiB.
-const LEAST_MEMORY: i64 = 6 * 1024 * 1024;
-
-/// A request that has been found possible, as far as that can be said without an engine.
+/// A request that has been found possible, as far as that can be said before it is tried.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
     /// The image's reference, the default filled in.
     pub(crate) image: String,
+    /// What the sandbox is connected to.
+    pub(crate) network: Network,
+    /// Who the main process is; `None` leaves it to the image.
+    pub(crate) user: Option<String>,
+    /// The volumes that have to be there before the container, and stay after it.
+    pub(crate) volumes: Vec<NamedVolume>,
     body: ContainerCreateBody,
 }
 
 impl Plan {
-    /// Checks a request and makes of it what will be asked of the engine.
+    /// Whether what a request asks for depends on what the engine can do.
+    pub(crate) fn depends_on_facts(request: &SandboxRequest) -> bool {
+        let template = &request.spec.template;
+        request.spec.gpu.is_some()
+            || !template.driver_config.is_empty()
+            || !template.platform_config.is_empty()
+    }
+
+    /// Checks a request and makes of it what will be asked of the engine. `facts` may be anything where the request
+    /// does not [depend on them](Self::depends_on_facts).
     ///
     /// # Errors
     /// `InvalidArgument` with everything that is wrong with the request.
@@ -39,6 +63,7 @@ impl Plan {
         request: &SandboxRequest,
         config: &Config,
         context: &DriverContext,
+        facts: &Facts,
     ) -> Result<Self, DriverError> {
         let mut faults = Faults::default();
         let spec = &request.spec;
@@ -61,25 +86,50 @@ impl Plan {
         if spec.command.iter().any(|word| word.contains('\0')) {
             faults.add("command: a word holds a NUL");
         }
-        if spec.gpu.is_some() {
-            faults.add("gpu: the docker driver gives no GPU to a sandbox");
+        if !spec.template.agent_socket_path.is_empty() {
+            faults.add("agent_socket: the docker driver puts no socket into a sandbox");
         }
-        for (what, settings) in [
-            ("driver_config", &spec.template.driver_config),
-            ("platform_config", &spec.template.platform_config),
-        ] {
-            for key in settings.keys() {
-                faults.add(format!("{what}: unknown key `{key}`: the docker driver reads none"));
-            }
+        let mut asked = Asked::read(&spec.template.driver_config, &mut faults);
+        if config.read_only_root {
+            asked.want_tmp();
         }
-        let limits = faults.take(Limits::read(request)).unwrap_or_default();
+        let runtime = platform(request, config, facts, &mut faults);
+        let devices =
+            faults.about("gpu", gpu::request(spec.gpu, &asked.gpu_device_ids, &config.gpu_cdi_kind, facts));
+        let network = faults.about("driver_config.network", network(&asked, config)).unwrap_or(Network::None);
+        let user = faults.about("driver_config.user", user(&asked, config)).flatten();
+        let pids_limit = faults.about("driver_config.pids_limit", pids_limit(&asked, config)).flatten();
+        let storage = faults.about("driver_config.storage_size", storage(&asked, facts)).flatten();
+        let protected = facts.socket.as_deref().map(|socket| protected(config, context, facts, socket));
+        let judge = Judge {
+            rules: &config.mounts,
+            protected: protected.as_ref(),
+            scope: &scope,
+            workspace: &request.workspace,
+        };
+        let Mounts { mounts, volumes } = mounts::read(&asked.mounts, asked.shm_size, judge, &mut faults);
+        let limits = faults.take(Limits::read(&spec.template.resources)).unwrap_or_default();
         let variables = faults.take(environment::of(request, context, files::TOKEN_PATH)).unwrap_or_default();
         faults.into_result()?;
 
+        let mut host = HostConfig {
+            nano_cpus: limits.nano_cpus,
+            memory: limits.memory,
+            // As much as memory: none on top of it. Left out, the engine would allow as much swap again.
+            memory_swap: limits.memory,
+            memory_reservation: limits.memory_reservation,
+            mounts: Some(own_mounts(request, config, &scope).into_iter().chain(mounts).collect()),
+            shm_size: asked.shm_size,
+            storage_opt: storage.map(|size| HashMap::from([("size".to_owned(), size.to_string())])),
+            device_requests: devices.flatten().map(|request| vec![request]),
+            runtime,
+            ..posture::host_config(config, &network, &scope)
+        };
+        host.pids_limit = pids_limit.or(host.pids_limit);
         let own_command = spec.command.is_empty();
         let body = ContainerCreateBody {
             hostname: is_host_name(&request.name).then(|| request.name.clone()),
-            user: config.user.clone(),
+            user: user.clone(),
             env: Some(variables.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             // An entrypoint of our own replaces the image's, and with it the image's command: the argv is exact.
             entrypoint: (!own_command).then(|| spec.command.clone()),
@@ -94,10 +144,10 @@ impl Plan {
                 test: Some(vec!["NONE".to_owned()]),
                 ..HealthConfig::default()
             }),
-            host_config: Some(host_config(request, config, &scope, limits)),
+            host_config: Some(host),
             ..ContainerCreateBody::default()
         };
-        Ok(Self { image: image.clone(), body })
+        Ok(Self { image: image.clone(), network, user, volumes, body })
     }
 
     /// The body for the engine, once the image is known by its id.
@@ -110,54 +160,151 @@ impl Plan {
         }
         body
     }
+
+    /// The body of a container that is never started: it has the sandbox's volumes and a root that can be written, which
+    /// engines ask for before they put files anywhere. `None` where the sandbox's own container will do.
+    pub(crate) fn files_body(&self, image: &Image) -> Option<ContainerCreateBody> {
+        let mut body = self.body(image);
+        let host = body.host_config.as_mut().filter(|host| host.readonly_rootfs == Some(true))?;
+        host.readonly_rootfs = Some(false);
+        host.network_mode = Some("none".to_owned());
+        host.device_requests = None;
+        Some(body)
+    }
 }
 
-fn host_config(request: &SandboxRequest, config: &Config, scope: &Scope, limits: Limits) -> HostConfig {
-    let volume_labels: HashMap<String, String> = labels::of(request, &scope.gateway_id).into_iter().collect();
-    let workspace = Mount {
+/// What every sandbox has mounted: its workspace, and its token where the root cannot be written.
+fn own_mounts(request: &SandboxRequest, config: &Config, scope: &Scope) -> Vec<Mount> {
+    let volume = |name: String, target: &str| Mount {
         typ: Some(MountType::VOLUME),
-        source: Some(scope.volume(&request.id)),
-        target: Some(WORKSPACE.to_owned()),
+        source: Some(name),
+        target: Some(target.to_owned()),
         volume_options: Some(MountVolumeOptions {
-            labels: Some(volume_labels),
+            labels: Some(labels::of(request, &scope.gateway_id).into_iter().collect()),
             ..MountVolumeOptions::default()
         }),
         ..Mount::default()
     };
-    HostConfig {
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: (!config.cap_add.is_empty()).then(|| config.cap_add.clone()),
-        // No `seccomp=` here: that is the engine's default profile.
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        privileged: Some(false),
-        pids_limit: Some(config.pids_limit),
-        nano_cpus: limits.nano_cpus,
-        memory: limits.memory,
-        // As much as memory: none on top of it. Left out, the engine would allow as much swap again.
-        memory_swap: limits.memory,
-        memory_reservation: limits.memory_reservation,
-        network_mode: Some(match &config.network {
-            Network::Own => scope.network(),
-            Network::None => "none".to_owned(),
-            Network::Named(name) => name.clone(),
-        }),
-        mounts: Some(vec![workspace]),
-        // The first process of a container ignores signals that it has no handler for, and nobody reaps its orphans.
-        init: Some(true),
-        // Who runs again after a restart is the gateway's to say.
-        restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::NO),
-            maximum_retry_count: None,
-        }),
-        // What an agent prints must not fill the host's disk.
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".to_owned()),
-            config: Some(
-                [("max-size", "10m"), ("max-file", "3")].map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
-            ),
-        }),
-        ..HostConfig::default()
+    let mut mounts = vec![volume(scope.volume(&request.id), WORKSPACE)];
+    if config.read_only_root && !request.spec.token.is_empty() {
+        mounts.push(volume(scope.token_volume(&request.id), files::TOKEN_DIRECTORY));
     }
+    mounts
+}
+
+/// What is asked of any platform: the OCI runtime, and what is refused or true already.
+fn platform(request: &SandboxRequest, config: &Config, facts: &Facts, faults: &mut Faults) -> Option<String> {
+    let mut runtime = None;
+    for (key, value) in &request.spec.template.platform_config {
+        let result = match (key.as_str(), value) {
+            ("runtime_class_name", Value::String(name)) => {
+                oci_runtime(name, config, facts).map(|name| runtime = Some(name))
+            }
+            ("user_namespaces", Value::Bool(wanted)) if *wanted == facts.user_namespaces => Ok(()),
+            ("user_namespaces", Value::Bool(true)) => {
+                Err("the engine gives containers none; it takes one with `userns-remap`, or without root"
+                    .to_owned())
+            }
+            ("user_namespaces", Value::Bool(false)) => {
+                Err("the engine gives one to every container, and leaving it is not offered".to_owned())
+            }
+            ("annotations", _) => {
+                Err("an engine hands them to its runtime as settings; use labels".to_owned())
+            }
+            ("runtime_class_name" | "user_namespaces", _) => Err("it is of the wrong type".to_owned()),
+            _ => Err(format!(
+                "the docker driver reads no such key; {}",
+                did_you_mean(key, &["runtime_class_name", "user_namespaces"])
+            )),
+        };
+        faults.about(&format!("platform_config.{}", key.escape_debug()), result);
+    }
+    runtime
+}
+
+fn oci_runtime(name: &str, config: &Config, facts: &Facts) -> Result<String, String> {
+    if !config.runtimes.iter().any(|allowed| allowed == name) {
+        return Err(format!(
+            "`{}` is not in `runtimes` of `[openshell.drivers.docker]`",
+            name.escape_debug()
+        ));
+    }
+    if !facts.runtimes.iter().any(|known| known == name) {
+        let known: Vec<String> = facts.runtimes.iter().map(|known| format!("`{known}`")).collect();
+        return Err(format!("the engine has no runtime `{name}`, only {}", known.join(", ")));
+    }
+    Ok(name.to_owned())
+}
+
+/// Less than the operator's network is always allowed, another one when it is listed.
+fn network(asked: &Asked, config: &Config) -> Result<Network, String> {
+    match asked.network.as_deref() {
+        None => Ok(config.network.clone()),
+        Some("none") => Ok(Network::None),
+        Some("own") if config.network == Network::Own => Ok(Network::Own),
+        Some(name) if config.network == Network::Named(name.to_owned()) => Ok(config.network.clone()),
+        Some(name) if config.networks.iter().any(|allowed| allowed == name) => {
+            Ok(Network::Named(name.to_owned()))
+        }
+        Some(name) => Err(format!(
+            "`{}` is neither `none`, nor the configured network, nor one of `networks` of `[openshell.drivers.docker]`",
+            name.escape_debug()
+        )),
+    }
+}
+
+/// The operator's user is everybody's; where there is none, a request may name its own.
+fn user(asked: &Asked, config: &Config) -> Result<Option<String>, String> {
+    match (&asked.user, &config.user) {
+        (Some(wanted), Some(set)) if wanted != set => {
+            Err(format!("`user` of `[openshell.drivers.docker]` is `{set}`, for every sandbox"))
+        }
+        (wanted, set) => Ok(set.clone().or_else(|| wanted.clone())),
+    }
+}
+
+fn pids_limit(asked: &Asked, config: &Config) -> Result<Option<i64>, String> {
+    match asked.pids_limit {
+        Some(limit) if limit > config.pids_limit => Err(format!(
+            "`{limit}` is above `pids_limit` of `[openshell.drivers.docker]`, {}",
+            config.pids_limit
+        )),
+        limit => Ok(limit),
+    }
+}
+
+fn storage(asked: &Asked, facts: &Facts) -> Result<Option<i64>, String> {
+    let Some(size) = asked.storage_size else { return Ok(None) };
+    let storage = &facts.storage;
+    if storage.has_quota() {
+        return Ok(Some(size));
+    }
+    let on = if storage.backing.is_empty() { String::new() } else { format!(" on {}", storage.backing) };
+    Err(format!(
+        "the engine's storage, {}{on}, cannot hold a container to a size; it takes overlay2 on xfs with `pquota`, btrfs or zfs",
+        storage.driver
+    ))
+}
+
+/// What no mount may touch: the gateway's state and credentials, every directory of sockets, and what the engine keeps.
+fn protected(config: &Config, context: &DriverContext, facts: &Facts, socket: &Path) -> Protected {
+    // A driver's directory is `drivers/<name>` in the gateway's.
+    let state = context.state_dir.ancestors().nth(2).filter(|state| state.parent().is_some());
+    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let paths = [
+        state.map(Path::to_owned),
+        Some(context.state_dir.clone()),
+        from("XDG_RUNTIME_DIR"),
+        from("DOCKER_CONFIG").or_else(|| Some(from("HOME")?.join(".docker"))),
+        config.docker_config_path.clone(),
+        Some(socket.to_owned()),
+        Some(facts.data_root.clone()),
+        Some("/var/lib/docker".into()),
+        Some("/var/lib/containerd".into()),
+        Some("/run".into()),
+        Some("/var/run".into()),
+    ];
+    Protected::new(paths.into_iter().flatten())
 }
 
 /// Whether a kernel and a resolver take it as the name of a host.
@@ -168,222 +315,5 @@ fn is_host_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// What an engine can hold a container to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Limits {
-    nano_cpus: Option<i64>,
-    memory: Option<i64>,
-    memory_reservation: Option<i64>,
-}
-
-impl Limits {
-    fn read(request: &SandboxRequest) -> Result<Self, DriverError> {
-        let asked = &request.spec.template.resources;
-        let parsed = ParsedResources::read(asked)?;
-        let mut faults = Faults::default();
-        if parsed.cpu_request.is_some() {
-            let text = &asked.cpu_request;
-            faults
-                .add(format!("cpu_request: `{text}` cannot be reserved by the docker driver; use cpu_limit"));
-        }
-        let nano_cpus = parsed.cpu_limit.map(|cpu| i64::try_from(cpu.nanos()).unwrap_or(i64::MAX));
-        if nano_cpus.is_some_and(|cpus| cpus < LEAST_NANO_CPUS) {
-            faults.add(format!("cpu_limit: `{}` is below the engine's least, `10m`", asked.cpu_limit));
-        }
-        let bytes = |memory: Option<openshell_driver_api::quantity::Quantity>| {
-            memory.map(|memory| i64::try_from(memory.units()).unwrap_or(i64::MAX))
-        };
-        let (memory, memory_reservation) = (bytes(parsed.memory_limit), bytes(parsed.memory_request));
-        for (field, text, value) in [
-            ("memory_limit", &asked.memory_limit, memory),
-            ("memory_request", &asked.memory_request, memory_reservation),
-        ] {
-            // A request of nothing asks for nothing.
-            if value.is_some_and(|bytes| bytes > 0 && bytes < LEAST_MEMORY) {
-                faults.add(format!("{field}: `{text}` is below the engine's least, `6Mi`"));
-            }
-        }
-        faults.into_result()?;
-        Ok(Self { nano_cpus, memory, memory_reservation: memory_reservation.filter(|bytes| *bytes > 0) })
-    }
-}
-
-/// Collects what is wrong with a request.
-#[derive(Debug, Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn add(&mut self, fault: impl Into<String>) {
-        self.0.push(fault.into());
-    }
-
-    fn take<T>(&mut self, result: Result<T, DriverError>) -> Option<T> {
-        result.map_err(|error| self.add(error.message())).ok()
-    }
-
-    fn into_result(self) -> Result<(), DriverError> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(DriverError::invalid("validate sandbox", self.0.join("; ")))
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use openshell_driver_api::{ErrorKind, GpuRequest, SandboxId, SandboxSpec, Secret, Template};
-
-    use super::*;
-
-    fn context() -> DriverContext {
-        DriverContext {
-            name: "docker".into(),
-            gateway_id: "gw".into(),
-            state_dir: "/nowhere".into(),
-            telemetry: false,
-            endpoint: String::new(),
-        }
-    }
-
-    fn request(command: &[&str]) -> SandboxRequest {
-        SandboxRequest {
-            id: SandboxId::new("id-1").expect("an id"),
-            name: "one".into(),
-            namespace: String::new(),
-            workspace: "default".into(),
-            spec: SandboxSpec {
-                command: command.iter().map(|word| (*word).to_owned()).collect(),
-                template: Template { image: "busybox".into(), ..Template::default() },
-                ..SandboxSpec::default()
-            },
-        }
-    }
-
-    fn image(has_command: bool) -> Image {
-        Image { id: "sha256:1".into(), user: String::new(), has_command }
-    }
-
-    fn plan(request: &SandboxRequest) -> Result<Plan, DriverError> {
-        Plan::new(request, &Config::default(), &context())
-    }
-
-    fn refusal(request: &SandboxRequest) -> String {
-        let error = plan(request).expect_err("a refusal");
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        error.message().to_owned()
-    }
-
-    #[test]
-    fn the_posture() {
-        let body = plan(&request(&["sleep", "1"])).expect("valid").body(&image(true));
-        let host = body.host_config.expect("a host config");
-        assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));
-        assert_eq!(host.cap_add, None);
-        assert_eq!(host.security_opt.as_deref(), Some(&["no-new-privileges".to_owned()][..]));
-        assert_eq!((host.privileged, host.pids_limit, host.init), (Some(false), Some(2048), Some(true)));
-        assert_eq!(host.network_mode.as_deref(), Some("openshell-gw"));
-        assert_eq!((host.binds, host.devices, host.pid_mode, host.userns_mode), (None, None, None, None));
-        let mounts = host.mounts.expect("mounts");
-        assert_eq!(mounts.len(), 1);
-        assert_eq!(mounts[0].typ, Some(MountType::VOLUME));
-        assert_eq!(mounts[0].source.as_deref(), Some("openshell-gw.id-1.workspace"));
-        assert_eq!(mounts[0].target.as_deref(), Some("/sandbox"));
-    }
-
-    #[test]
-    fn the_command_is_exact_and_clears_the_image_s() {
-        let body = plan(&request(&["sh", "-c", "a  b"])).expect("valid").body(&image(true));
-        assert_eq!(body.entrypoint, Some(vec!["sh".into(), "-c".into(), "a  b".into()]));
-        assert_eq!(body.cmd, None);
-        assert_eq!(body.working_dir.as_deref(), Some("/sandbox"));
-        assert_eq!((body.open_stdin, body.tty), (Some(false), Some(false)));
-        assert_eq!(body.image.as_deref(), Some("sha256:1"));
-    }
-
-    #[test]
-    fn no_command_is_the_image_s_own_or_a_shell() {
-        let own = plan(&request(&[])).expect("valid").body(&image(true));
-        assert_eq!((own.entrypoint, own.cmd, own.working_dir), (None, None, None));
-        let shell = plan(&request(&[])).expect("valid").body(&image(false));
-        assert_eq!((shell.cmd, shell.open_stdin), (Some(vec!["/bin/sh".to_owned()]), Some(true)));
-    }
-
-    #[test]
-    fn limits() {
-        let mut request = request(&["a"]);
-        request.spec.template.resources.cpu_limit = "500m".into();
-        request.spec.template.resources.memory_limit = "64Mi".into();
-        request.spec.template.resources.memory_request = "32Mi".into();
-        let host = plan(&request).expect("valid").body(&image(true)).host_config.expect("a host config");
-        assert_eq!(host.nano_cpus, Some(500_000_000));
-        assert_eq!(
-            (host.memory, host.memory_swap, host.memory_reservation),
-            (Some(64 << 20), Some(64 << 20), Some(32 << 20))
-        );
-    }
-
-    #[test]
-    fn everything_that_cannot_be_honoured_is_refused_at_once() {
-        let mut bad = request(&["", "a\0"]);
-        bad.spec.gpu = Some(GpuRequest::default());
-        bad.spec.template.image = "Bad Image".into();
-        bad.spec.template.driver_config.insert("privileged".into(), true.into());
-        bad.spec.template.platform_config.insert("runtime_class".into(), "x".into());
-        bad.spec.template.resources.cpu_limit = "lots".into();
-        bad.spec.environment.insert("OPENSHELL_ENDPOINT".into(), "http://evil".into());
-        let text = refusal(&bad);
-        for part in [
-            "name is empty",
-            "NUL",
-            "gpu",
-            "`Bad Image`",
-            "`privileged`",
-            "`runtime_class`",
-            "`lots`",
-            "`OPENSHELL_ENDPOINT`",
-        ] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-
-    #[test]
-    fn requests_and_limits_that_the_engine_would_ignore_or_refuse() {
-        let set = |apply: fn(&mut openshell_driver_api::Resources)| {
-            let mut request = request(&["a"]);
-            apply(&mut request.spec.template.resources);
-            refusal(&request)
-        };
-        assert!(set(|r| r.cpu_request = "1".into()).contains("cpu_request: `1` cannot be reserved"));
-        assert!(set(|r| r.cpu_limit = "9m".into()).contains("below"));
-        assert!(set(|r| r.memory_limit = "5Mi".into()).contains("below"));
-    }
-
-    #[test]
-    fn an_image_has_to_come_from_somewhere() {
-        let mut bare = request(&["a"]);
-        bare.spec.template.image.clear();
-        assert!(refusal(&bare).contains("default_image"));
-        let config = Config { default_image: "base:1".into(), ..Config::default() };
-        assert_eq!(Plan::new(&bare, &config, &context()).expect("valid").image, "base:1");
-    }
-
-    #[test]
-    fn the_token_is_nowhere_in_the_body() {
-        let mut request = request(&["a"]);
-        request.spec.token = Secret::new("s3cret");
-        let plan = plan(&request).expect("valid");
-        assert!(!format!("{plan:?}").contains("s3cret"));
-        let env = plan.body(&image(true)).env.expect("env");
-        assert!(env.contains(&"OPENSHELL_SANDBOX_TOKEN_FILE=/run/openshell/token".to_owned()));
-        assert!(env.contains(&"OPENSHELL_TELEMETRY_ENABLED=false".to_owned()));
-    }
-
-    #[test]
-    fn a_name_that_is_no_host_s_is_left_out() {
-        for name in ["", "-a", "a-", "a.b", "ü", &"x".repeat(64)] {
-            assert!(!is_host_name(name), "{name}");
-        }
-        assert!(is_host_name("my-box-1"));
-    }
-}
+mod tests;

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
+use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, WatchEvent};
 
-use crate::container::Plan;
+use crate::container::{NamedVolume, Plan};
 use crate::driver::Inner;
-use crate::image::{self, Image, Step};
-use crate::watch::{News, now_ms};
-use crate::{error, files};
+use crate::image::{self, Image};
+use crate::watch::News;
+use crate::{error, files, volumes};
 
 /// How long a removal that somebody else has begun is waited for.
 const REMOVAL: Duration = Duration::from_secs(10);
 const REMOVAL_STEP: Duration = Duration::from_millis(100);
+/// How often, and how far apart, a failed create tries to take back what it had made.
+const TAKE_BACK_ATTEMPTS: u32 = 6;
+const TAKE_BACK_STEP: Duration = Duration::from_millis(300);
 
 impl Inner {
     /// Image, network, container with its workspace, files, start; on a failure all of it is taken back.
@@ -27,48 +31,77 @@ impl Inner {
         }
         // What an earlier sandbox of this id may have left must not become this one's workspace.
         self.remove_volumes(id).await?;
-        let report = |step: Step| self.report_pull(id, &plan.image, step);
-        let image = tokio::select! {
-            image = image::resolve(&self.engine, &plan.image, self.config.pull_policy, report) => image?,
-            () = turn.hurried() => {
-                let message = format!("sandbox `{id}` was deleted while its image was pulled");
-                return Err(DriverError::new(ErrorKind::Aborted, "create sandbox", message));
+        let mut last = false;
+        loop {
+            let report = |step| self.tell(id, image::event(&plan.image, step));
+            let image = tokio::select! {
+                image = self.images.resolve(&self.engine, &plan.image, report) => image?,
+                () = turn.hurried() => {
+                    let message = format!("sandbox `{id}` was deleted while its image was pulled");
+                    return Err(DriverError::new(ErrorKind::Aborted, "create sandbox", message));
+                }
+            };
+            let mut fresh = Vec::new();
+            let Err(error) = self.make(request, plan, &image, &mut fresh).await else { return Ok(()) };
+            self.take_back(id, &fresh, &error).await;
+            if last || !image.vanished(&self.engine, &error).await {
+                return Err(error);
             }
-        };
-        let container = match self.make_container(id, plan, &image).await {
-            Ok(container) => container,
-            // There is a sandbox, and it is not this one: nothing was made that could be taken back.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-            Err(error) => return Err(self.take_back(id, error).await),
-        };
-        let user = self.config.user.as_deref().unwrap_or(&image.user);
-        let ready = match files::prepare(&self.engine, &container, user, &request.spec.token).await {
-            Ok(()) => self.start_container(&container).await,
-            Err(error) => Err(error),
-        };
-        match ready {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.take_back(id, error).await),
+            // Somebody removed it in between. Whoever does so twice wants it gone.
+            last = true;
         }
+    }
+
+    /// Everything but the image. `fresh` is told of the named volumes that were not there before.
+    async fn make(
+        &self,
+        request: &SandboxRequest,
+        plan: &Plan,
+        image: &Image,
+        fresh: &mut Vec<NamedVolume>,
+    ) -> Result<(), DriverError> {
+        let container = {
+            let _network = self.networks.hold(&self.engine, &plan.network).await?;
+            for volume in &plan.volumes {
+                volumes::ensure(&self.engine, volume, fresh).await?;
+            }
+            let name = self.engine.scope.container(&request.id);
+            self.make_container(&request.id, &name, plan.body(image)).await?
+        };
+        let user = plan.user.as_deref().unwrap_or(&image.user);
+        let targets: Vec<String> = fresh.iter().map(|volume| volume.target.clone()).collect();
+        let token = &request.spec.token;
+        match plan.files_body(image) {
+            None => files::prepare(&self.engine, &container, user, &targets, token).await?,
+            // Made after the sandbox's own container and removed before that starts: at no time is there none.
+            Some(body) => {
+                let name = self.engine.scope.files_container(&request.id);
+                let through = self.make_container(&request.id, &name, body).await?;
+                files::prepare(&self.engine, &through, user, &targets, token).await?;
+                self.remove_container(&through).await?;
+            }
+        }
+        self.tell(&request.id, image::normal("Created", "the container is made"));
+        self.start_container(&container).await?;
+        self.tell(&request.id, image::normal("Started", "the container is started"));
+        Ok(())
     }
 
     async fn make_container(
         &self,
         id: &SandboxId,
-        plan: &Plan,
-        image: &Image,
+        name: &str,
+        body: ContainerCreateBody,
     ) -> Result<String, DriverError> {
-        let _network = self.networks.hold(&self.engine, &self.config.network).await?;
-        let name = self.engine.scope.container(id);
-        let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        match self.engine.docker.create_container(Some(options), plan.body(image)).await {
+        let options = CreateContainerOptionsBuilder::new().name(name).build();
+        match self.engine.docker.create_container(Some(options), body).await {
             Ok(created) => {
                 for warning in created.warnings {
                     tracing::warn!(sandbox = %id, warning, "the engine warns about a container");
                 }
                 Ok(created.id)
             }
-            Err(error) if error::status(&error) == Some(409) => Err(self.name_taken(id, &name).await?),
+            Err(error) if error::status(&error) == Some(409) => Err(self.name_taken(id, name).await?),
             Err(error) => Err(error::mapped("create container", error, |kind| match kind {
                 // An image or a network that somebody removed meanwhile.
                 ErrorKind::NotFound => ErrorKind::FailedPrecondition,
@@ -103,22 +136,39 @@ impl Inner {
         })
     }
 
-    async fn take_back(&self, id: &SandboxId, cause: DriverError) -> DriverError {
-        if let Err(error) = self.remove_all(id).await {
-            tracing::error!(sandbox = %id, %error, "cannot take back what a failed create had made");
+    /// Removes what a failed create had made, and does not give up at the first thing that goes wrong: what fails a
+    /// create may well be an engine that is restarting.
+    async fn take_back(&self, id: &SandboxId, fresh: &[NamedVolume], cause: &DriverError) {
+        // An engine that was not heard may be at it still: what it makes turns up a moment later.
+        let unheard = matches!(cause.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded)
+            && cause.operation().starts_with("create ");
+        let mut failure = None;
+        for attempt in 0..TAKE_BACK_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(TAKE_BACK_STEP).await;
+            }
+            let removed = match cause.kind() {
+                // There is a sandbox, and it is not this one.
+                ErrorKind::AlreadyExists => Ok(true),
+                _ => self.remove_all(id).await,
+            };
+            let cleared = volumes::take_back(&self.engine, fresh).await;
+            match removed.and_then(|found| cleared.map(|()| found)) {
+                Ok(found) if found || !unheard => return,
+                Ok(_) => failure = None,
+                Err(error) => failure = Some(error),
+            }
         }
-        cause
+        if let Some(error) = failure {
+            tracing::error!(sandbox = %id, %error, "cannot take back what a failed create had made; a delete will");
+        }
     }
 
     /// Removes whatever a sandbox has on the engine; `false` when there was nothing.
     pub(crate) async fn remove_all(&self, id: &SandboxId) -> Result<bool, DriverError> {
         let containers = self.engine.containers_of(id).await?;
         for container in &containers {
-            retry_conflicts("remove container", || {
-                let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-                self.engine.docker.remove_container(container, Some(options))
-            })
-            .await?;
+            self.remove_container(container).await?;
         }
         let volumes = self.remove_volumes(id).await?;
         self.marks.clear(id);
@@ -127,6 +177,15 @@ impl Inner {
             tracing::warn!(%error, "cannot remove the gateway's network");
         }
         Ok(!containers.is_empty() || volumes)
+    }
+
+    /// Removes a container, and the volumes that its image has brought.
+    async fn remove_container(&self, container: &str) -> Result<(), DriverError> {
+        retry_conflicts("remove container", || {
+            let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+            self.engine.docker.remove_container(container, Some(options))
+        })
+        .await
     }
 
     async fn remove_volumes(&self, id: &SandboxId) -> Result<bool, DriverError> {
@@ -138,20 +197,8 @@ impl Inner {
         Ok(!volumes.is_empty())
     }
 
-    fn report_pull(&self, id: &SandboxId, image: &str, step: Step) {
-        let (kind, reason, message) = match step {
-            Step::Pulling => ("Normal", "Pulling", format!("pulling image `{image}`")),
-            Step::Pulled => ("Normal", "Pulled", format!("pulled image `{image}`")),
-            Step::Failed(problem) => ("Warning", "ImagePullFailed", problem),
-        };
-        let event = PlatformEvent {
-            timestamp_ms: now_ms(),
-            source: "docker".to_owned(),
-            kind: kind.to_owned(),
-            reason: reason.to_owned(),
-            message,
-            ..PlatformEvent::default()
-        };
+    /// Tells watchers something about a sandbox.
+    fn tell(&self, id: &SandboxId, event: PlatformEvent) {
         // An error means that nobody watches.
         let _ = self.news.send(News::Event(WatchEvent::Platform { id: id.clone(), event }));
     }

@@ -6,13 +6,12 @@ use futures_util::future::join_all;
 use openshell_driver_api::probe::{Ping, engine_ping};
 use openshell_driver_api::{Detection, ProbeEnv, Tried};
 
-/// The variable that names an engine.
-const HOST: &str = "DOCKER_HOST";
+use crate::engine::{self, Address, HOST, Tcp};
 
 /// What was found, in the order in which it counts.
 pub(crate) struct Found {
-    /// The first socket behind which a Docker engine answered, and its API's version.
-    pub(crate) engine: Option<(PathBuf, String)>,
+    /// The first place at which a Docker engine answered, and its API's version.
+    pub(crate) engine: Option<(Address, String)>,
     /// Every candidate and what came of it.
     pub(crate) tried: Vec<Tried>,
     /// The first socket with something behind or at it that is no Docker engine, and what that is.
@@ -24,9 +23,8 @@ pub(crate) struct Found {
 impl Found {
     /// The same for the gateway.
     pub(crate) fn detection(self) -> Detection {
-        let found = self
-            .engine
-            .map(|(path, api)| format!("a Docker engine (API {api}) answers at `{}`", path.display()));
+        let found =
+            self.engine.map(|(address, api)| format!("a Docker engine (API {api}) answers at `{address}`"));
         Detection { found, tried: self.tried }
     }
 
@@ -34,7 +32,7 @@ impl Found {
     pub(crate) fn warning(&self) -> Option<String> {
         let (used, _) = self.engine.as_ref()?;
         let ignored = self.ignored.as_ref()?;
-        Some(format!("{ignored}; the engine at `{}` is used", used.display()))
+        Some(format!("{ignored}; the engine at `{used}` is used"))
     }
 }
 
@@ -42,6 +40,8 @@ impl Found {
 enum Candidate {
     /// A socket.
     Socket(PathBuf),
+    /// A port, and how the environment names it.
+    Port { named: String, tcp: Tcp },
     /// Something that names none, and why.
     Nothing { named: String, why: String },
 }
@@ -49,29 +49,28 @@ enum Candidate {
 /// Asks every candidate at once, each for at most `env.timeout`.
 pub(crate) async fn detect(env: &ProbeEnv) -> Found {
     let results = join_all(candidates(env).into_iter().map(|candidate| ask(candidate, env))).await;
-    let ignored = env.var(HOST).zip(results.first()).filter(|(_, first)| first.api().is_none());
+    let ignored = env.var(HOST).zip(results.first()).filter(|(_, first)| first.engine.is_none());
     let ignored = ignored.map(|(host, first)| format!("`{HOST}={host}` is ignored: {}", first.tried.outcome));
     let mut found = Found { engine: None, tried: Vec::new(), other: None, ignored };
     for asked in results {
-        let api = asked.api();
         found.tried.push(asked.tried);
-        match (asked.reply, api) {
-            (Some((path, _)), Some(api)) => found.engine = found.engine.or(Some((path, api))),
-            (Some((_, Ping::Absent)), None) | (None, _) => {}
-            (other, None) => found.other = found.other.or(other),
+        match asked.other {
+            None | Some((_, Ping::Absent)) => {}
+            other => found.other = found.other.or(other),
         }
+        found.engine = found.engine.or(asked.engine);
     }
     found
 }
 
 /// Where to look, the variable that names an engine first.
 fn candidates(env: &ProbeEnv) -> Vec<Candidate> {
-    let mut candidates = vec![match env.var(HOST) {
+    let named = || format!("{HOST}={}", env.var(HOST).unwrap_or_default());
+    let mut candidates = vec![match Address::of_environment(env) {
         None => Candidate::Nothing { named: HOST.to_owned(), why: "unset".to_owned() },
-        Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => Candidate::Socket(env.path(path)),
-            None => Candidate::Nothing { named: format!("{HOST}={host}"), why: no_socket(host) },
-        },
+        Some(Ok(Address::Unix(path))) => Candidate::Socket(path),
+        Some(Ok(Address::Tcp(tcp))) => Candidate::Port { named: named(), tcp },
+        Some(Err(why)) => Candidate::Nothing { named: named(), why },
     }];
     candidates.push(Candidate::Socket(env.path("/var/run/docker.sock")));
     for (variable, below) in [("HOME", ".docker/run/docker.sock"), ("XDG_RUNTIME_DIR", "docker.sock")] {
@@ -83,41 +82,50 @@ fn candidates(env: &ProbeEnv) -> Vec<Candidate> {
     candidates
 }
 
-/// Why an address leads to no socket.
-fn no_socket(host: &str) -> String {
-    match host.split_once("://") {
-        Some((scheme, _)) => format!("not a unix socket; {scheme} engines are not supported"),
-        None => "not a `unix://` address".to_owned(),
-    }
-}
-
 /// A candidate and what came of it.
 struct Asked {
     tried: Tried,
-    /// The socket and its reply, where the candidate names one.
-    reply: Option<(PathBuf, Ping)>,
-}
-
-impl Asked {
-    fn api(&self) -> Option<String> {
-        self.reply.as_ref().and_then(|(_, ping)| api_version(ping))
-    }
+    /// The Docker engine that answered, and its API's version.
+    engine: Option<(Address, String)>,
+    /// The socket at which something else came of it.
+    other: Option<(PathBuf, Ping)>,
 }
 
 async fn ask(candidate: Candidate, env: &ProbeEnv) -> Asked {
-    let path = match candidate {
+    match candidate {
         Candidate::Nothing { named, why } => {
-            return Asked { tried: Tried { candidate: named, outcome: why }, reply: None };
+            Asked { tried: Tried { candidate: named, outcome: why }, engine: None, other: None }
         }
-        Candidate::Socket(path) => path,
-    };
-    let ping = engine_ping(&path, env.timeout).await;
-    let outcome = match (&ping, api_version(&ping)) {
-        (_, Some(api)) => format!("answered, API {api}"),
-        (Ping::Answered(reply), None) if reply.status == 200 => "another engine answered".to_owned(),
-        (ping, None) => ping.to_string(),
-    };
-    Asked { tried: Tried { candidate: path.display().to_string(), outcome }, reply: Some((path, ping)) }
+        Candidate::Socket(path) => {
+            let ping = engine_ping(&path, env.timeout).await;
+            let api = api_version(&ping);
+            let outcome = match (&ping, &api) {
+                (_, Some(api)) => answered(api),
+                (Ping::Answered(reply), None) if reply.status == 200 => ANOTHER.to_owned(),
+                (ping, None) => ping.to_string(),
+            };
+            let tried = Tried { candidate: path.display().to_string(), outcome };
+            match api {
+                Some(api) => Asked { tried, engine: Some((Address::Unix(path), api)), other: None },
+                None => Asked { tried, engine: None, other: Some((path, ping)) },
+            }
+        }
+        Candidate::Port { named, tcp } => {
+            let (outcome, api) = match engine::hello(&tcp, env.timeout).await {
+                Ok(Some(api)) => (answered(&api), Some(api)),
+                Ok(None) => (ANOTHER.to_owned(), None),
+                Err(problem) => (problem, None),
+            };
+            let engine = api.map(|api| (Address::Tcp(tcp), api));
+            Asked { tried: Tried { candidate: named, outcome }, engine, other: None }
+        }
+    }
+}
+
+const ANOTHER: &str = "another engine answered";
+
+fn answered(api: &str) -> String {
+    format!("answered, API {api}")
 }
 
 /// Docker's API version, when it is Docker that answered: Podman's service sends `Api-Version` too.
@@ -139,6 +147,7 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
+    use crate::engine::OVERHEARD;
 
     const DOCKER: &str = "HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\n\r\nOK";
     const PODMAN: &str = "HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\nLibpod-Api-Version: 4.3.1\r\n\r\nOK";
@@ -189,7 +198,8 @@ mod tests {
             outcomes(&found),
             ["no such socket", "answered, API 1.41", "no such socket", "answered, API 1.41"]
         );
-        assert_eq!(found.engine, Some((root.path().join("var/run/docker.sock"), "1.41".to_owned())));
+        let used = Address::Unix(root.path().join("var/run/docker.sock"));
+        assert_eq!(found.engine, Some((used, "1.41".to_owned())));
     }
 
     #[tokio::test]
@@ -203,12 +213,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_engine_at_a_port_of_this_host() {
+        let root = tempfile::tempdir().expect("a directory");
+        for (reply, outcome) in [(DOCKER, "answered, API 1.41"), (PODMAN, "another engine answered")] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+            let host = format!("tcp://{}", listener.local_addr().expect("an address"));
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                let _ = stream.read(&mut [0; 512]).await;
+                let _ = stream.write_all(reply.as_bytes()).await;
+            });
+            let found = detect(&env(root.path(), &[("DOCKER_HOST", &host)])).await;
+            assert_eq!(outcomes(&found)[0], outcome);
+            assert_eq!(
+                found.engine.map(|(address, _)| address.to_string()),
+                (reply == DOCKER).then_some(host)
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn an_address_without_a_socket_is_named_and_passed_over() {
         let root = tempfile::tempdir().expect("a directory");
         for (host, why) in [
-            ("tcp://10.0.0.1:2375", "not a unix socket; tcp engines are not supported"),
-            ("ssh://build@engine", "not a unix socket; ssh engines are not supported"),
-            ("/var/run/docker.sock", "not a `unix://` address"),
+            ("tcp://10.0.0.1:2375", OVERHEARD),
+            ("ssh://build@engine", "ssh engines are not supported"),
+            ("/var/run/docker.sock", "is neither a `unix://` nor a `tcp://` address"),
         ] {
             let found = detect(&env(root.path(), &[("DOCKER_HOST", host)])).await;
             assert_eq!(found.tried[0].candidate, format!("DOCKER_HOST={host}"));
@@ -225,7 +255,7 @@ mod tests {
         for (host, warned) in [
             (None, None),
             (Some("unix:///var/run/docker.sock"), None),
-            (Some("tcp://10.0.0.1:2375"), Some("not a unix socket; tcp engines are not supported")),
+            (Some("tcp://10.0.0.1:2375"), Some(OVERHEARD)),
             (Some("unix:///gone.sock"), Some("no such socket")),
         ] {
             let vars: Vec<_> = host.map(|host| ("DOCKER_HOST", host)).into_iter().collect();

@@ -15,6 +15,8 @@ use tokio::sync::broadcast;
 use crate::config::{Config, Network};
 use crate::container::Plan;
 use crate::engine::Engine;
+use crate::facts::Facts;
+use crate::image::Images;
 use crate::locks::Locks;
 use crate::marks::Marks;
 use crate::names::Scope;
@@ -37,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Engine,
     pub(crate) config: Config,
     pub(crate) context: DriverContext,
+    pub(crate) images: Images,
     pub(crate) locks: Locks,
     pub(crate) marks: Marks,
     pub(crate) networks: Networks,
@@ -47,10 +50,11 @@ impl DockerDriver {
     /// Connects to the engine.
     pub(crate) async fn open(context: DriverContext, config: Config) -> Result<Self, DriverError> {
         let engine = Engine::connect(&config, Scope { gateway_id: context.gateway_id.clone() }).await?;
+        let images = Images::new(&config);
         let marks = Marks::new(&context.state_dir);
         let news = broadcast::Sender::new(NEWS);
         let (locks, networks) = (Locks::default(), Networks::default());
-        Ok(Self { inner: Arc::new(Inner { engine, config, context, locks, marks, networks, news }) })
+        Ok(Self { inner: Arc::new(Inner { engine, config, context, images, locks, marks, networks, news }) })
     }
 
     /// Runs an operation to its end even when the caller goes away: half a create would leave half a sandbox.
@@ -84,7 +88,7 @@ impl ComputeDriver for DockerDriver {
     }
 
     async fn validate_create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
-        Plan::new(request, &self.inner.config, &self.inner.context).map(|_| ())
+        self.inner.plan(request).await.map(|_| ())
     }
 
     async fn get(&self, id: &SandboxId) -> Result<ObservedSandbox, DriverError> {
@@ -96,7 +100,7 @@ impl ComputeDriver for DockerDriver {
     }
 
     async fn create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
-        let plan = Plan::new(request, &self.inner.config, &self.inner.context)?;
+        let plan = self.inner.plan(request).await?;
         let request = request.clone();
         self.to_the_end(|inner| async move { inner.create(&request, &plan).await }).await
     }
@@ -136,6 +140,22 @@ impl ComputeDriver for DockerDriver {
 }
 
 impl Inner {
+    /// What a request comes to. The engine is asked what it can do where that matters, and never for anything else.
+    async fn plan(&self, request: &SandboxRequest) -> Result<Plan, DriverError> {
+        if !Plan::depends_on_facts(request) {
+            return Plan::new(request, &self.config, &self.context, &Facts::default());
+        }
+        let facts = Facts::of(&self.engine).await?;
+        let (request, config, context) = (request.clone(), self.config.clone(), self.context.clone());
+        // A look at the host's files may take a disk's time.
+        let planned =
+            tokio::task::spawn_blocking(move || Plan::new(&request, &config, &context, &facts)).await;
+        planned.unwrap_or_else(|error| {
+            let message = "the request was not judged to its end";
+            Err(DriverError::new(ErrorKind::Internal, "validate sandbox", message).with_source(error))
+        })
+    }
+
     /// A container as a sandbox, when it is one of ours.
     pub(crate) fn read(&self, container: &ContainerInspectResponse) -> Option<ObservedSandbox> {
         state::observe(&self.engine.scope, container, |id, started_at| self.marks.has(id, started_at))

@@ -6,6 +6,8 @@ use bollard::errors::Error;
 use openshell_driver_api::probe::Ping;
 use openshell_driver_api::{ConfigError, DriverError, ErrorKind};
 
+use crate::engine::Tcp;
+
 /// The HTTP status with which the engine refused, when it was the engine.
 pub(crate) fn status(error: &Error) -> Option<u16> {
     match error {
@@ -40,7 +42,9 @@ pub(crate) fn mapped(
         | Error::HyperResponseError { .. }
         | Error::IOError { .. }
         | Error::SocketNotFoundError(_) => {
-            new(ErrorKind::Unavailable, "the engine does not answer".to_owned()).with_source(error)
+            new(ErrorKind::Unavailable, "the engine does not answer".to_owned())
+                .with_hint(format!("see whether it runs: docker version; start it: {START}"))
+                .with_source(error)
         }
         other => new(ErrorKind::Internal, "the engine's answer makes no sense".to_owned()).with_source(other),
     }
@@ -57,6 +61,15 @@ fn kind_of(status: u16) -> ErrorKind {
         502..=504 => ErrorKind::Unavailable,
         _ => ErrorKind::Internal,
     }
+}
+
+/// The cause of all causes, in words: the layers above it say only that a connection failed.
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 /// What starts an engine.
@@ -76,6 +89,13 @@ pub(crate) fn remedy(there: Option<(&Path, &Ping)>) -> String {
     format!(
         "{command}, or name its socket: socket_path = \"/path/to/docker.sock\" in [openshell.drivers.docker]"
     )
+}
+
+/// What to do where no Docker engine answers at a port.
+pub(crate) fn remedy_tcp(tcp: &Tcp) -> String {
+    let tls = if tcp.tls.is_some() { "--tlsverify " } else { "" };
+    let ask = format!("ask it: docker {tls}-H tcp://{} version", tcp.authority());
+    format!("{ask}, or name another: host = \"tcp://HOST:2376\" in [openshell.drivers.docker]")
 }
 
 /// The faults of a table that somebody opened without checking it.

@@ -10,13 +10,16 @@ use crate::container::WORKSPACE;
 use crate::engine::Engine;
 use crate::error;
 
+/// The directory of the token.
+pub(crate) const TOKEN_DIRECTORY: &str = "/run/openshell";
 /// Where the token lies inside.
 pub(crate) const TOKEN_PATH: &str = "/run/openshell/token";
 
 /// An account file larger than this is not read: it comes out of an image that nobody vouches for.
 const MAX_ACCOUNTS: usize = 1024 * 1024;
 
-/// Gives the workspace to the user that the main process runs as, and puts the token where only that user reads it.
+/// Gives the workspace and the new volumes at `fresh` to the user that the main process runs as, and puts the token
+/// where only that user reads it.
 ///
 /// Without capabilities not even root writes into a directory of somebody else's, and an image's `/sandbox` may be
 /// anybody's.
@@ -24,14 +27,18 @@ pub(crate) async fn prepare(
     engine: &Engine,
     container: &str,
     user: &str,
+    fresh: &[String],
     token: &Secret,
 ) -> Result<(), DriverError> {
     let owner = resolve(engine, container, user).await?;
     let mut archive = Archive::default();
     archive.directory(WORKSPACE, 0o755, owner);
+    for target in fresh {
+        archive.directory(target, 0o755, owner);
+    }
     if !token.is_empty() {
         archive.directory("/run", 0o755, Owner::default());
-        archive.directory("/run/openshell", 0o700, owner);
+        archive.directory(TOKEN_DIRECTORY, 0o700, owner);
         archive.file(TOKEN_PATH, 0o600, owner, token.expose().as_bytes());
     }
     // As a stream: the client library logs whole bodies at trace level, streams it does not.

@@ -1,7 +1,7 @@
 //! The Docker compute driver: one container a sandbox, over the Docker Engine API.
 //!
 //! ```text
-//!   config ─▶ Plan (container.rs: pure) ─▶ image ─▶ network ─▶ container + volume ─▶ files ─▶ start     create.rs
+//!   config, facts ─▶ Plan (container.rs) ─▶ image ─▶ network ─▶ volumes ─▶ container ─▶ files ─▶ start   create.rs
 //!   engine events ─▶ inspect ─▶ conditions (state.rs: pure) ─▶ stream                                   watch.rs
 //! ```
 //!
@@ -12,10 +12,12 @@
 mod config;
 mod container;
 mod create;
+mod credentials;
 mod detect;
 mod driver;
 mod engine;
 mod error;
+mod facts;
 mod files;
 mod image;
 mod locks;
@@ -23,6 +25,7 @@ mod marks;
 mod names;
 mod network;
 mod state;
+mod volumes;
 mod watch;
 
 use std::sync::Arc;

@@ -7,6 +7,8 @@ use openshell_driver_api::{SandboxId, labels};
 
 /// Engines keep a volume in a directory of its name, and file systems end at 255 bytes.
 const MAX_NAME: usize = 240;
+/// The label that holds the name by which requests ask for a volume.
+pub(crate) const VOLUME: &str = "openshell.ai/volume";
 
 /// The gateway whose resources are meant; every query of this driver is made of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,30 @@ impl Scope {
         format!("{}.workspace", self.container(id))
     }
 
+    /// The volume that holds a sandbox's token where its root cannot be written.
+    pub(crate) fn token_volume(&self, id: &SandboxId) -> String {
+        format!("{}.token", self.container(id))
+    }
+
+    /// The container through which files are put onto a sandbox's volumes where its own root cannot be written.
+    pub(crate) fn files_container(&self, id: &SandboxId) -> String {
+        format!("{}.files", self.container(id))
+    }
+
+    /// A volume that requests of one workspace share. No sandbox's own volume is called so: names of sandboxes hold no
+    /// dot, and this holds one more.
+    pub(crate) fn named_volume(&self, workspace: &str, name: &str) -> String {
+        format!("openshell-{}.{}.{}.volume", plain(&self.gateway_id), plain(workspace), plain(name))
+    }
+
+    /// The labels of a volume that outlives its sandboxes: none of a sandbox, so that no delete of one finds it.
+    pub(crate) fn volume_labels(&self, workspace: &str, name: &str) -> HashMap<String, String> {
+        let mut labels = self.labels();
+        labels.insert(labels::SANDBOX_WORKSPACE.to_owned(), workspace.to_owned());
+        labels.insert(VOLUME.to_owned(), name.to_owned());
+        labels
+    }
+
     /// The gateway's own network.
     pub(crate) fn network(&self) -> String {
         format!("openshell-{}", plain(&self.gateway_id))
@@ -67,7 +93,12 @@ impl Scope {
 
     /// Whether the names made of an id fit an engine.
     pub(crate) fn fits(&self, id: &SandboxId) -> bool {
-        self.volume(id).len() <= MAX_NAME
+        !Self::is_too_long(&self.volume(id))
+    }
+
+    /// Whether a name is longer than file systems take.
+    pub(crate) fn is_too_long(name: &str) -> bool {
+        name.len() > MAX_NAME
     }
 }
 
@@ -110,6 +141,7 @@ mod tests {
         let names: std::collections::BTreeSet<String> =
             pairs.iter().map(|(gw, sb)| scope(gw).container(&id(sb))).collect();
         assert_eq!(names.len(), pairs.len());
+        assert_eq!(scope("a").named_volume("default", "data.1"), "openshell-a.default.data_2e1.volume");
         assert_eq!(scope("gw-1").volume(&id("../x")), "openshell-gw-1._2e_2e_2fx.workspace");
     }
 

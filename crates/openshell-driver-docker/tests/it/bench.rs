@@ -61,6 +61,13 @@ async fn socket() -> Option<PathBuf> {
     answered.map(|tried| tried.candidate.into())
 }
 
+/// The socket of an engine that has the test's image; `None`, and a word about it, when there is none.
+pub(crate) async fn engine_socket() -> Option<PathBuf> {
+    let bench = Bench::new("").await?;
+    let socket = bench.table.get("socket_path").and_then(|path| path.as_str());
+    socket.map(PathBuf::from)
+}
+
 impl Bench {
     /// A driver on the engine that is there; `None`, and a word about it, when there is none.
     pub(crate) async fn new(config: &str) -> Option<Self> {
@@ -80,7 +87,9 @@ impl Bench {
         let address = socket.to_str().expect("a UTF-8 path").to_owned();
         let docker =
             bollard::Docker::connect_with_unix(&address, 60, bollard::API_DEFAULT_VERSION).expect("a client");
-        table.insert("socket_path".to_owned(), address.into());
+        if !table.contains_key("host") {
+            table.insert("socket_path".to_owned(), address.into());
+        }
         let docker = docker.negotiate_version().await.expect("a version");
         let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let state = Arc::new(tempfile::tempdir().expect("a state directory"));
@@ -120,6 +129,11 @@ impl Bench {
         }
     }
 
+    /// Where the driver keeps its state.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.state.path().join("drivers/docker")
+    }
+
     /// Everything of this gateway on the engine: containers, volumes, networks.
     pub(crate) async fn leftovers(&self) -> Vec<String> {
         let left = leftovers(&self.docker, &self.gateway_id).await;
@@ -157,7 +171,8 @@ async fn open(gateway_id: &str, state: &tempfile::TempDir, table: &Table) -> Arc
     let context = DriverContext {
         name: "docker".to_owned(),
         gateway_id: gateway_id.to_owned(),
-        state_dir: state.path().join("docker"),
+        // As the gateway lays it out.
+        state_dir: state.path().join("drivers/docker"),
         telemetry: false,
         endpoint: String::new(),
     };
@@ -198,6 +213,11 @@ pub(crate) fn request(id: &str, command: &[&str]) -> SandboxRequest {
             ..SandboxSpec::default()
         },
     }
+}
+
+/// Asks for something in the driver's own block of a request.
+pub(crate) fn ask(request: &mut SandboxRequest, block: serde_json::Value) {
+    request.spec.template.driver_config = block.as_object().expect("an object").clone();
 }
 
 /// The reason of a sandbox's `Ready`.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::VolumeCreateRequest;
-use bollard::query_parameters::RemoveImageOptionsBuilder;
 use openshell_driver_api::{ErrorKind, WatchEvent};
 
 use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id};
@@ -47,7 +46,7 @@ async fn an_image_that_does_not_exist() {
     // Nobody listens on port 1, so the pull fails at once.
     request.spec.template.image = "127.0.0.1:1/no/such:image".to_owned();
     let error = bench.driver.create(&request).await.expect_err("no image");
-    assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, Some("ImagePullFailed")));
     assert!(error.message().contains("127.0.0.1:1/no/such:image"), "{error}");
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
     let mut reasons = Vec::new();
@@ -57,42 +56,7 @@ async fn an_image_that_does_not_exist() {
         event.kind == "Warning"
     })
     .await;
-    assert_eq!(reasons, ["Pulling", "ImagePullFailed"]);
-}
-
-#[tokio::test]
-async fn an_image_from_a_registry() {
-    let Ok(registry) = std::env::var("OPENSHELL_TEST_REGISTRY") else {
-        println!("skipped: no OPENSHELL_TEST_REGISTRY");
-        return;
-    };
-    if std::net::TcpStream::connect(&registry).is_err() {
-        println!("skipped: no registry at {registry}");
-        return;
-    }
-    let Some(bench) = Bench::new("pull_policy = 'always'").await else { return };
-    let mut events = bench.driver.watch().await.expect("a watch");
-    let mut request = request("pulled", &["sleep", "300"]);
-    let reference = format!("{registry}/openshell-test/busybox:1");
-    let was_there = bench.docker.inspect_image(&reference).await.is_ok();
-    request.spec.template.image = reference.clone();
-    bench.driver.create(&request).await.expect("create");
-    if !was_there {
-        let options = RemoveImageOptionsBuilder::new().force(true).build();
-        bench
-            .docker
-            .remove_image(&reference, Some(options), None)
-            .await
-            .expect("the tag goes, the image is in use");
-    }
-    let running =
-        |event: &WatchEvent| matches!(event, WatchEvent::Sandbox(seen) if ready_reason(seen) == "Running");
-    let seen = read_until(&mut events, running).await;
-    let steps = seen.iter().filter_map(|event| match event {
-        WatchEvent::Platform { event, .. } => Some(event.reason.as_str()),
-        _ => None,
-    });
-    assert_eq!(steps.collect::<Vec<_>>(), ["Pulling", "Pulled"]);
+    assert_eq!(reasons, ["ImagePulling", "ImagePullFailed"]);
 }
 
 #[tokio::test]
@@ -106,7 +70,7 @@ async fn an_image_that_may_not_be_pulled() {
 
 #[tokio::test]
 async fn a_create_that_fails_half_way_leaves_nothing() {
-    for config in ["user = 'nobody-here'", "network = 'no-such-network'", "cap_add = ['NOT_A_CAPABILITY']"] {
+    for config in ["user = 'nobody-here'", "network = 'no-such-network'"] {
         let Some(bench) = Bench::new(config).await else { return };
         let error = bench.driver.create(&request("half", &["sleep", "300"])).await.expect_err(config);
         assert!(

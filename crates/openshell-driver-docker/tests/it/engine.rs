@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -90,6 +91,12 @@ impl Daemon {
         let _ = child.wait();
     }
 
+    /// Stops it from doing anything, or lets it go on: what a host out of memory or disk does to one.
+    fn signal(&self, name: &str) {
+        let id = self.child.as_ref().expect("a daemon").id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().expect("kill").success());
+    }
+
     /// Unmounts what an engine that was killed has left mounted, the innermost first.
     fn unmount(&self) {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
@@ -167,6 +174,49 @@ async fn an_engine_that_is_killed_and_comes_back() {
     bench.until("survivor", "Running").await;
     assert!(bench.driver.delete(&id).await.expect("delete"));
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_or_goes_away_in_the_middle() {
+    let Some(other) = Bench::new("").await else { return };
+    let mut daemon = Daemon { root: tempfile::tempdir().expect("a directory"), child: None };
+    if !daemon.start().await {
+        return skip(&format!("no way to start a docker engine of the test's own: {}", daemon.log()));
+    }
+    copy_image(&other.docker, &daemon.socket()).await;
+    let bench = Bench::at(&daemon.socket(), "network = 'none'\nstop_timeout = 0").await;
+    let id = sandbox_id("there");
+    bench.driver.create(&request("there", &["sleep", "60"])).await.expect("create");
+
+    // Whoever gives a call a deadline is answered by then, whatever the engine does.
+    daemon.signal("STOP");
+    let deadline = Duration::from_millis(200);
+    let new = request("new", &["sleep", "60"]);
+    assert!(tokio::time::timeout(deadline, bench.driver.get(&id)).await.is_err());
+    assert!(tokio::time::timeout(deadline, bench.driver.list()).await.is_err());
+    assert!(tokio::time::timeout(deadline, bench.driver.stop(&id)).await.is_err());
+    assert!(tokio::time::timeout(deadline, bench.driver.create(&new)).await.is_err());
+    // A second call waits for its turn behind the first, and no longer than it is told to.
+    assert!(tokio::time::timeout(deadline, bench.driver.delete(&sandbox_id("new"))).await.is_err());
+    bench.driver.capabilities().await.expect("an answer without the engine");
+    daemon.signal("CONT");
+    // What nobody waited for comes to its end: the stop, and the create with its delete behind it.
+    bench.until("there", "Stopped").await;
+    bench.driver.delete(&sandbox_id("new")).await.expect("delete");
+    assert!(bench.driver.delete(&id).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+
+    // A create that the engine's end interrupts, wherever it is: what is left of it goes with a delete.
+    for wait in [10, 60] {
+        let driver = Arc::clone(&bench.driver);
+        let create = tokio::spawn(async move { driver.create(&request("cut", &["sleep", "60"])).await });
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        daemon.kill();
+        assert!(daemon.start().await, "the engine does not come back: {}", daemon.log());
+        let created = tokio::time::timeout(PATIENCE, create).await.expect("an end").expect("no panic");
+        bench.driver.delete(&sandbox_id("cut")).await.expect("delete");
+        assert_eq!(bench.leftovers().await, Vec::<String>::new(), "after {created:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,16 @@
 mod bench;
 mod create;
 mod engine;
+mod fake;
+mod faults;
+mod gpu;
+mod images;
+mod isolation;
 mod lifecycle;
+mod limits;
+mod mounts;
+mod port;
 mod posture;
+mod proxy;
+mod registry;
 mod watch;

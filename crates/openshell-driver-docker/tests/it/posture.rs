@@ -1,5 +1,6 @@
 //! What a sandbox may do, as the engine records it and as the process inside finds it.
 
+use bollard::models::{HostConfigCgroupnsModeEnum, RestartPolicyNameEnum};
 use bollard::query_parameters::InspectNetworkOptions;
 use openshell_driver_api::{Secret, labels};
 
@@ -21,14 +22,28 @@ async fn limits_and_posture_are_what_the_engine_was_told() {
     assert_eq!(config.labels.expect("labels")["team"], "blue");
     let host = container.host_config.expect("a host config");
     assert_eq!(
-        (host.nano_cpus, host.memory, host.memory_reservation),
-        (Some(500_000_000), Some(64 << 20), Some(32 << 20))
+        (host.nano_cpus, host.memory, host.memory_swap, host.memory_reservation),
+        (Some(500_000_000), Some(64 << 20), Some(64 << 20), Some(32 << 20))
     );
     assert_eq!(host.cap_drop, Some(vec!["ALL".to_owned()]));
     assert_eq!(host.cap_add, None);
-    assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
+    assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]), "no profile is switched off");
     assert_eq!((host.privileged, host.pids_limit), (Some(false), Some(2048)));
-    assert_eq!(host.binds, None);
+    assert_eq!(host.init, Some(true));
+    // No namespace of the host's, and none of another container's.
+    let own = |mode: Option<String>| mode.is_none_or(|mode| mode.is_empty() || mode == "private");
+    assert!(own(host.pid_mode) && own(host.ipc_mode) && own(host.uts_mode) && own(host.userns_mode));
+    assert_eq!(host.cgroupns_mode, Some(HostConfigCgroupnsModeEnum::PRIVATE));
+    // Nothing of the host's, and nothing that the engine hides is shown.
+    assert_eq!((host.binds, host.volumes_from), (None, None));
+    assert!(host.devices.is_none_or(|devices| devices.is_empty()) && host.device_requests.is_none());
+    assert!(host.masked_paths.is_some_and(|paths| paths.contains(&"/proc/kcore".to_owned())));
+    assert!(host.readonly_paths.is_some_and(|paths| paths.contains(&"/proc/sys".to_owned())));
+    assert!(host.group_add.is_none() && host.sysctls.is_none() && host.extra_hosts.is_none());
+    assert!(host.port_bindings.is_none_or(|ports| ports.is_empty()) && host.publish_all_ports != Some(true));
+    assert!(!host.oom_kill_disable.unwrap_or(false));
+    let policy = host.restart_policy.expect("a policy");
+    assert_eq!(policy.name, Some(RestartPolicyNameEnum::NO));
     let mounts = container.mounts.expect("mounts");
     assert_eq!(mounts.len(), 1, "nothing of the host: {mounts:?}");
     assert_eq!(mounts[0].typ.as_deref(), Some("volume"));
@@ -39,13 +54,18 @@ async fn limits_and_posture_are_what_the_engine_was_told() {
 #[tokio::test]
 async fn the_process_finds_itself_without_privileges() {
     let Some(bench) = Bench::new("").await else { return };
-    let script = "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status; touch /sandbox/mine && echo wrote; \
+    let script = "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):' /proc/self/status; echo $$ $PPID; \
+                  unshare -U true 2>/dev/null && echo namespace; mount -t tmpfs none /mnt 2>/dev/null && echo mounted; \
+                  echo x 2>/dev/null >/proc/sys/kernel/hostname && echo renamed; ls /dev; cat /proc/self/cgroup; touch /sandbox/mine && echo wrote; \
                   pwd; test -e /var/run/docker.sock && echo exposed; env | sort";
     bench.driver.create(&request("inside", &["sh", "-c", script])).await.expect("create");
     bench.until("inside", "ContainerExited").await;
     let output = bench.output("inside").await;
     for line in [
+        "CapInh:\t0000000000000000",
+        "CapPrm:\t0000000000000000",
         "CapEff:\t0000000000000000",
+        "CapAmb:\t0000000000000000",
         "CapBnd:\t0000000000000000",
         "NoNewPrivs:\t1",
         "Seccomp:\t2",
@@ -57,7 +77,11 @@ async fn the_process_finds_itself_without_privileges() {
     ] {
         assert!(output.lines().any(|found| found == line), "`{line}` in {output}");
     }
-    assert!(!output.lines().any(|line| line == "exposed"), "{output}");
+    for line in ["exposed", "namespace", "mounted", "renamed", "mem", "kmsg", "sda", "fuse"] {
+        assert!(!output.lines().any(|found| found == line), "`{line}` in {output}");
+    }
+    // The host's part of the path of its control group is not to be seen.
+    assert!(!output.contains("docker/"), "{output}");
 }
 
 #[tokio::test]
@@ -113,10 +137,34 @@ async fn the_gateway_s_network_keeps_sandboxes_apart() {
 }
 
 #[tokio::test]
-async fn too_much_memory_is_the_end_and_says_so() {
-    let Some(bench) = Bench::new("").await else { return };
-    let mut request = request("oom", &["sh", "-c", "a=xxxxxxxx; while true; do a=$a$a; done"]);
-    request.spec.template.resources.memory_limit = "16Mi".to_owned();
+async fn a_root_that_cannot_be_written() {
+    let Some(bench) = Bench::new("read_only_root = true\nuser = 'sandbox'").await else { return };
+    let script = "touch /sandbox/mine && echo works; touch /tmp/mine && echo scratch; touch /bin/x 2>&1 | grep -o 'Read-only.*'; \
+                  cat $OPENSHELL_SANDBOX_TOKEN_FILE; echo; stat -c '%a %u' $OPENSHELL_SANDBOX_TOKEN_FILE /run/openshell";
+    let mut request = request("sealed", &["sh", "-c", script]);
+    request.spec.token = Secret::new("s3cret-t0ken");
     bench.driver.create(&request).await.expect("create");
-    bench.until("oom", "OOMKilled").await;
+    bench.until("sealed", "ContainerExited").await;
+    let expected = "works\nscratch\nRead-only file system\ns3cret-t0ken\n600 1000\n700 1000\n";
+    assert_eq!(bench.output("sealed").await, expected);
+    assert_eq!(bench.driver.list().await.expect("a list").len(), 1);
+    // A start finds both as they were.
+    bench.driver.start(&sandbox_id("sealed")).await.expect("start");
+    bench.until("sealed", "ContainerExited").await;
+    assert_eq!(bench.output("sealed").await, expected.repeat(2));
+    assert!(bench.driver.delete(&sandbox_id("sealed")).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn another_runtime_of_the_engine_when_it_is_listed() {
+    let Some(bench) = Bench::new("runtimes = ['runc', 'no-such-runtime']").await else { return };
+    let mut request = request("runtime", &["true"]);
+    request.spec.template.platform_config.insert("runtime_class_name".to_owned(), "runc".into());
+    bench.driver.create(&request).await.expect("create");
+    let host = bench.inspect("runtime").await.host_config.expect("a host config");
+    assert_eq!(host.runtime.as_deref(), Some("runc"));
+    request.spec.template.platform_config.insert("runtime_class_name".to_owned(), "no-such-runtime".into());
+    let error = bench.driver.validate_create(&request).await.expect_err("the engine has none");
+    assert!(error.message().contains("the engine has no runtime `no-such-runtime`, only "), "{error}");
 }

@@ -1,0 +1,79 @@
+//! What is told about an image while a sandbox is made: the driver's platform events.
+
+use std::collections::BTreeMap;
+
+use openshell_driver_api::PlatformEvent;
+
+use super::progress::Progress;
+use crate::watch::now_ms;
+
+/// A step on the way to an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A pull begins, or one that has begun is joined.
+    Pulling,
+    /// It goes on.
+    Progress(Progress),
+    /// It is done.
+    Pulled,
+    /// It failed, and the local image is used as the policy says.
+    Kept(String),
+    /// It failed.
+    Failed(String),
+}
+
+/// A step as an event of a sandbox.
+pub(crate) fn event(image: &str, step: Step) -> PlatformEvent {
+    let mut metadata = BTreeMap::from([("image".to_owned(), image.to_owned())]);
+    let (kind, reason, message) = match step {
+        Step::Pulling => ("Normal", "ImagePulling", format!("pulling image `{image}`")),
+        Step::Progress(progress) => {
+            let Progress { layers, layers_done, bytes, bytes_total } = progress;
+            metadata.insert("layers".to_owned(), layers.to_string());
+            metadata.insert("layers_done".to_owned(), layers_done.to_string());
+            metadata.insert("bytes".to_owned(), bytes.to_string());
+            metadata.insert("bytes_total".to_owned(), bytes_total.to_string());
+            let message = format!(
+                "pulling image `{image}`: {layers_done} of {layers} layers, {bytes} of {bytes_total} bytes"
+            );
+            ("Normal", "ImagePullProgress", message)
+        }
+        Step::Pulled => ("Normal", "ImagePulled", format!("pulled image `{image}`")),
+        Step::Kept(problem) => ("Warning", "ImageKept", format!("{problem}; the engine's own is used")),
+        Step::Failed(problem) => ("Warning", "ImagePullFailed", problem),
+    };
+    told(kind, reason, message, metadata)
+}
+
+/// An event of this driver about a sandbox, of kind `Normal`, with nothing but words.
+pub(crate) fn normal(reason: &str, message: &str) -> PlatformEvent {
+    told("Normal", reason, message.to_owned(), BTreeMap::new())
+}
+
+fn told(kind: &str, reason: &str, message: String, metadata: BTreeMap<String, String>) -> PlatformEvent {
+    PlatformEvent {
+        timestamp_ms: now_ms(),
+        source: "docker".to_owned(),
+        kind: kind.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        metadata,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_carries_its_numbers() {
+        let progress = Progress { layers: 3, layers_done: 1, bytes: 10, bytes_total: 20 };
+        let event = event("a:1", Step::Progress(progress));
+        assert_eq!((event.kind.as_str(), event.reason.as_str()), ("Normal", "ImagePullProgress"));
+        let metadata: Vec<(&str, &str)> =
+            event.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let expected =
+            [("bytes", "10"), ("bytes_total", "20"), ("image", "a:1"), ("layers", "3"), ("layers_done", "1")];
+        assert_eq!(metadata, expected);
+    }
+}
