@@ -1,15 +1,25 @@
 //! The command line: what can be asked for, and in which words.
 
+mod gateway;
+mod sandbox;
+mod workspace;
+
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{Parser, Subcommand};
-use serde_json::{Map, Value};
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::ArgValueCompleter;
 
+pub(crate) use self::gateway::{AddArgs, GatewayCommand, SelectArgs};
+pub(crate) use self::sandbox::{
+    ChangeArgs, CreateArgs, EventsArgs, GetArgs, ListArgs, ManyArgs, Phase, SandboxCommand, Sort, WatchArgs,
+    WorkspaceArg,
+};
+pub(crate) use self::workspace::WorkspaceCommand;
+use crate::complete;
 use crate::error::Kind;
 use crate::parse;
-use crate::text::word;
 
 /// Talk to an OpenShell gateway
 #[derive(Debug, Parser)]
@@ -24,17 +34,17 @@ pub(crate) struct Args {
 }
 
 /// Options that every command has.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
-    /// The gateway's Unix socket [default: $XDG_RUNTIME_DIR/openshell/gateway.sock, root's: /run/openshell/gateway.sock]
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "OPENSHELL_GATEWAY_SOCKET",
-        hide_env_values = true
-    )]
+    /// The gateway: a name of `openshell gateway list`, or unix://PATH, http://HOST:PORT, https://HOST:PORT
+    /// [variable: OPENSHELL_GATEWAY]
+    #[arg(long, global = true, value_name = "NAME|ENDPOINT", conflicts_with = "gateway_socket",
+          add = ArgValueCompleter::new(complete::gateways))]
+    pub(crate) gateway: Option<String>,
+
+    /// The gateway's Unix socket [variable: OPENSHELL_GATEWAY_SOCKET]
+    #[arg(long, global = true, value_name = "PATH")]
     pub(crate) gateway_socket: Option<OsString>,
 
     /// Accept a gateway that runs as this user too, beside root and yourself; may be repeated
@@ -45,9 +55,55 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = parse::duration)]
     pub(crate) timeout: Duration,
 
-    /// Print JSON
+    /// In which form to print
+    #[arg(long, short, global = true, value_name = "FORM", value_enum)]
+    output: Option<Form>,
+
+    /// Print JSON: short for --output json
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+
+    /// Leave the first line of a table out
     #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) no_headers: bool,
+
+    /// Say nothing on the way to what is waited for
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Common {
+    /// In which form to print.
+    pub(crate) fn form(&self) -> Form {
+        if self.json { Form::Json } else { self.output.unwrap_or(Form::Table) }
+    }
+
+    /// What completion works with, which knows nothing of the line but where the gateway is.
+    pub(crate) fn bare(gateway: Option<String>, gateway_socket: Option<OsString>, timeout: Duration) -> Self {
+        Self {
+            gateway,
+            gateway_socket,
+            trust_uid: Vec::new(),
+            timeout,
+            output: None,
+            json: false,
+            no_headers: false,
+            quiet: true,
+        }
+    }
+}
+
+/// In which form things are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Table,
+    /// The same with more columns
+    Wide,
+    /// For programs
+    Json,
+    /// Names alone, one a line
+    Name,
 }
 
 /// The commands.
@@ -56,8 +112,19 @@ pub(crate) enum Command {
     /// Make, look at and end sandboxes
     #[command(subcommand, visible_alias = "sb")]
     Sandbox(SandboxCommand),
-    /// Show whether the gateway works and which compute driver it runs
+    /// Make, look at and remove workspaces, which hold sandboxes
+    #[command(subcommand, visible_alias = "ws")]
+    Workspace(WorkspaceCommand),
+    /// Choose among gateways, and say how they are reached
+    #[command(subcommand, visible_alias = "gw")]
+    Gateway(GatewayCommand),
+    /// Show whether the gateway works, which compute driver it runs, and why it was chosen
     Status(StatusArgs),
+    /// Print what makes a shell complete commands, options and names: eval "$(openshell completion bash)"
+    Completion(CompletionArgs),
+    /// Print the manual page, or write one for each command
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// `status`.
@@ -69,160 +136,20 @@ pub(crate) struct StatusArgs {
     pub(crate) wait: Option<Duration>,
 }
 
-/// The commands on sandboxes.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SandboxCommand {
-    /// Make a sandbox and print its name
-    Create(Box<CreateArgs>),
-    /// Show one sandbox and why it is in its phase
-    Get(OneArgs),
-    /// List sandboxes
-    #[command(visible_alias = "ls")]
-    List(ListArgs),
-    /// Follow one sandbox until it is gone
-    Watch(WatchArgs),
-    /// Stop a sandbox and keep its workspace
-    Stop(ChangeArgs),
-    /// Start a stopped or failed sandbox again
-    Start(ChangeArgs),
-    /// Remove a sandbox and all that was made for it
-    #[command(visible_alias = "rm")]
-    Delete(ChangeArgs),
-}
-
-/// `sandbox create`.
+/// `completion`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct CreateArgs {
-    /// Its name; without one the gateway makes one
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) name: Option<String>,
-
-    /// The image's reference [default: the driver's]
-    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) image: Option<String>,
-
-    /// A variable of its environment; may be repeated
-    #[arg(long, short, value_name = "NAME=VALUE", value_parser = parse::pair)]
-    pub(crate) env: Vec<(String, String)>,
-
-    /// A label, which selectors match; may be repeated
-    #[arg(long, short, value_name = "KEY=VALUE", value_parser = parse::pair)]
-    pub(crate) label: Vec<(String, String)>,
-
-    /// CPU not to exceed: 500m, 2
-    #[arg(long, value_name = "QUANTITY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) cpu: Option<String>,
-
-    /// Memory not to exceed: 512Mi, 1.5Gi
-    #[arg(long, value_name = "QUANTITY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) memory: Option<String>,
-
-    /// CPU to reserve
-    #[arg(long, value_name = "QUANTITY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) cpu_request: Option<String>,
-
-    /// Memory to reserve
-    #[arg(long, value_name = "QUANTITY", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) memory_request: Option<String>,
-
-    /// Ask for GPUs, this many or as many as the driver sees fit
-    #[arg(long, value_name = "COUNT", num_args = 0..=1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) gpu: Option<Option<u32>>,
-
-    /// The workspace [default: default]
-    #[arg(long, short, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) workspace: Option<String>,
-
-    /// Settings for drivers, by name: '{"NAME": {…}}', or @FILE
-    #[arg(long, value_name = "JSON", value_parser = parse::driver_config)]
-    pub(crate) driver_config: Option<Map<String, Value>>,
-
-    /// Give the main process a terminal
-    #[arg(long, short)]
-    pub(crate) tty: bool,
-
-    /// Return when it is ready, or fail after TIME (300s when left out)
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "300s",
-          value_parser = parse::duration)]
-    pub(crate) wait: Option<Duration>,
-
-    /// The exact command of its main process, without a shell [default: the image's own]
-    #[arg(last = true, value_name = "COMMAND")]
-    pub(crate) command: Vec<String>,
+pub(crate) struct CompletionArgs {
+    /// For which shell
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    pub(crate) shell: String,
 }
 
-/// Which sandbox.
+/// `man`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OneArgs {
-    /// The sandbox's name
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) name: String,
-
-    /// Its workspace [default: default]
-    #[arg(long, short, value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) workspace: Option<String>,
-}
-
-impl OneArgs {
-    /// The workspace as a request has it: empty is the default one.
-    pub(crate) fn workspace(&self) -> String {
-        self.workspace.clone().unwrap_or_default()
-    }
-
-    /// `openshell sandbox <command> <this one>`, for hints.
-    pub(crate) fn command(&self, command: &str) -> String {
-        let workspace = self.workspace.as_ref().map(|name| format!(" --workspace {}", word(name)));
-        format!("openshell sandbox {command} {}{}", word(&self.name), workspace.unwrap_or_default())
-    }
-}
-
-/// `sandbox list`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ListArgs {
-    /// Only sandboxes with these labels: k=v,k2!=v2,k3
-    #[arg(long, short = 'l', default_value = "", hide_default_value = true)]
-    pub(crate) selector: String,
-
-    /// Only this workspace [default: default]
-    #[arg(long, short, value_parser = NonEmptyStringValueParser::new(), conflicts_with = "all_workspaces")]
-    pub(crate) workspace: Option<String>,
-
-    /// Every workspace
-    #[arg(long, short = 'A')]
-    pub(crate) all_workspaces: bool,
-
-    /// At most this many [default: all]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
-}
-
-/// `sandbox watch`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct WatchArgs {
-    /// Which.
-    #[command(flatten)]
-    pub(crate) sandbox: OneArgs,
-
-    /// End when it is ready or has failed
+pub(crate) struct ManArgs {
+    /// Write the pages of all commands into this directory, which is made
     #[arg(long)]
-    pub(crate) stop_on_terminal: bool,
-
-    /// Show what its backend says of it, too
-    #[arg(long)]
-    pub(crate) events: bool,
-}
-
-/// `sandbox stop`, `start`, `delete`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ChangeArgs {
-    /// Which.
-    #[command(flatten)]
-    pub(crate) sandbox: OneArgs,
-
-    /// Return when that is done, or fail after TIME (300s when left out)
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "300s",
-          value_parser = parse::duration)]
-    pub(crate) wait: Option<Duration>,
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[cfg(test)]
@@ -253,5 +180,17 @@ mod tests {
         let args = create(&["--gpu", "2", "--wait=10", "--", "-x"]);
         assert_eq!((args.gpu, args.wait), (Some(Some(2)), Some(Duration::from_secs(10))));
         assert_eq!(args.command, ["-x"]);
+    }
+
+    #[test]
+    fn json_is_a_form() {
+        for (line, form) in [
+            (&["openshell", "status"][..], Form::Table),
+            (&["openshell", "status", "--json"], Form::Json),
+            (&["openshell", "-o", "wide", "status"], Form::Wide),
+        ] {
+            assert_eq!(Args::try_parse_from(line).expect("valid").common.form(), form);
+        }
+        assert!(Args::try_parse_from(["openshell", "status", "--json", "-o", "name"]).is_err());
     }
 }

@@ -1,14 +1,16 @@
 //! What can go wrong, the exit code of each kind of it, and what to do about it.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use openshell_core::paths::PathError;
 use openshell_core::shell;
-use openshell_uds::ConnectError;
 use tonic::{Code, Status};
 
+use crate::connect::DialError;
+use crate::contexts::StoreError;
+use crate::target::TargetError;
 use crate::{output, text};
 
 /// The kinds of outcome that a script can tell apart.
@@ -24,10 +26,13 @@ pub(crate) enum Kind {
     Deadline,
     Unimplemented,
     Denied,
+    Ambiguous,
+    Untrusted,
+    Interrupted,
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Failure,
         Self::Usage,
         Self::NotFound,
@@ -38,6 +43,9 @@ impl Kind {
         Self::Deadline,
         Self::Unimplemented,
         Self::Denied,
+        Self::Ambiguous,
+        Self::Untrusted,
+        Self::Interrupted,
     ];
 
     fn of(code: Code) -> Self {
@@ -67,14 +75,20 @@ impl Kind {
             Self::Deadline => 8,
             Self::Unimplemented => 9,
             Self::Denied => 10,
+            Self::Ambiguous => 11,
+            Self::Untrusted => 12,
+            // What a shell says of a program that SIGINT has ended.
+            Self::Interrupted => 130,
         }
     }
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Failure => "it failed, or the sandbox did while --wait waited",
+            Self::Failure => {
+                "it failed, or the sandbox did while --wait waited, or several failed in different ways"
+            }
             Self::Usage => "the command line is wrong",
-            Self::NotFound => "there is no such sandbox or workspace",
+            Self::NotFound => "there is no such sandbox, workspace or gateway",
             Self::AlreadyExists => "the name is taken",
             Self::Unavailable => "the gateway, or the driver behind it, does not answer",
             Self::Precondition => "not in this phase, or not now",
@@ -82,6 +96,9 @@ impl Kind {
             Self::Deadline => "it took longer than --timeout or --wait allows",
             Self::Unimplemented => "the gateway or its driver cannot do this",
             Self::Denied => "not allowed",
+            Self::Ambiguous => "more than one sandbox or gateway could be meant",
+            Self::Untrusted => "the gateway could not be trusted: its certificate, or the way there",
+            Self::Interrupted => "interrupted while it waited; the sandbox is left as it is",
         }
     }
 
@@ -89,7 +106,7 @@ impl Kind {
     pub(crate) fn table() -> String {
         let mut out = "Exit codes:\n   0  done".to_owned();
         for kind in Self::ALL {
-            out += &format!("\n  {:>2}  {}", kind.code(), kind.meaning());
+            out += &format!("\n {:>3}  {}", kind.code(), kind.meaning());
         }
         out
     }
@@ -118,26 +135,38 @@ impl From<Status> for Refusal {
 /// Why a command did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    /// There is no default socket here.
-    #[error("no gateway socket is given")]
-    NoSocket(#[source] PathError),
+    /// No gateway can be told.
+    #[error(transparent)]
+    Target(TargetError),
     /// Nobody to talk to.
     #[error("cannot reach the gateway")]
-    Connect(#[source] ConnectError),
-    /// Somebody, but no gateway.
-    #[error("what listens at `{socket}` does not speak HTTP/2")]
-    NotAGateway {
-        socket: String,
-        #[source]
-        source: tonic::transport::Error,
-    },
+    Dial(#[source] DialError),
+    /// What is kept of gateways cannot be read or written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// What `gateway add` is given cannot be kept.
+    #[error("cannot add the gateway")]
+    Add(#[source] DialError),
     /// The connection ended in the middle of a call.
     #[error("cannot {what}: the connection to the gateway broke")]
     Lost {
         what: String,
+        hint: String,
         #[source]
         source: Refusal,
     },
+    /// An id's beginning that several have.
+    #[error("`{given}` begins the ids of several sandboxes: {candidates}")]
+    Ambiguous { given: String, candidates: String },
+    /// Several were named, and not all of it was done. Each error has been told.
+    #[error("{failed} of {all} failed")]
+    Some { failed: usize, all: usize, kind: Kind },
+    /// Somebody does not want it after all.
+    #[error("nothing was done")]
+    Declined,
+    /// Ctrl-C while it waited.
+    #[error("no longer waiting: sandbox `{name}` is left as it is, {phase}")]
+    Interrupted { name: String, phase: &'static str, hints: Vec<String> },
     /// The gateway said no.
     #[error("cannot {what}")]
     Refused {
@@ -165,6 +194,17 @@ pub(crate) enum CliError {
     /// One option contradicts another.
     #[error("{0}")]
     Usage(String),
+    /// Something is asked for that needs an option.
+    #[error("{what}")]
+    Needs { what: String, hint: String },
+    /// A file cannot be read or written.
+    #[error("cannot {doing} `{path}`", path = path.display())]
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Standard output is gone.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
@@ -176,16 +216,47 @@ pub(crate) enum CliError {
 impl CliError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::NoSocket(_) | Self::Usage(_) => Kind::Usage,
-            Self::Connect(ConnectError::Permission { .. } | ConnectError::WrongOwner { .. }) => Kind::Denied,
-            Self::Connect(_) | Self::NotAGateway { .. } | Self::Lost { .. } => Kind::Unavailable,
+            Self::Target(error) => match error {
+                TargetError::NoDefault(_) | TargetError::Given(_) | TargetError::Endpoint { .. } => {
+                    Kind::Usage
+                }
+                TargetError::Unknown { .. } => Kind::NotFound,
+                TargetError::Several { .. } => Kind::Ambiguous,
+                TargetError::Exposed { .. } => Kind::Untrusted,
+                TargetError::Store(error) => of_store(error),
+            },
+            Self::Store(error) => of_store(error),
+            Self::Dial(error) | Self::Add(error) => error.kind(),
+            Self::Lost { .. } => Kind::Unavailable,
+            Self::Ambiguous { .. } => Kind::Ambiguous,
+            Self::Some { kind, .. } => *kind,
+            Self::Interrupted { .. } => Kind::Interrupted,
+            Self::Usage(_) | Self::Needs { .. } => Kind::Usage,
             Self::Refused { source, .. } => Kind::of(source.code),
             Self::Silent { .. } | Self::TooLate { .. } => Kind::Deadline,
             Self::Empty { .. }
             | Self::Missed { .. }
             | Self::Unwell { .. }
+            | Self::Declined
+            | Self::File { .. }
             | Self::Output(_)
             | Self::Runtime(_) => Kind::Failure,
+        }
+    }
+
+    /// Whether no other request would fare better: then the rest of several is not tried.
+    pub(crate) fn is_everybodys(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Silent { .. } | Self::Interrupted { .. } | Self::Output(_))
+            || matches!(self.refusal(), Some(Code::Unauthenticated))
+    }
+
+    /// The same refusal with the name that was meant, most likely.
+    pub(crate) fn did_you_mean(self, near: &str) -> Self {
+        match self {
+            Self::Refused { what, source, .. } => {
+                Self::Refused { what, hint: Some(format!("did you mean `{near}`?")), source }
+            }
+            other => other,
         }
     }
 
@@ -199,15 +270,13 @@ impl CliError {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NoSocket(_) => vec!["openshell --gateway-socket /path/to/gateway.sock status".to_owned()],
-            Self::Connect(error) => connect_hints(error),
-            Self::NotAGateway { .. } => {
-                vec![
-                    "name the gateway's socket: openshell --gateway-socket /path/to/gateway.sock status"
-                        .to_owned(),
-                ]
-            }
-            Self::Lost { .. } => vec!["see whether it still runs: openshell status".to_owned()],
+            Self::Target(error) => error.hints(),
+            Self::Store(error) => store_hints(error),
+            Self::Dial(error) | Self::Add(error) => error.hints(),
+            Self::Lost { hint, .. } => vec![hint.clone()],
+            Self::Ambiguous { .. } => vec!["give more of the id, or the name".to_owned()],
+            Self::Interrupted { hints, .. } => hints.clone(),
+            Self::Needs { hint, .. } => vec![hint.clone()],
             Self::Refused { hint, .. } => hint.iter().cloned().collect(),
             Self::Silent { limit, .. } => {
                 vec![format!("give it longer with --timeout {}s", limit.as_secs().max(1).saturating_mul(4))]
@@ -216,7 +285,13 @@ impl CliError {
             Self::Unwell { .. } => {
                 vec!["the gateway's log says what it lacks; most often its driver does not answer".to_owned()]
             }
-            Self::Empty { .. } | Self::Usage(_) | Self::Output(_) | Self::Runtime(_) => Vec::new(),
+            Self::Empty { .. }
+            | Self::Some { .. }
+            | Self::Declined
+            | Self::Usage(_)
+            | Self::File { .. }
+            | Self::Output(_)
+            | Self::Runtime(_) => Vec::new(),
         }
     }
 
@@ -227,27 +302,33 @@ impl CliError {
         {
             return ExitCode::SUCCESS;
         }
-        output::complain(&shell::render(self, &self.hints()));
+        self.tell();
         ExitCode::from(self.kind().code())
+    }
+
+    /// Prints it with its causes and hints.
+    pub(crate) fn tell(&self) {
+        output::complain(&shell::render(self, &self.hints()));
     }
 }
 
-/// What to do when the gateway cannot be reached, in the words of this program's own options.
-fn connect_hints(error: &ConnectError) -> Vec<String> {
+fn of_store(error: &StoreError) -> Kind {
     match error {
-        ConnectError::Absent { path } | ConnectError::Refused { path } => vec![
-            format!("start a gateway: openshell-gateway --listen-socket {}", text::quoted(path)),
-            "or name another gateway's socket with --gateway-socket or OPENSHELL_GATEWAY_SOCKET".to_owned(),
-        ],
-        ConnectError::Busy { .. } => vec!["try again, or look at the gateway's log".to_owned()],
-        ConnectError::WrongOwner { peer, .. } => {
-            vec![format!("if you trust that user: openshell --trust-uid {} status", peer.uid)]
+        StoreError::NoDirectory | StoreError::BadName { .. } => Kind::Usage,
+        StoreError::Absent { .. } => Kind::NotFound,
+        StoreError::Present { .. } => Kind::AlreadyExists,
+        StoreError::Malformed { .. } | StoreError::Io { .. } => Kind::Failure,
+    }
+}
+
+fn store_hints(error: &StoreError) -> Vec<String> {
+    match error {
+        StoreError::NoDirectory => vec!["export XDG_CONFIG_HOME=\"$HOME/.config\"".to_owned()],
+        StoreError::Absent { .. } => vec!["see which there are: openshell gateway list".to_owned()],
+        StoreError::Present { name } => {
+            vec![format!("forget that one first: openshell gateway remove {name}")]
         }
-        // Somebody else's socket is left alone.
-        ConnectError::WritableByOthers { path, .. } => {
-            vec![format!("if that is the gateway's socket: chmod 0600 {}", text::quoted(path))]
-        }
-        other => other.hint().into_iter().collect(),
+        StoreError::Malformed { .. } | StoreError::BadName { .. } | StoreError::Io { .. } => Vec::new(),
     }
 }
 
@@ -259,8 +340,8 @@ mod tests {
     fn every_kind_has_a_code_of_its_own_and_a_line_of_help() {
         let mut codes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.code()).collect();
         codes.dedup();
-        assert_eq!(codes, (1..=10).collect::<Vec<u8>>());
-        assert_eq!(Kind::table().lines().count(), 12);
+        assert_eq!(codes, (1..=12).chain([130]).collect::<Vec<u8>>());
+        assert_eq!(Kind::table().lines().count(), 15);
     }
 
     #[test]

@@ -1,19 +1,25 @@
-//! The connection: found, checked and dialled once; every call on it has a deadline.
+//! The connected gateway: every call on it has a deadline, and a refusal of it has a hint.
 
 use std::error::Error as _;
 use std::future::Future;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use openshell_core::{Environment, paths};
 use openshell_proto::openshell::v1::open_shell_client::OpenShellClient;
-use openshell_uds::{ConnectError, PeerPolicy};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use openshell_uds::PeerPolicy;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint as Transport};
+use tonic::{Code, Request, Response, Status};
 
 use crate::args::Common;
+use crate::connect::{self, Bearer, DialError};
+use crate::endpoint::Endpoint;
 use crate::error::{CliError, Refusal};
+use crate::target::Target;
+use crate::text;
 
 /// How much longer the gateway hears that it may take than we wait, so that our own deadline is the one that is told.
 const GRACE: Duration = Duration::from_millis(500);
@@ -25,52 +31,86 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 /// How long until a gateway that is not there yet is looked for again.
 const ANEW: Duration = Duration::from_millis(50);
 
+/// The gateway's methods, each call of them with the token.
+pub(crate) type Client = OpenShellClient<InterceptedService<Channel, Credentials>>;
+
+/// Puts the token into each call, when there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials(Option<Bearer>);
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(Bearer(value)) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
 /// A connected gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
-    client: OpenShellClient<Channel>,
+    client: Client,
     timeout: Duration,
-    socket: PathBuf,
+    target: Target,
+    /// Whether the connection ended for want of another certificate.
+    refused: Arc<AtomicBool>,
+    /// Whether anything has been answered yet: then it is a gateway.
+    answered: Arc<AtomicBool>,
 }
 
 impl Gateway {
-    /// Finds the socket, checks who listens, connects.
-    pub(crate) async fn dial(common: &Common) -> Result<Self, CliError> {
-        let socket = socket(common, &Environment::from_process())?;
+    /// Connects to the gateway that is meant.
+    pub(crate) async fn dial(target: Target, common: &Common) -> Result<Self, CliError> {
         let policy = PeerPolicy { allowed_uids: common.trust_uid.clone(), allowed_gids: Vec::new() };
-        let stream = tokio::time::timeout(common.timeout, openshell_uds::connect(&socket, &policy))
+        let bearer = target.token.as_deref().map(connect::bearer).transpose().map_err(CliError::Dial)?;
+        let refused = Arc::new(AtomicBool::new(false));
+        let stream = tokio::time::timeout(common.timeout, connect::dial(&target, &policy, &refused))
             .await
             .map_err(|_| CliError::Silent {
                 what: "connect to the gateway".to_owned(),
                 limit: common.timeout,
             })?
-            .map_err(CliError::Connect)?;
+            .map_err(CliError::Dial)?;
 
-        // Dialled before the channel is made, so that what is wrong keeps its type; a lost connection is not made
-        // anew behind the caller's back.
+        // Dialled before the channel is made; a lost connection is not made anew behind the caller's back.
         let mut stream = Some(stream);
         let connector = tower::service_fn(move |_| {
             let stream = stream.take().map(TokioIo::new);
             async move { stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected)) }
         });
-        let channel = Endpoint::from_static("http://gateway.openshell.invalid")
+        let not_a_gateway = |source| {
+            CliError::Dial(DialError::NotAGateway { endpoint: target.endpoint.clone(), source: Some(source) })
+        };
+        let authority = match &target.endpoint {
+            Endpoint::Unix(_) => "http://gateway.openshell.invalid".to_owned(),
+            tcp @ Endpoint::Tcp { .. } => tcp.to_string(),
+        };
+        let channel = Transport::from_shared(authority)
+            .map_err(not_a_gateway)?
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .connect_with_connector(connector)
             .await
-            .map_err(|source| CliError::NotAGateway { socket: socket.display().to_string(), source })?;
-        let client = OpenShellClient::new(channel).max_decoding_message_size(LARGEST_ANSWER);
-        Ok(Self { client, timeout: common.timeout, socket })
+            .map_err(not_a_gateway)?;
+        let client = OpenShellClient::with_interceptor(channel, Credentials(bearer))
+            .max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { client, timeout: common.timeout, target, refused, answered: Arc::default() })
     }
 
     /// The same for a gateway that has yet to come up: asked again while nobody is there, for as long as `limit`. What
     /// waiting does not mend is said at once.
-    pub(crate) async fn wait_for(common: &Common, limit: Duration) -> Result<Self, CliError> {
+    pub(crate) async fn wait_for(
+        find: impl Fn() -> Result<Target, CliError>,
+        common: &Common,
+        limit: Duration,
+    ) -> Result<Self, CliError> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
-            match Self::dial(common).await {
-                Err(CliError::Connect(ConnectError::Absent { .. } | ConnectError::Refused { .. }))
-                    if tokio::time::Instant::now() + ANEW < deadline =>
+            // It may register itself while it is waited for.
+            match Self::dial(find()?, common).await {
+                Err(CliError::Dial(error))
+                    if error.is_transient() && tokio::time::Instant::now() + ANEW < deadline =>
                 {
                     tokio::time::sleep(ANEW).await;
                 }
@@ -79,18 +119,18 @@ impl Gateway {
         }
     }
 
-    /// Where it listens.
-    pub(crate) fn socket(&self) -> String {
-        self.socket.display().to_string()
+    /// Which gateway this is, and why it was chosen.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Makes one call within the deadline. `what` completes "cannot …"; `hint` gives a command for a refusal.
     pub(crate) async fn call<Q, A, F>(
         &self,
         what: impl Into<String>,
-        hint: impl FnOnce(tonic::Code) -> Option<String>,
+        hint: impl FnOnce(Code) -> Option<String>,
         message: Q,
-        method: impl FnOnce(OpenShellClient<Channel>, Request<Q>) -> F,
+        method: impl FnOnce(Client, Request<Q>) -> F,
     ) -> Result<A, CliError>
     where
         F: Future<Output = Result<Response<A>, Status>>,
@@ -101,7 +141,7 @@ impl Gateway {
     }
 
     /// The client for a stream, which has no deadline as a whole.
-    pub(crate) fn client(&self) -> OpenShellClient<Channel> {
+    pub(crate) fn client(&self) -> Client {
         self.client.clone()
     }
 
@@ -109,65 +149,72 @@ impl Gateway {
     pub(crate) async fn within<A>(
         &self,
         what: impl Into<String>,
-        hint: impl FnOnce(tonic::Code) -> Option<String>,
+        hint: impl FnOnce(Code) -> Option<String>,
         part: impl Future<Output = Result<A, Status>>,
     ) -> Result<A, CliError> {
         match tokio::time::timeout(self.timeout, part).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(status)) => Err(failed(what.into(), hint, status)),
+            Ok(Ok(answer)) => {
+                self.answered.store(true, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Ok(Err(status)) => Err(self.failed(what.into(), hint, status)),
             Err(_) => Err(CliError::Silent { what: what.into(), limit: self.timeout }),
         }
     }
-}
 
-/// Tells a gateway that said no from a connection that broke, for which tonic makes a status up.
-pub(crate) fn failed(
-    what: String,
-    hint: impl FnOnce(tonic::Code) -> Option<String>,
-    status: Status,
-) -> CliError {
-    if status.source().is_some() {
-        CliError::Lost { what, source: Refusal::from(status) }
-    } else {
-        let hint = hint(status.code());
+    /// Tells a gateway that said no from a connection that broke, for which tonic makes a status up.
+    pub(crate) fn failed(
+        &self,
+        what: String,
+        hint: impl FnOnce(Code) -> Option<String>,
+        status: Status,
+    ) -> CliError {
+        if status.source().is_some() {
+            if self.refused.load(Ordering::Relaxed) {
+                return CliError::Dial(DialError::ClientRefused {
+                    endpoint: self.target.endpoint.clone(),
+                    source: None,
+                });
+            }
+            let hint = match &self.target.endpoint {
+                Endpoint::Tcp { tls: false, .. } if !self.answered.load(Ordering::Relaxed) => {
+                    "if it serves TLS, its endpoint begins with https://; else see whether it runs: openshell status"
+                }
+                _ => "see whether it still runs: openshell status",
+            };
+            return CliError::Lost { what, hint: hint.to_owned(), source: Refusal::from(status) };
+        }
+        let hint = match status.code() {
+            Code::Unauthenticated => Some(self.credentials_hint()),
+            Code::PermissionDenied => Some(
+                "whoever runs the gateway can give you a higher role: [openshell.gateway.identities]"
+                    .to_owned(),
+            ),
+            code => hint(code),
+        };
         CliError::Refused { what, hint, source: Refusal::from(status) }
     }
-}
 
-/// The socket that is asked for, else the gateway's own default; set but empty counts as unset.
-fn socket(common: &Common, env: &Environment) -> Result<PathBuf, CliError> {
-    match &common.gateway_socket {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Ok(paths::runtime_dir(env).map_err(CliError::NoSocket)?.join(paths::SOCKET)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
-    use std::path::Path;
-
-    use super::*;
-
-    fn found(given: Option<&str>, env: &Environment) -> Result<PathBuf, CliError> {
-        let common = Common {
-            gateway_socket: given.map(OsString::from),
-            trust_uid: Vec::new(),
-            timeout: Duration::from_secs(1),
-            json: false,
-        };
-        socket(&common, env)
-    }
-
-    #[test]
-    fn the_default_is_where_the_gateway_listens_by_default() {
-        let user = Environment::new([("XDG_RUNTIME_DIR", "/run/user/7")], 7);
-        assert_eq!(found(None, &user).unwrap(), Path::new("/run/user/7/openshell/gateway.sock"));
-        assert_eq!(found(Some(""), &user).unwrap(), Path::new("/run/user/7/openshell/gateway.sock"));
-        assert_eq!(found(Some("x.sock"), &user).unwrap(), Path::new("x.sock"));
-        let root = Environment::new([("XDG_RUNTIME_DIR", "/run/user/0")], 0);
-        assert_eq!(found(None, &root).unwrap(), Path::new("/run/openshell/gateway.sock"));
-        let bare = Environment::new([("HOME", "/home/u")], 7);
-        assert!(matches!(found(None, &bare), Err(CliError::NoSocket(_))));
+    /// What to do when the gateway does not know who asks: it depends on what it was shown.
+    fn credentials_hint(&self) -> String {
+        let name = self.target.name.as_deref().unwrap_or("NAME");
+        match (&self.target.token, &self.target.endpoint) {
+            (Some(path), _) => format!(
+                "it was shown the token in {}; for another one: openshell gateway remove {name}; openshell gateway add {name} --endpoint {} --token-file FILE",
+                text::quoted(path),
+                self.target.endpoint
+            ),
+            (None, Endpoint::Tcp { .. }) if self.target.identity.is_some() => {
+                "it knows your certificate's issuer, and not you: [openshell.gateway.identities]".to_owned()
+            }
+            (None, Endpoint::Tcp { .. }) => format!(
+                "it was shown no token: openshell gateway add NAME --endpoint {} --token-file FILE",
+                self.target.endpoint
+            ),
+            (None, Endpoint::Unix(_)) => {
+                "run this as the gateway's user, or be named in its [openshell.gateway.identities] by `uids`"
+                    .to_owned()
+            }
+        }
     }
 }

@@ -1,20 +1,31 @@
 //! `openshell`: the command line client of the gateway.
 //!
 //! ```text
-//!   args ─▶ commands::* ─▶ gateway (one call, one deadline) ─▶ the gateway's Unix socket
-//!                │
-//!                └▶ view (words, JSON) ─▶ output (stdout, a closed pipe is no error)
+//!   args ─▶ target (which gateway, and why) ─▶ connect (Unix, TCP, TLS) ─▶ gateway (one call, one deadline)
+//!    │         ▲ contexts, registrations                                      │
+//!    └─────────┴─▶ commands::* ◀── session (form, workspace), resolve (names) ┘
+//!                      └▶ view (words, JSON) ─▶ table, output (stdout, a closed pipe is no error)
 //! ```
 //!
-//! Standard output carries what was asked for and nothing else; errors and hints go to standard error, and their kind
-//! is the exit code.
+//! Standard output carries what was asked for and nothing else; errors, hints and progress go to standard error, and
+//! the kind of an error is the exit code.
 
 mod args;
 mod commands;
+mod complete;
+mod connect;
+mod contexts;
+mod endpoint;
 mod error;
 mod gateway;
 mod output;
 mod parse;
+mod progress;
+mod resolve;
+mod screen;
+mod session;
+mod table;
+mod target;
 mod text;
 mod view;
 
@@ -26,12 +37,16 @@ use crate::args::Args;
 use crate::error::CliError;
 
 fn main() -> ExitCode {
+    complete::answer();
     let args = Args::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return CliError::Runtime(error).report(),
     };
-    match runtime.block_on(commands::run(args)) {
+    let outcome = runtime.block_on(commands::run(args));
+    // A name that is looked up in another thread is not waited for.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }

@@ -1,12 +1,18 @@
 //! Sandboxes in words and in JSON. JSON has the names of the protos and always every key, so that a script can rely on it.
 
+use std::collections::BTreeMap;
+
+use openshell_proto::datamodel::v1::ObjectMeta;
 use openshell_proto::openshell::v1::{
     PlatformEvent, Sandbox, SandboxCondition, SandboxPhase, SandboxSpec, SandboxStatus,
 };
 use openshell_proto::structs;
 use serde_json::{Value, json};
 
-use crate::text::{age, clean, table, time, word};
+use crate::screen::Style;
+use crate::session::Printer;
+use crate::table::{Cell, Table};
+use crate::text::{age, clean, time, word};
 
 /// A phase in a word; a number that this program does not know is `unknown`, too.
 pub(crate) fn phase(sandbox: &Sandbox) -> SandboxPhase {
@@ -55,84 +61,175 @@ pub(crate) fn why(sandbox: &Sandbox) -> Option<String> {
     })
 }
 
-/// The table of `list`.
-pub(crate) fn list(sandboxes: &[Sandbox], with_workspace: bool, now_ms: i64) -> String {
-    let row = |workspace: &str, rest: [&str; 5]| -> Vec<String> {
-        with_workspace.then_some(workspace).into_iter().chain(rest).map(str::to_owned).collect()
+/// The phase in its colour.
+fn phase_cell(phase: SandboxPhase) -> Cell {
+    let style = match phase {
+        SandboxPhase::Ready => Style::Good,
+        SandboxPhase::Error => Style::Bad,
+        SandboxPhase::Provisioning | SandboxPhase::Starting | SandboxPhase::Stopping => Style::Moving,
+        SandboxPhase::Unspecified
+        | SandboxPhase::Unknown
+        | SandboxPhase::Stopped
+        | SandboxPhase::Deleting => Style::Faint,
     };
-    let mut rows = vec![row("WORKSPACE", ["NAME", "PHASE", "AGE", "IMAGE", "ID"])];
-    for sandbox in sandboxes {
-        let metadata = sandbox.metadata.clone().unwrap_or_default();
-        let image = match image(sandbox) {
-            image if image.is_empty() => "-".to_owned(),
-            image => image,
-        };
-        rows.push(row(
-            &clean(&metadata.workspace),
-            [
-                &clean(&metadata.name),
-                phase_word(phase(sandbox)),
-                &age(metadata.created_at_ms, now_ms),
-                &image,
-                &clean(&metadata.id),
-            ],
-        ));
+    Cell::styled(phase_word(phase), style)
+}
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+/// The table of `list`.
+pub(crate) struct List {
+    printer: Printer,
+    with_workspace: bool,
+    table: Table,
+}
+
+impl List {
+    /// A table with its first line.
+    pub(crate) fn new(printer: &Printer, with_workspace: bool) -> Self {
+        let mut headers = if with_workspace { vec!["WORKSPACE"] } else { Vec::new() };
+        headers.extend(["NAME", "PHASE", "AGE", "IMAGE", "ID"]);
+        if printer.wide() {
+            headers.extend(["LABELS", "RESOURCE", "WHY"]);
+        }
+        let image = usize::from(with_workspace) + 3;
+        let mut table = printer.table(headers).elastic(image);
+        if printer.wide() {
+            table = table.elastic(image + 2).elastic(image + 3).elastic(image + 4);
+        }
+        Self { printer: *printer, with_workspace, table }
     }
-    table(&rows)
+
+    /// Adds a row; one that is gone has that word in the place of its phase.
+    pub(crate) fn push(&mut self, sandbox: &Sandbox, gone: bool, now_ms: i64) {
+        let metadata = sandbox.metadata.clone().unwrap_or_default();
+        let mut row: Vec<Cell> = Vec::new();
+        if self.with_workspace {
+            row.push(clean(&metadata.workspace).into());
+        }
+        row.extend([
+            clean(&metadata.name).into(),
+            if gone { Cell::styled("gone", Style::Faint) } else { phase_cell(phase(sandbox)) },
+            age(metadata.created_at_ms, now_ms).into(),
+            dash(image(sandbox)).into(),
+            clean(&metadata.id).into(),
+        ]);
+        if self.printer.wide() {
+            let labels = labels(&metadata.labels);
+            let resource = sandbox.status.as_ref().map(|status| clean(&status.sandbox_name));
+            row.extend(
+                [labels, resource.unwrap_or_default(), why(sandbox).unwrap_or_default()]
+                    .map(|text| Cell::from(dash(text))),
+            );
+        }
+        self.table.push(row);
+    }
+
+    /// The text of it; what is added afterwards is a table without a first line, in the same columns.
+    pub(crate) fn take(&mut self) -> String {
+        let text = self.table.render(&self.printer.screen);
+        self.table.clear();
+        text
+    }
 }
 
 /// The text of `get`. Values of the environment stay out of it: they may be secrets, and JSON has them.
-pub(crate) fn details(sandbox: &Sandbox, now_ms: i64) -> String {
+pub(crate) fn details(printer: &Printer, sandbox: &Sandbox, events: &[PlatformEvent], now_ms: i64) -> String {
     let metadata = sandbox.metadata.clone().unwrap_or_default();
     let spec = sandbox.spec.clone().unwrap_or_default();
     let status = sandbox.status.clone().unwrap_or_default();
-    let mut rows = Vec::new();
-    let mut row = |key: &str, value: String| {
+    let mut table = Table::default();
+    let mut row = |key: &str, value: Cell| table.push([format!("{key}:").into(), value]);
+    let mut some = |key: &str, value: String| {
         if !value.is_empty() {
-            rows.push(vec![format!("{key}:"), value]);
+            row(key, value.into());
         }
     };
-    row("name", clean(&metadata.name));
-    row("workspace", clean(&metadata.workspace));
-    row("id", clean(&metadata.id));
-    row("phase", phase_word(phase(sandbox)).to_owned());
-    row("created", format!("{} ({} ago)", time(metadata.created_at_ms), age(metadata.created_at_ms, now_ms)));
+    some("name", clean(&metadata.name));
+    some("workspace", clean(&metadata.workspace));
+    some("id", clean(&metadata.id));
+    some("phase", phase_word(phase(sandbox)).to_owned());
+    some(
+        "created",
+        format!("{} ({} ago)", time(metadata.created_at_ms), age(metadata.created_at_ms, now_ms)),
+    );
     if metadata.deletion_timestamp_ms != 0 {
-        row("deletion", format!("asked for at {}", time(metadata.deletion_timestamp_ms)));
+        some("deletion", format!("asked for at {}", time(metadata.deletion_timestamp_ms)));
     }
-    row("image", image(sandbox));
-    row("command", spec.command.iter().map(|part| word(part)).collect::<Vec<_>>().join(" "));
-    row("labels", joined(metadata.labels.iter().map(|(key, value)| format!("{key}={value}"))));
-    row("environment", joined(spec.environment.keys().cloned()));
+    some("image", image(sandbox));
+    some("command", spec.command.iter().map(|part| word(part)).collect::<Vec<_>>().join(" "));
+    some("labels", labels(&metadata.labels));
+    some("environment", joined(spec.environment.keys().cloned()));
     let template = spec.template.unwrap_or_default();
-    row(
+    some(
         "resources",
         template.resources.as_ref().map(|fields| clean(&structure(fields).to_string())).unwrap_or_default(),
     );
     if let Some(gpu) = spec.resource_requirements.and_then(|requirements| requirements.gpu) {
-        row("gpu", gpu.count.map_or_else(|| "as the driver sees fit".to_owned(), |count| count.to_string()));
+        some("gpu", gpu.count.map_or_else(|| "as the driver sees fit".to_owned(), |count| count.to_string()));
     }
-    row("resource", clean(&status.sandbox_name));
-    row("exit code", status.exit_code.map(|code| code.to_string()).unwrap_or_default());
+    let settings = template.driver_config.as_ref().map(structure).unwrap_or_default();
+    for (driver, keys) in settings.as_object().into_iter().flatten() {
+        for (key, value) in keys.as_object().into_iter().flatten() {
+            // Mounts, above all: what of the host or of volumes is in there, an entry a line.
+            let entries = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+            for entry in entries {
+                let text = entry.as_str().map_or_else(|| entry.to_string(), str::to_owned);
+                some(&format!("{}.{}", clean(driver), clean(key)), clean(&text));
+            }
+        }
+    }
+    some("resource", clean(&status.sandbox_name));
+    some("exit code", status.exit_code.map(|code| code.to_string()).unwrap_or_default());
 
-    let mut out = table(&rows);
+    let mut out = table.render(&printer.screen);
     if !status.conditions.is_empty() {
-        out += "\nconditions:\n";
-        let mut rows = vec![["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"].map(str::to_owned).to_vec()];
-        rows.extend(status.conditions.iter().map(|condition| {
-            [
+        let mut table = Table::with_headers(["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]);
+        for condition in &status.conditions {
+            let cells = [
                 &condition.r#type,
                 &condition.status,
                 &condition.reason,
                 &condition.last_transition_time,
                 &condition.message,
-            ]
-            .map(|cell| if cell.is_empty() { "-".to_owned() } else { clean(cell) })
-            .to_vec()
-        }));
-        out += &table(&rows).lines().map(|line| format!("  {line}\n")).collect::<String>();
+            ];
+            table.push(cells.map(|cell| Cell::from(dash(clean(cell)))));
+        }
+        out += &section("conditions", &table, printer);
+    }
+    if !events.is_empty() {
+        let mut table = Table::with_headers(["AGE", "TYPE", "SOURCE", "REASON", "MESSAGE"]);
+        for event in events {
+            table.push(event_row(event, age(event.timestamp_ms, now_ms)));
+        }
+        out += &section("events", &table, printer);
     }
     out
+}
+
+/// A table below a heading, moved to the right. Nothing of it is cut: it is what was asked for.
+fn section(heading: &str, table: &Table, printer: &Printer) -> String {
+    let lines = table.render(&printer.screen);
+    format!("\n{heading}:\n{}", lines.lines().map(|line| format!("  {line}\n")).collect::<String>())
+}
+
+/// The cells of an event, after `when`.
+pub(crate) fn event_row(event: &PlatformEvent, when: String) -> [Cell; 5] {
+    let style = if event.r#type == "Warning" { Style::Bad } else { Style::Plain };
+    [
+        when.into(),
+        Cell::styled(dash(clean(&event.r#type)), style),
+        dash(clean(&event.source)).into(),
+        dash(clean(&event.reason)).into(),
+        dash(clean(&event.message)).into(),
+    ]
+}
+
+/// Labels as people write them.
+pub(crate) fn labels(labels: &BTreeMap<String, String>) -> String {
+    joined(labels.iter().map(|(key, value)| format!("{key}={value}")))
 }
 
 fn joined(parts: impl Iterator<Item = String>) -> String {
@@ -143,18 +240,23 @@ fn joined(parts: impl Iterator<Item = String>) -> String {
 pub(crate) fn json(sandbox: &Sandbox) -> Value {
     let metadata = sandbox.metadata.clone().unwrap_or_default();
     json!({
-        "metadata": {
-            "id": metadata.id,
-            "name": metadata.name,
-            "workspace": metadata.workspace,
-            "created_at_ms": metadata.created_at_ms,
-            "deletion_timestamp_ms": metadata.deletion_timestamp_ms,
-            "resource_version": metadata.resource_version,
-            "labels": metadata.labels,
-            "annotations": metadata.annotations,
-        },
+        "metadata": metadata_json(&metadata),
         "spec": spec_json(&sandbox.spec.clone().unwrap_or_default()),
         "status": status_json(sandbox, &sandbox.status.clone().unwrap_or_default()),
+    })
+}
+
+/// What sandboxes and workspaces have in common as JSON.
+pub(crate) fn metadata_json(metadata: &ObjectMeta) -> Value {
+    json!({
+        "id": metadata.id,
+        "name": metadata.name,
+        "workspace": metadata.workspace,
+        "created_at_ms": metadata.created_at_ms,
+        "deletion_timestamp_ms": metadata.deletion_timestamp_ms,
+        "resource_version": metadata.resource_version,
+        "labels": metadata.labels,
+        "annotations": metadata.annotations,
     })
 }
 

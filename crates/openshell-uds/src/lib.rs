@@ -11,12 +11,16 @@
 //! the kernel gives for the connected peer; what lies at a path is looked at for a clear error, never for trust. There
 //! is no gRPC here, only HTTP/2.
 
+mod accept;
+mod authority;
 mod bind;
 mod connect;
 mod look;
 mod peer;
 mod serve;
 
+pub use accept::{Acceptor, Visitor, patiently};
+pub use authority::Mended;
 pub use bind::{BindError, Listener, bind, bind_for, check};
 pub use connect::{ConnectError, connect};
 pub use look::Found;

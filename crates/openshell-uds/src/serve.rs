@@ -1,7 +1,6 @@
 //! Serving HTTP/2 on a bound socket: who connects is checked, how many is bounded, and the end is orderly.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,14 +11,15 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use tokio::io::Interest;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use crate::accept::{Acceptor, Visitor};
+use crate::authority::Mended;
 use crate::{Listener, PeerCredentials, PeerPolicy};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -96,13 +96,8 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let path = listener.path().to_owned();
-    let (entry, socket) = listener.into_parts();
-    let socket = UnixListener::from_std(socket)?;
-    let mut door = Door {
-        socket,
-        policy,
-        path,
+    let door = Door {
+        acceptor: Acceptor::new(listener, policy)?,
         slots: Arc::new(Semaphore::new(limits.connections)),
         limit: limits.connections,
     };
@@ -125,8 +120,7 @@ where
         }
     };
 
-    // Nobody new finds the door from here on; the file goes before the socket that pins its inode.
-    drop(entry);
+    // Nobody new finds the door from here on.
     drop(door);
     drop((closing, closed));
     let drained = tokio::time::timeout(limits.drain, async {
@@ -142,11 +136,9 @@ where
     end
 }
 
-/// The accepting side: who may come in, and how many.
+/// The accepting side: how many may come in.
 struct Door {
-    socket: UnixListener,
-    policy: PeerPolicy,
-    path: PathBuf,
+    acceptor: Acceptor,
     slots: Arc<Semaphore>,
     limit: usize,
 }
@@ -160,53 +152,24 @@ struct Guest {
 
 impl Door {
     /// Waits for the next peer that may come in. Safe to cancel: nothing is lost between its waits.
-    async fn admit(&mut self) -> io::Result<Guest> {
-        let mut backoff = Duration::from_millis(10);
+    async fn admit(&self) -> io::Result<Guest> {
         loop {
             let slot = self.slot().await;
-            match self.socket.accept().await {
-                Ok((stream, _)) => {
-                    backoff = Duration::from_millis(10);
-                    if let Some(peer) = self.check(&stream) {
-                        return Ok(Guest { stream, peer, _slot: slot });
-                    }
-                }
-                Err(error) if is_of_one_connection(&error) => {
-                    tracing::debug!(path = %self.path.display(), %error, "a connection ended before it was accepted");
-                }
-                Err(error) if is_of_resources(&error) => {
-                    tracing::warn!(path = %self.path.display(), %error, ?backoff, "cannot accept a connection now");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(Duration::from_secs(1));
-                }
-                Err(error) => return Err(error),
+            if let Visitor::Guest(stream, peer) = self.acceptor.accept().await? {
+                return Ok(Guest { stream, peer, _slot: slot });
             }
         }
     }
 
     async fn slot(&self) -> OwnedSemaphorePermit {
         if self.slots.available_permits() == 0 {
-            tracing::warn!(path = %self.path.display(), limit = self.limit, "all connections are taken, further ones wait");
+            let path = self.acceptor.path().display();
+            tracing::warn!(%path, limit = self.limit, "all connections are taken, further ones wait");
         }
         match Arc::clone(&self.slots).acquire_owned().await {
             Ok(slot) => slot,
             // Nobody closes this semaphore.
             Err(_) => std::future::pending().await,
-        }
-    }
-
-    fn check(&self, stream: &UnixStream) -> Option<PeerCredentials> {
-        let path = self.path.display();
-        match PeerCredentials::of(stream) {
-            Ok(peer) if self.policy.admits(&peer) => Some(peer),
-            Ok(peer) => {
-                tracing::warn!(%path, uid = peer.uid, gid = peer.gid, pid = peer.pid, "refused a peer that is not allowed");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(%path, %error, "refused a peer whose credentials are not known");
-                None
-            }
         }
     }
 }
@@ -244,7 +207,10 @@ async fn converse<S, B>(
         .max_concurrent_streams(limits.streams)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(WithPeer { inner: service, peer }));
+        .serve_connection(
+            TokioIo::new(Mended::new(stream)),
+            TowerToHyperService::new(WithPeer { inner: service, peer }),
+        );
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "a connection ended with an error");
     }
@@ -287,20 +253,6 @@ where
         request.extensions_mut().insert(self.peer);
         self.inner.call(request)
     }
-}
-
-/// A connection that was reset in the queue says nothing about the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
-}
-
-/// Out of descriptors or memory: it passes.
-fn is_of_resources(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {

@@ -1,97 +1,211 @@
-//! `sandbox stop`, `start` and `delete`.
+//! `sandbox stop`, `start` and `delete`, of one or several.
+
+use std::io::{self, BufRead as _};
+use std::time::{Duration, Instant};
 
 use openshell_proto::openshell::v1::{
     DeleteSandboxRequest, Sandbox, SandboxResponse, StartSandboxRequest, StopSandboxRequest,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::wait::{self, Goal};
-use super::{get, hint_for};
-use crate::args::ChangeArgs;
+use super::get;
+use super::pages::{self, Query};
+use super::several::{Asked, Failures};
+use super::wait::{self, Goal, Limit};
+use crate::args::{ChangeArgs, ManyArgs};
 use crate::error::CliError;
-use crate::gateway::Gateway;
+use crate::resolve::named;
+use crate::session::{One, Session};
 use crate::{output, view};
 
-/// Stops a sandbox.
-pub(crate) async fn stop(gateway: &Gateway, args: &ChangeArgs, json: bool) -> Result<(), CliError> {
-    let one = &args.sandbox;
-    let what = format!("stop sandbox `{}`", one.name);
-    let request = StopSandboxRequest { name: one.name.clone(), workspace: one.workspace() };
-    let answer = gateway
-        .call(
-            what.as_str(),
-            |code| hint_for(one, code),
-            request,
-            |mut client, request| async move { client.stop_sandbox(request).await },
-        )
-        .await?;
-    settle(gateway, args, taken(answer, what)?, Goal::Stopped, json).await
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Stop,
+    Start,
+    Delete,
 }
 
-/// Starts a sandbox.
-pub(crate) async fn start(gateway: &Gateway, args: &ChangeArgs, json: bool) -> Result<(), CliError> {
-    let one = &args.sandbox;
-    let what = format!("start sandbox `{}`", one.name);
-    let request = StartSandboxRequest { name: one.name.clone(), workspace: one.workspace() };
-    let answer = gateway
-        .call(
-            what.as_str(),
-            |code| hint_for(one, code),
-            request,
-            |mut client, request| async move { client.start_sandbox(request).await },
-        )
-        .await?;
-    settle(gateway, args, taken(answer, what)?, Goal::Ready, json).await
+impl Change {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn goal(self) -> Goal {
+        match self {
+            Self::Stop => Goal::Stopped,
+            Self::Start => Goal::Ready,
+            Self::Delete => Goal::Gone,
+        }
+    }
 }
 
-/// Deletes a sandbox.
-pub(crate) async fn delete(gateway: &Gateway, args: &ChangeArgs, json: bool) -> Result<(), CliError> {
-    let one = &args.sandbox;
-    // Its id, while it can still be asked for: that is what a watch keys on.
-    let doomed = match args.wait {
-        Some(_) => Some(get::fetch(gateway, one).await?),
-        None => None,
+/// A request that the gateway has taken.
+struct Taken {
+    /// Which.
+    one: One,
+    /// As it was then; a delete that nobody waits for shows none.
+    sandbox: Option<Sandbox>,
+    /// What a delete answered.
+    deleted: bool,
+}
+
+/// Asks for it, for each sandbox; then waits, when asked to, for all of them together.
+pub(crate) async fn run(session: &Session, args: &ChangeArgs, change: Change) -> Result<(), CliError> {
+    let all = which(session, &args.which, change).await?;
+    let asked = if args.which.names.len() == 1 { Asked::One } else { Asked::Several(all.len()) };
+    let mut failures = Failures::new(asked);
+    let mut taken = Vec::new();
+    for one in all {
+        match ask(session, one, change, args.wait.is_some()).await {
+            Ok(one) => taken.push(one),
+            Err(error) => {
+                if !failures.push(error) {
+                    break;
+                }
+            }
+        }
+    }
+    let mut documents = Vec::new();
+    let began = Instant::now();
+    for one in taken {
+        let (name, document, result) = settle(session, one, change, args.wait, began).await;
+        // Nobody is told a name that did not get there; a program is told all.
+        if session.printer.json() {
+            documents.extend(document);
+        } else if result.is_ok() {
+            output::line(&name)?;
+        }
+        if let Err(error) = result
+            && !failures.push(error)
+        {
+            break;
+        }
+    }
+    if session.printer.json() {
+        asked.print(documents)?;
+    }
+    failures.end()
+}
+
+/// The sandboxes that are meant. Before it works on what was not named one by one, it asks.
+async fn which(session: &Session, args: &ManyArgs, change: Change) -> Result<Vec<One>, CliError> {
+    if !args.names.is_empty() {
+        let mut all: Vec<One> = Vec::new();
+        for name in &args.names {
+            let one = session.one(name, &args.place);
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        return Ok(all);
+    }
+    let query = Query {
+        selector: args.selector.clone().unwrap_or_default(),
+        workspace: session.workspace(&args.place).unwrap_or_default(),
+        all_workspaces: false,
     };
-    let what = format!("delete sandbox `{}`", one.name);
-    let request = DeleteSandboxRequest { name: one.name.clone(), workspace: one.workspace() };
-    let answer = gateway
-        .call(
-            what,
-            |code| hint_for(one, code),
-            request,
-            |mut client, request| async move { client.delete_sandbox(request).await },
-        )
-        .await?;
-    if let (Some(limit), Some(doomed)) = (args.wait, doomed) {
-        wait::until(gateway, one, doomed, Goal::Gone, limit).await.1?;
+    let found = pages::fetch(session, &query, None, |_| true).await?;
+    let all: Vec<One> = found.iter().map(One::of).collect();
+    if args.yes || all.is_empty() {
+        return Ok(all);
     }
-    if json {
-        output::json(&json!({ "name": one.name, "deleted": answer.deleted }))
-    } else {
-        output::line(&one.name)
+    let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+    if !session.printer.screen.asks {
+        return Err(CliError::Needs {
+            what: format!("this would {} {}: {}", change.verb(), sandboxes(all.len()), names.join(", ")),
+            hint: "if that is meant, add --yes".to_owned(),
+        });
     }
+    output::complain(&format!("{} {}: {}? [y/N] ", change.verb(), sandboxes(all.len()), names.join(", ")));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(all) } else { Err(CliError::Declined) }
 }
 
-fn taken(answer: SandboxResponse, what: String) -> Result<Sandbox, CliError> {
-    answer.sandbox.ok_or(CliError::Empty { what })
+fn sandboxes(count: usize) -> String {
+    if count == 1 { "1 sandbox".to_owned() } else { format!("{count} sandboxes") }
 }
 
-/// Waits when asked to, and prints what became of it: its name, or all of it as JSON.
+async fn ask(session: &Session, one: One, change: Change, waits: bool) -> Result<Taken, CliError> {
+    if change == Change::Delete {
+        return delete(session, one, waits).await;
+    }
+    let (one, sandbox) = named(session, one, async |one| {
+        let what = format!("{} sandbox `{}`", change.verb(), one.name);
+        let (name, workspace) = (one.name.clone(), one.workspace());
+        let hint = |code| one.hint(code);
+        let answer: SandboxResponse = match change {
+            Change::Start => {
+                let request = StartSandboxRequest { name, workspace };
+                let call =
+                    session.gateway.call(what.as_str(), hint, request, |mut client, request| async move {
+                        client.start_sandbox(request).await
+                    });
+                call.await?
+            }
+            Change::Stop | Change::Delete => {
+                let request = StopSandboxRequest { name, workspace };
+                let call =
+                    session.gateway.call(what.as_str(), hint, request, |mut client, request| async move {
+                        client.stop_sandbox(request).await
+                    });
+                call.await?
+            }
+        };
+        answer.sandbox.ok_or(CliError::Empty { what })
+    })
+    .await?;
+    let name = One { name: view::name(&sandbox), ..one };
+    Ok(Taken { one: name, sandbox: Some(sandbox), deleted: false })
+}
+
+async fn delete(session: &Session, one: One, waits: bool) -> Result<Taken, CliError> {
+    let (one, (sandbox, deleted)) = named(session, one, async |one| {
+        // Its id, while it can still be asked for: that is what a watch keys on.
+        let doomed = if waits { Some(get::fetch(session, one).await?) } else { None };
+        let request = DeleteSandboxRequest { name: one.name.clone(), workspace: one.workspace() };
+        let what = format!("delete sandbox `{}`", one.name);
+        let answer = session
+            .gateway
+            .call(
+                what,
+                |code| one.hint(code),
+                request,
+                |mut client, request| async move { client.delete_sandbox(request).await },
+            )
+            .await?;
+        Ok((doomed, answer.deleted))
+    })
+    .await?;
+    Ok(Taken { one, sandbox, deleted })
+}
+
+/// Waits when asked to, within what is left of the time for all, and gives what became of it: its name, and JSON.
 async fn settle(
-    gateway: &Gateway,
-    args: &ChangeArgs,
-    sandbox: Sandbox,
-    goal: Goal,
-    json: bool,
-) -> Result<(), CliError> {
-    let (last, result) = match args.wait {
-        Some(limit) => wait::until(gateway, &args.sandbox, sandbox, goal, limit).await,
-        None => (sandbox, Ok(())),
-    };
-    if json {
-        output::json(&view::json(&last))?;
-    } else if result.is_ok() {
-        output::line(&view::name(&last))?;
+    session: &Session,
+    taken: Taken,
+    change: Change,
+    wait: Option<Duration>,
+    began: Instant,
+) -> (String, Option<Value>, Result<(), CliError>) {
+    let Taken { one, mut sandbox, deleted } = taken;
+    let mut result = Ok(());
+    if let Some(limit) = wait
+        && let Some(then) = sandbox.take()
+    {
+        let (last, outcome) =
+            wait::until(session, &one, then, change.goal(), Limit { of: limit, began }).await;
+        (sandbox, result) = (Some(last), outcome);
     }
-    result
+    let document = match (change, &sandbox) {
+        (Change::Delete, _) => result.is_ok().then(|| json!({ "name": one.name, "deleted": deleted })),
+        (_, Some(sandbox)) => Some(view::json(sandbox)),
+        (_, None) => None,
+    };
+    (one.name, document, result)
 }

@@ -10,10 +10,10 @@ use openshell_proto::{Struct, structs};
 use serde_json::{Map, Value};
 use tonic::Code;
 
-use super::wait::{self, Goal};
-use crate::args::{CreateArgs, OneArgs};
+use super::wait::{self, Goal, Limit};
+use crate::args::CreateArgs;
 use crate::error::CliError;
-use crate::gateway::Gateway;
+use crate::session::{One, Session};
 use crate::{output, view};
 
 /// The request that a command line means.
@@ -38,36 +38,41 @@ pub(crate) fn request(args: &CreateArgs) -> Result<CreateSandboxRequest, CliErro
         name: args.name.clone().unwrap_or_default(),
         labels: unique("--label", &args.label)?,
         annotations: BTreeMap::new(),
-        workspace: args.workspace.clone().unwrap_or_default(),
+        // What is meant when none is named, the session knows.
+        workspace: String::new(),
     })
 }
 
 /// Makes it, prints its name, and waits for it when asked to.
 pub(crate) async fn run(
-    gateway: &Gateway,
+    session: &Session,
     args: &CreateArgs,
-    request: CreateSandboxRequest,
-    json: bool,
+    mut request: CreateSandboxRequest,
 ) -> Result<(), CliError> {
+    let workspace = session.workspace(&args.place);
+    request.workspace = workspace.clone().unwrap_or_default();
     let what = match &args.name {
         Some(name) => format!("create sandbox `{name}`"),
         None => "create a sandbox".to_owned(),
     };
     let hint = |code| match (code, &args.name) {
         (Code::AlreadyExists, Some(name)) => {
-            let taken = OneArgs { name: name.clone(), workspace: args.workspace.clone() };
+            let taken = session.one(name, &args.place);
             Some(format!("see what has that name: {}", taken.command("get")))
         }
+        (Code::NotFound, _) => Some("see which workspaces there are: openshell workspace list".to_owned()),
         (Code::Unavailable, _) => Some("see how the gateway and its driver are: openshell status".to_owned()),
         _ => None,
     };
-    let answer = gateway
+    let answer = session
+        .gateway
         .call(what.as_str(), hint, request, |mut client, request| async move {
             client.create_sandbox(request).await
         })
         .await?;
     let sandbox = answer.sandbox.ok_or(CliError::Empty { what })?;
-    let made = OneArgs { name: view::name(&sandbox), workspace: args.workspace.clone() };
+    let made = One { name: view::name(&sandbox), workspace, anywhere: false };
+    let json = session.printer.json();
     if !json {
         // At once: whoever waits for it in vain wants to know what to delete.
         output::line(&made.name)?;
@@ -75,7 +80,7 @@ pub(crate) async fn run(
     let Some(limit) = args.wait else {
         return if json { output::json(&view::json(&sandbox)) } else { Ok(()) };
     };
-    let (last, result) = wait::until(gateway, &made, sandbox, Goal::Ready, limit).await;
+    let (last, result) = wait::until(session, &made, sandbox, Goal::Ready, Limit::new(limit)).await;
     if json {
         output::json(&view::json(&last))?;
     }
@@ -106,7 +111,7 @@ fn structure(object: &Map<String, Value>) -> Result<Struct, CliError> {
 }
 
 /// Pairs as a map; a key given twice is a mistake, not a choice of ours.
-fn unique(option: &str, pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, CliError> {
+pub(crate) fn unique(option: &str, pairs: &[(String, String)]) -> Result<BTreeMap<String, String>, CliError> {
     let mut map = BTreeMap::new();
     for (key, value) in pairs {
         match map.entry(key.clone()) {

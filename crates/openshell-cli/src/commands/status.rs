@@ -5,13 +5,17 @@ use openshell_proto::openshell::v1::{
 };
 use serde_json::{Value, json};
 
+use crate::endpoint::Endpoint;
 use crate::error::CliError;
-use crate::gateway::Gateway;
 use crate::output;
-use crate::text::{clean, table};
+use crate::session::Session;
+use crate::table::Table;
+use crate::text::clean;
 
 /// Asks the gateway how it is. One that is not well is an error, after all of it is shown.
-pub(crate) async fn run(gateway: &Gateway, json: bool) -> Result<(), CliError> {
+pub(crate) async fn run(session: &Session) -> Result<(), CliError> {
+    let gateway = &session.gateway;
+    let target = gateway.target();
     let none = |_| None;
     let health = gateway
         .call("ask the gateway how it is", none, HealthRequest {}, |mut client, request| async move {
@@ -28,7 +32,7 @@ pub(crate) async fn run(gateway: &Gateway, json: bool) -> Result<(), CliError> {
         .await?;
     // The worse of the two words, should they differ.
     let status = status_word(health.status.max(info.status));
-    if json {
+    if session.printer.json() {
         let drivers: Vec<Value> = info
             .compute_drivers
             .iter()
@@ -46,17 +50,28 @@ pub(crate) async fn run(gateway: &Gateway, json: bool) -> Result<(), CliError> {
         output::json(&json!({
             "status": status,
             "version": info.gateway_version,
-            "socket": gateway.socket(),
+            "gateway": target.name,
+            "endpoint": target.endpoint.to_string(),
+            "socket": target.endpoint.socket().map(|path| path.display().to_string()),
+            "chosen_by": target.chosen.word(),
             "compute_drivers": drivers,
         }))?;
     } else {
-        let row = |key: &str, value: String| vec![format!("{key}:"), value];
-        let mut rows = vec![
-            row("gateway", format!("{status}, version {}", clean(&info.gateway_version))),
-            row("socket", clean(&gateway.socket())),
-        ];
-        rows.extend(info.compute_drivers.iter().map(|driver| row("driver", driver_line(driver))));
-        output::text(&table(&rows))?;
+        let mut table = Table::default();
+        let mut row = |key: &str, value: String| table.push([format!("{key}:").into(), value.into()]);
+        row("gateway", format!("{status}, version {}", clean(&info.gateway_version)));
+        if let Some(name) = &target.name {
+            row("name", clean(name));
+        }
+        match &target.endpoint {
+            Endpoint::Unix(path) => row("socket", clean(&path.display().to_string())),
+            tcp @ Endpoint::Tcp { .. } => row("endpoint", tcp.to_string()),
+        }
+        row("chosen", target.chosen.why().to_owned());
+        for driver in &info.compute_drivers {
+            row("driver", driver_line(driver));
+        }
+        output::text(&table.render(&session.printer.screen))?;
     }
     match status {
         "healthy" => Ok(()),

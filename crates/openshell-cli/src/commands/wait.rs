@@ -1,15 +1,34 @@
 //! `--wait`: follows a sandbox until it is where it was sent, or can no longer get there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
 use openshell_proto::openshell::v1::{Sandbox, SandboxPhase, WatchSandboxRequest};
 
 use super::watch::Watch;
-use crate::args::OneArgs;
 use crate::error::CliError;
-use crate::gateway::Gateway;
+use crate::progress::Progress;
+use crate::session::{One, Session};
 use crate::view;
+
+/// How much of what happened before the watch began is told: the start of a pull, above all.
+const TAIL: u32 = 20;
+
+/// How long all that one command waits for may take together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// As it was given.
+    pub(crate) of: Duration,
+    /// Since when.
+    pub(crate) began: Instant,
+}
+
+impl Limit {
+    /// From now on.
+    pub(crate) fn new(of: Duration) -> Self {
+        Self { of, began: Instant::now() }
+    }
+}
 
 /// Where a sandbox is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,38 +61,75 @@ fn judge(goal: Goal, phase: SandboxPhase) -> Verdict {
     }
 }
 
-/// Waits, and gives back the last state that was seen with the outcome.
+/// Waits, and gives back the last state that was seen with the outcome. Ctrl-C ends the waiting and nothing else.
 pub(crate) async fn until(
-    gateway: &Gateway,
-    one: &OneArgs,
+    session: &Session,
+    one: &One,
     sandbox: Sandbox,
     goal: Goal,
-    limit: Duration,
+    limit: Limit,
 ) -> (Sandbox, Result<(), CliError>) {
     let mut last = sandbox;
-    let outcome = tokio::time::timeout(limit, follow(gateway, one, &mut last, goal)).await;
-    let result = outcome.unwrap_or_else(|_| {
-        Err(CliError::TooLate {
+    let outcome = {
+        let mut progress = session.progress(one);
+        let waiting = follow(session, one, &mut last, goal, &mut progress);
+        tokio::select! {
+            outcome = tokio::time::timeout(limit.of.saturating_sub(limit.began.elapsed()), waiting) => Some(outcome),
+            // Where signals cannot be heard, the default holds: the program ends.
+            Ok(()) = tokio::signal::ctrl_c() => None,
+        }
+    };
+    let phase = view::phase_word(view::phase(&last));
+    let result = match outcome {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => Err(CliError::TooLate {
             name: one.name.clone(),
-            phase: view::phase_word(view::phase(&last)),
-            limit,
+            phase,
+            limit: limit.of,
             hint: format!("keep watching it: {}", one.command("watch")),
-        })
-    });
+        }),
+        None => {
+            let mut hints = vec![format!("keep watching it: {}", one.command("watch"))];
+            if goal == Goal::Ready {
+                hints.push(format!("or remove it: {}", one.command("delete")));
+            }
+            Err(CliError::Interrupted { name: one.name.clone(), phase, hints })
+        }
+    };
     (last, result)
 }
 
-async fn follow(gateway: &Gateway, one: &OneArgs, last: &mut Sandbox, goal: Goal) -> Result<(), CliError> {
+async fn follow(
+    session: &Session,
+    one: &One,
+    last: &mut Sandbox,
+    goal: Goal,
+    progress: &mut Progress,
+) -> Result<(), CliError> {
     // What the call itself answered may be there already.
     if judge(goal, view::phase(last)) == Verdict::Reached {
         return Ok(());
     }
-    let request =
-        WatchSandboxRequest { id: view::id(last), follow_status: true, ..WatchSandboxRequest::default() };
-    let mut watch = Watch::open(gateway, one, request).await?;
+    progress.state(last);
+    let request = WatchSandboxRequest {
+        id: view::id(last),
+        follow_status: true,
+        follow_events: goal == Goal::Ready,
+        event_tail: if goal == Goal::Ready { TAIL } else { 0 },
+        ..WatchSandboxRequest::default()
+    };
+    let mut watch = Watch::open(session, one, request).await?;
     while let Some(payload) = watch.next().await? {
-        let Payload::Sandbox(sandbox) = payload else { continue };
+        let sandbox = match payload {
+            Payload::Sandbox(sandbox) => sandbox,
+            Payload::Event(event) => {
+                progress.event(&event);
+                continue;
+            }
+            _ => continue,
+        };
         *last = sandbox;
+        progress.state(last);
         match judge(goal, view::phase(last)) {
             Verdict::Reached => return Ok(()),
             Verdict::OnItsWay => {}
@@ -90,7 +146,7 @@ async fn follow(gateway: &Gateway, one: &OneArgs, last: &mut Sandbox, goal: Goal
     if goal == Goal::Gone { Ok(()) } else { Err(missed(one, "is gone".to_owned(), "list")) }
 }
 
-fn missed(one: &OneArgs, why: String, command: &str) -> CliError {
+fn missed(one: &One, why: String, command: &str) -> CliError {
     let hint = match command {
         "get" => format!("see why: {}", one.command("get")),
         _ => "see which there are: openshell sandbox list --all-workspaces".to_owned(),

@@ -5,15 +5,18 @@ use openshell_proto::openshell::v1::{Sandbox, SandboxStreamEvent, WatchSandboxRe
 use serde_json::json;
 use tonic::{Code, Streaming};
 
-use super::{get, hint_for};
-use crate::args::{OneArgs, WatchArgs};
+use super::get;
+use crate::args::{Form, WatchArgs};
 use crate::error::CliError;
-use crate::gateway::{Gateway, failed};
+use crate::resolve::named;
+use crate::session::{One, Session};
 use crate::{output, text, view};
 
 /// Follows one sandbox until it is gone.
-pub(crate) async fn run(gateway: &Gateway, args: &WatchArgs, json: bool) -> Result<(), CliError> {
-    let sandbox = get::fetch(gateway, &args.sandbox).await?;
+pub(crate) async fn run(session: &Session, args: &WatchArgs) -> Result<(), CliError> {
+    let one = session.one(&args.name, &args.place);
+    let (one, sandbox) = named(session, one, async |one| get::fetch(session, one).await).await?;
+    let json = session.printer.json();
     let request = WatchSandboxRequest {
         id: view::id(&sandbox),
         follow_status: true,
@@ -21,7 +24,7 @@ pub(crate) async fn run(gateway: &Gateway, args: &WatchArgs, json: bool) -> Resu
         stop_on_terminal: args.stop_on_terminal,
         ..WatchSandboxRequest::default()
     };
-    let mut watch = Watch::open(gateway, &args.sandbox, request).await?;
+    let mut watch = Watch::open(session, &one, request).await?;
     let mut shown = None;
     while let Some(payload) = watch.next().await? {
         match payload {
@@ -54,6 +57,32 @@ pub(crate) async fn run(gateway: &Gateway, args: &WatchArgs, json: bool) -> Resu
     output::line(&format!("{}  gone", text::time(text::now_ms())))
 }
 
+/// Shows all of one sandbox, and again whenever that changes, until it is gone: `get --watch`.
+pub(crate) async fn again(session: &Session, one: One) -> Result<(), CliError> {
+    let (one, sandbox) = named(session, one, async |one| get::fetch(session, one).await).await?;
+    let request =
+        WatchSandboxRequest { id: view::id(&sandbox), follow_status: true, ..WatchSandboxRequest::default() };
+    let mut watch = Watch::open(session, &one, request).await?;
+    let mut shown: Option<Sandbox> = None;
+    while let Some(payload) = watch.next().await? {
+        let Payload::Sandbox(sandbox) = payload else { continue };
+        if shown.as_ref() == Some(&sandbox) {
+            continue;
+        }
+        match session.printer.form {
+            Form::Json => output::json_line(&view::json(&sandbox))?,
+            Form::Name => output::line(&view::name(&sandbox))?,
+            Form::Table | Form::Wide => {
+                let gap = if shown.is_some() { "\n" } else { "" };
+                let details = view::details(&session.printer, &sandbox, &[], text::now_ms());
+                output::text(&format!("{gap}{details}"))?;
+            }
+        }
+        shown = Some(sandbox);
+    }
+    Ok(())
+}
+
 fn status_line(sandbox: &Sandbox) -> String {
     let phase = view::phase_word(view::phase(sandbox));
     match view::why(sandbox) {
@@ -65,8 +94,8 @@ fn status_line(sandbox: &Sandbox) -> String {
 /// A watch that comes back when the gateway cuts it for being slow: the first event is the present state again, so
 /// nothing that matters is lost.
 pub(crate) struct Watch<'a> {
-    gateway: &'a Gateway,
-    one: &'a OneArgs,
+    session: &'a Session,
+    one: &'a One,
     request: WatchSandboxRequest,
     stream: Option<Streaming<SandboxStreamEvent>>,
     first: Option<Payload>,
@@ -76,21 +105,22 @@ pub(crate) struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Opens it, and waits for the first event within the deadline of a call.
     pub(crate) async fn open(
-        gateway: &'a Gateway,
-        one: &'a OneArgs,
+        session: &'a Session,
+        one: &'a One,
         request: WatchSandboxRequest,
     ) -> Result<Self, CliError> {
-        let mut watch = Self { gateway, one, request, stream: None, first: None, progressed: false };
+        let mut watch = Self { session, one, request, stream: None, first: None, progressed: false };
         watch.reopen().await?;
         Ok(watch)
     }
 
     async fn reopen(&mut self) -> Result<(), CliError> {
-        let mut client = self.gateway.client();
+        let mut client = self.session.gateway.client();
         let request = self.request.clone();
         let opened = self
+            .session
             .gateway
-            .within(self.what(), |code| hint_for(self.one, code), async {
+            .within(self.what(), |code| self.one.hint(code), async {
                 let mut stream = client.watch_sandbox(request).await?.into_inner();
                 let first = stream.message().await?;
                 Ok((stream, first))
@@ -132,7 +162,9 @@ impl<'a> Watch<'a> {
                     self.progressed = false;
                     self.reopen().await?;
                 }
-                Err(status) => return Err(failed(self.what(), |code| hint_for(self.one, code), status)),
+                Err(status) => {
+                    return Err(self.session.gateway.failed(self.what(), |code| self.one.hint(code), status));
+                }
             }
         }
     }

@@ -34,7 +34,7 @@ fn the_session_is_what_the_program_prints() {
             metadata.created_at_ms = i64::try_from(now).expect("before the year 292 million") - 4_100;
             ID.clone_into(&mut metadata.id);
         }
-        let out = line(&gateway.socket(), command).good();
+        let out = line(&gateway.socket(), command).done();
         printed += &format!(
             "$ openshell {command}\n{}",
             out.replace(&gateway.socket().display().to_string(), SOCKET)

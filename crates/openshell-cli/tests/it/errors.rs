@@ -236,7 +236,9 @@ fn help_and_version_need_no_gateway() {
     assert_eq!(line(socket, "--version").good(), format!("openshell {}\n", env!("CARGO_PKG_VERSION")));
     assert!(line(socket, "sandbox --help").good().contains("Make a sandbox and print its name"));
     let help = line(socket, "--help").good();
-    for line in ["Exit codes:", "   3  there is no such sandbox or workspace", "OPENSHELL_GATEWAY_SOCKET"] {
+    for line in
+        ["Exit codes:", "   3  there is no such sandbox, workspace or gateway", "OPENSHELL_GATEWAY_SOCKET"]
+    {
         assert!(help.contains(line), "{help}");
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use openshell_proto::datamodel::v1::ObjectMeta;
+use openshell_proto::datamodel::v1::{ObjectMeta, Workspace, WorkspacePhase, WorkspaceStatus};
 use openshell_proto::openshell::v1::open_shell_server::{OpenShell, OpenShellServer};
 use openshell_proto::openshell::v1::{
     ComputeDriverCapabilities, ComputeDriverInfo, CreateSandboxRequest, CreateWorkspaceRequest,
@@ -44,6 +44,9 @@ pub(crate) struct State {
     /// Watches stay open after their script.
     pub(crate) endless: bool,
     pub(crate) health: ServiceStatus,
+    pub(crate) workspaces: Vec<Workspace>,
+    /// The `authorization` of each call that came over TCP.
+    pub(crate) shown: Vec<Option<String>>,
 }
 
 /// A fake gateway that listens until it is dropped.
@@ -61,20 +64,42 @@ impl Gateway {
 
     /// The same with the socket in a directory that is there already.
     pub(crate) fn start_in(dir: tempfile::TempDir) -> Self {
+        let mut gateway = Self::new(dir);
+        let listener = openshell_uds::bind(&gateway.socket()).expect("a socket");
+        let service = gateway.service();
+        let (stop, stopped) = oneshot::channel();
+        gateway.stop = Some(stop);
+        gateway.spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            openshell_uds::serve(listener, PeerPolicy::default(), service, shutdown, Duration::ZERO).await
+        });
+        gateway
+    }
+
+    /// One that listens nowhere yet.
+    pub(crate) fn new(dir: tempfile::TempDir) -> Self {
         let state = Arc::new(Mutex::new(State { health: ServiceStatus::Healthy, ..State::default() }));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let (stop, stopped) = oneshot::channel();
-        let listener = openshell_uds::bind(&dir.path().join("gateway.sock")).expect("a socket");
-        let service = OpenShellServer::new(Service { state: state.clone() });
-        runtime.spawn(async move {
-            let shutdown = async { drop(stopped.await) };
-            openshell_uds::serve(listener, PeerPolicy::default(), service, shutdown, Duration::ZERO).await
-        });
-        Self { state, dir, stop: Some(stop), runtime: Some(runtime) }
+        Self { state, dir, stop: None, runtime: Some(runtime) }
+    }
+
+    /// What answers calls.
+    pub(crate) fn service(&self) -> OpenShellServer<Service> {
+        OpenShellServer::new(Service { state: self.state.clone() })
+    }
+
+    /// What a test puts in and reads out, for what runs beside it.
+    pub(crate) fn shared(&self) -> Arc<Mutex<State>> {
+        self.state.clone()
+    }
+
+    /// Runs something for as long as the gateway lives.
+    pub(crate) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) {
+        self.runtime.as_ref().expect("it lives").spawn(task);
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -134,7 +159,7 @@ pub(crate) fn seen(sandbox: Sandbox) -> Result<SandboxStreamEvent, Status> {
     Ok(SandboxStreamEvent { payload: Some(sandbox_stream_event::Payload::Sandbox(sandbox)) })
 }
 
-struct Service {
+pub(crate) struct Service {
     state: Arc<Mutex<State>>,
 }
 
@@ -172,6 +197,10 @@ fn find<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Sandbox, Status>
         .iter_mut()
         .find(|sandbox| sandbox.metadata.as_ref().is_some_and(|metadata| metadata.name == name))
         .ok_or_else(|| Status::not_found(format!("there is no sandbox `{name}` in workspace `default`")))
+}
+
+fn named(workspace: &Workspace, name: &str) -> bool {
+    workspace.metadata.as_ref().is_some_and(|metadata| metadata.name == name)
 }
 
 /// Methods that no test of this program needs.
@@ -286,6 +315,56 @@ impl OpenShell for Service {
         }))
     }
 
+    async fn create_workspace(
+        &self,
+        request: Request<CreateWorkspaceRequest>,
+    ) -> Answer<CreateWorkspaceResponse> {
+        let mut state = self.enter().await?;
+        let CreateWorkspaceRequest { name, labels } = request.into_inner();
+        if state.workspaces.iter().any(|one| named(one, &name)) {
+            return Err(Status::already_exists(format!("workspace `{name}` is there already")));
+        }
+        let workspace = Workspace {
+            metadata: Some(ObjectMeta {
+                id: format!("id-{name}"),
+                name,
+                labels,
+                created_at_ms: 1_767_323_045_000,
+                ..ObjectMeta::default()
+            }),
+            status: Some(WorkspaceStatus { phase: WorkspacePhase::Active.into() }),
+        };
+        state.workspaces.push(workspace.clone());
+        Ok(Response::new(CreateWorkspaceResponse { workspace: Some(workspace) }))
+    }
+
+    async fn get_workspace(&self, request: Request<GetWorkspaceRequest>) -> Answer<GetWorkspaceResponse> {
+        let state = self.enter().await?;
+        let name = request.into_inner().name;
+        let found = state.workspaces.iter().find(|one| named(one, &name)).cloned();
+        let workspace = found.ok_or_else(|| Status::not_found(format!("there is no workspace `{name}`")))?;
+        Ok(Response::new(GetWorkspaceResponse { workspace: Some(workspace) }))
+    }
+
+    async fn list_workspaces(&self, _: Request<ListWorkspacesRequest>) -> Answer<ListWorkspacesResponse> {
+        let workspaces = self.enter().await?.workspaces.clone();
+        Ok(Response::new(ListWorkspacesResponse { workspaces }))
+    }
+
+    async fn delete_workspace(
+        &self,
+        request: Request<DeleteWorkspaceRequest>,
+    ) -> Answer<DeleteWorkspaceResponse> {
+        let mut state = self.enter().await?;
+        let name = request.into_inner().name;
+        let before = state.workspaces.len();
+        state.workspaces.retain(|one| !named(one, &name));
+        if state.workspaces.len() == before {
+            return Err(Status::not_found(format!("there is no workspace `{name}`")));
+        }
+        Ok(Response::new(DeleteWorkspaceResponse { deleted: true }))
+    }
+
     absent! {
         exec_sandbox(ExecSandboxRequest) -> Self::ExecSandboxStream;
         forward_tcp(Streaming<TcpForwardFrame>) -> Self::ForwardTcpStream;
@@ -296,9 +375,5 @@ impl OpenShell for Service {
         report_main_process_exit(ReportMainProcessExitRequest) -> ReportMainProcessExitResponse;
         relay_stream(Streaming<RelayFrame>) -> Self::RelayStreamStream;
         refresh_sandbox_token(RefreshSandboxTokenRequest) -> RefreshSandboxTokenResponse;
-        create_workspace(CreateWorkspaceRequest) -> CreateWorkspaceResponse;
-        get_workspace(GetWorkspaceRequest) -> GetWorkspaceResponse;
-        list_workspaces(ListWorkspacesRequest) -> ListWorkspacesResponse;
-        delete_workspace(DeleteWorkspaceRequest) -> DeleteWorkspaceResponse;
     }
 }

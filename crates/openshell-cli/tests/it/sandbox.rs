@@ -17,7 +17,8 @@ fn status_shows_the_gateway_and_the_live_driver() {
     assert_eq!(
         line(&socket, "status").good(),
         format!(
-            "gateway:  healthy, version 0.1.0\nsocket:   {}\ndriver:   docker 0.1.0 (engine API 1.41)\n",
+            "gateway:  healthy, version 0.1.0\nsocket:   {}\nchosen:   OPENSHELL_GATEWAY_SOCKET names it\n\
+             driver:   docker 0.1.0 (engine API 1.41)\n",
             socket.display()
         )
     );
@@ -26,7 +27,10 @@ fn status_shows_the_gateway_and_the_live_driver() {
         json!({
             "status": "healthy",
             "version": "0.1.0",
+            "gateway": null,
+            "endpoint": format!("unix://{}", socket.display()),
             "socket": socket,
+            "chosen_by": "OPENSHELL_GATEWAY_SOCKET",
             "compute_drivers": [{
                 "name": "docker",
                 "capabilities": { "driver_name": "docker", "driver_version": "0.1.0 (engine API 1.41)" },
@@ -227,8 +231,8 @@ fn delete_waits_until_it_is_gone() {
     let gateway = Gateway::start();
     gateway.state().sandboxes.push(sandbox("a", SandboxPhase::Error, "", ""));
     gateway.state().scripts.push_back(vec![seen(sandbox("a", SandboxPhase::Deleting, "", ""))]);
-    assert_eq!(line(&gateway.socket(), "sandbox delete a --wait").good(), "a\n");
+    assert_eq!(line(&gateway.socket(), "sandbox delete a --wait -q").good(), "a\n");
     assert_eq!(gateway.state().watches[0].id, "id-a");
     // Gone before the watch begins: the fake has no further script, and says NOT_FOUND.
-    assert_eq!(line(&gateway.socket(), "sandbox delete a --wait=5").good(), "a\n");
+    assert_eq!(line(&gateway.socket(), "sandbox delete a --wait=5 -q").good(), "a\n");
 }

@@ -1,0 +1,249 @@
+//! The listeners: one loop that accepts, for each of them a bounded room of connections, and an orderly end.
+//!
+//! A room that is full makes place by closing the connection that nobody has used for longest, first of all one that has
+//! never got an answer; so connections that only lie there keep nobody out, and rooms are apart, so what strangers do to
+//! the TCP listener does nothing to the Unix socket.
+
+mod connection;
+mod room;
+mod stream;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use openshell_uds::{Acceptor, Listener, PeerPolicy, Visitor, patiently};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+use crate::tls::Tls;
+use crate::{Closed, DoorCounters, Peer};
+use connection::Connection;
+use room::Room;
+use stream::Stream;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a listener takes on, and how long it waits for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time, of each listener.
+    pub connections: usize,
+    /// Requests at a time on one connection.
+    pub streams: u32,
+    /// How long a connection may be open before its first byte, and how long the head of an HTTP/1 request may take.
+    pub first_byte: Duration,
+    /// How long TLS may take to come about.
+    pub handshake: Duration,
+    /// How long a connection may be open without a request on it.
+    pub idle: Duration,
+    /// How often a peer is asked for a sign of life while it has requests, and how long it may take to give one.
+    pub keep_alive: (Duration, Duration),
+    /// How long requests may take to end once the server shall stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams: 256,
+            first_byte: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
+            keep_alive: (Duration::from_secs(30), Duration::from_secs(20)),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A bound listener, and what counts its connections.
+#[derive(Debug)]
+pub struct Entrance {
+    kind: Kind,
+    counters: Arc<DoorCounters>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Unix { listener: Listener, policy: PeerPolicy },
+    Tcp { listener: TcpListener, tls: Option<Tls> },
+}
+
+impl Entrance {
+    /// A Unix socket; `policy` says whose processes may connect.
+    #[must_use]
+    pub fn unix(listener: Listener, policy: PeerPolicy, counters: Arc<DoorCounters>) -> Self {
+        Self { kind: Kind::Unix { listener, policy }, counters }
+    }
+
+    /// A TCP port without TLS.
+    #[must_use]
+    pub fn tcp(listener: TcpListener, counters: Arc<DoorCounters>) -> Self {
+        Self { kind: Kind::Tcp { listener, tls: None }, counters }
+    }
+
+    /// A TCP port with TLS.
+    #[must_use]
+    pub fn tls(listener: TcpListener, tls: Tls, counters: Arc<DoorCounters>) -> Self {
+        Self { kind: Kind::Tcp { listener, tls: Some(tls) }, counters }
+    }
+}
+
+/// Serves `service` over HTTP/2 and HTTP/1.1 on every entrance, until `shutdown` is ready; then no further connection is
+/// accepted, requests under way have `limits.drain` to end, and the rest is cut.
+///
+/// Every request carries the [`Peer`] of its connection as an extension.
+///
+/// # Errors
+/// When a listening socket itself fails; what goes wrong with one connection is logged.
+pub async fn serve<S, B>(
+    entrances: Vec<Entrance>,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+    limits: Limits,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let (stop, stopping) = watch::channel(false);
+    let mut doors = JoinSet::new();
+    for entrance in entrances {
+        let door = Door::open(entrance, limits)?;
+        doors.spawn(door.serve(service.clone(), stopping.clone()));
+    }
+    drop(stopping);
+    tokio::pin!(shutdown);
+    let mut outcome = tokio::select! {
+        () = &mut shutdown => Ok(()),
+        Some(ended) = doors.join_next() => joined(ended),
+    };
+    stop.send_replace(true);
+    let drained = tokio::time::timeout(limits.drain, async {
+        while let Some(ended) = doors.join_next().await {
+            outcome = std::mem::replace(&mut outcome, Ok(())).and(joined(ended));
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(drain = ?limits.drain, "requests were cut at the end of the drain");
+        doors.shutdown().await;
+    }
+    outcome
+}
+
+/// One listener at work.
+struct Door {
+    acceptor: Accept,
+    counters: Arc<DoorCounters>,
+    room: Arc<Room>,
+    limits: Limits,
+}
+
+enum Accept {
+    Unix(Acceptor),
+    Tcp { listener: TcpListener, tls: Option<Tls>, shown: String },
+}
+
+impl Door {
+    fn open(entrance: Entrance, limits: Limits) -> io::Result<Self> {
+        let acceptor = match entrance.kind {
+            Kind::Unix { listener, policy } => Accept::Unix(Acceptor::new(listener, policy)?),
+            Kind::Tcp { listener, tls } => {
+                let shown = listener.local_addr()?.to_string();
+                Accept::Tcp { listener, tls, shown }
+            }
+        };
+        let room = Arc::new(Room::new(limits.connections));
+        Ok(Self { acceptor, counters: entrance.counters, room, limits })
+    }
+
+    /// Accepts until told to stop, then waits for the connections; dropping this cuts them.
+    async fn serve<S, B>(self, service: S, mut stopping: watch::Receiver<bool>) -> io::Result<()>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let mut connections = JoinSet::new();
+        let told = stopping.clone();
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => break Ok(()),
+                Some(ended) = connections.join_next() => report_panic(ended),
+                accepted = self.accept() => match accepted {
+                    Ok(None) => self.counters.refused(Closed::Peer),
+                    Ok(Some((stream, peer))) => {
+                        let Some(place) = self.room.enter() else {
+                            tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them have requests under way");
+                            self.counters.refused(Closed::Displaced);
+                            continue;
+                        };
+                        self.counters.opened();
+                        let connection = Connection {
+                            stream,
+                            peer,
+                            place,
+                            counters: Arc::clone(&self.counters),
+                            limits: self.limits,
+                            stopping: told.clone(),
+                        };
+                        connections.spawn(connection.converse(service.clone()));
+                    }
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        // Nobody new finds the door from here on.
+        drop(self.acceptor);
+        while let Some(ended) = connections.join_next().await {
+            report_panic(ended);
+        }
+        outcome
+    }
+
+    /// The next connection; `None` for one that was refused. Safe to cancel.
+    async fn accept(&self) -> io::Result<Option<(Stream, Peer)>> {
+        match &self.acceptor {
+            Accept::Unix(acceptor) => Ok(match acceptor.accept().await? {
+                Visitor::Guest(stream, peer) => Some((Stream::unix(stream), Peer::Unix(peer))),
+                Visitor::Refused => None,
+            }),
+            Accept::Tcp { listener, tls, shown } => {
+                let (stream, address) = patiently(shown, || listener.accept()).await?;
+                // Small answers are not to wait for the acknowledgement of those before; it fails on a dead one only.
+                let _ = stream.set_nodelay(true);
+                Ok(Some(match tls {
+                    None => (Stream::tcp(stream), Peer::Tcp { address }),
+                    Some(tls) => {
+                        (Stream::for_tls(stream, tls.clone()), Peer::Tls { address, certificate: None })
+                    }
+                }))
+            }
+        }
+    }
+}
+
+fn joined(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
+    ended.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}
