@@ -4,6 +4,7 @@
 //! program beside this library writes. `openshell-proto` commits the result, so that nobody who builds a gateway
 //! compiles this crate.
 
+mod descriptors;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -108,7 +109,8 @@ pub fn bindings(descriptors: &FileDescriptorSet) -> Result<Vec<Binding>, Error> 
     let mut out = Vec::with_capacity(modules.len() + 1);
     for (module, code) in modules {
         let package = module.parts().collect::<Vec<_>>().join(".");
-        let code = code + &method_lists(descriptors, &package);
+        let code =
+            code + &method_lists(descriptors, &package) + &descriptors::constant(descriptors, &package);
         let file = syn::parse_file(&code).map_err(|source| Error::Syntax { package, source })?;
         let path = module.parts().collect::<Vec<_>>().join("/") + ".rs";
         out.push(Binding { path, text: format!("{HEADER}\n{}", prettyplease::unparse(&file)) });

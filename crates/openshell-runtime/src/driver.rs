@@ -7,16 +7,18 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use openshell_driver_api::{
-    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ObservedSandbox, SandboxId,
-    SandboxRequest, WatchEvent,
+    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
+    SandboxId, SandboxRequest, WatchEvent,
 };
 use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 
 use crate::settings::Deadlines;
+use crate::stats::{Counters, Rpc};
 
 /// The driver with its deadlines.
 #[derive(Clone)]
@@ -25,19 +27,35 @@ pub(crate) struct Driver {
     deadlines: Deadlines,
     /// The optional calls that this driver has been found not to have.
     lacks: Arc<Mutex<BTreeSet<&'static str>>>,
+    counters: Arc<Counters>,
 }
 
 impl Driver {
     pub(crate) fn new(inner: Arc<dyn ComputeDriver>, deadlines: Deadlines) -> Self {
-        Self { inner, deadlines, lacks: Arc::default() }
+        Self { inner, deadlines, lacks: Arc::default(), counters: Arc::default() }
+    }
+
+    /// What has been counted, by this driver and by the engine that has it.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Notes, once for each call, that the driver does not have it: older ones lack some.
-    fn note_lack(&self, operation: &'static str, error: &DriverError) {
-        let new = || self.lacks.lock().unwrap_or_else(PoisonError::into_inner).insert(operation);
+    fn note_lack(&self, rpc: Rpc, error: &DriverError) {
+        let new = || self.lacks.lock().unwrap_or_else(PoisonError::into_inner).insert(rpc.name());
         if error.kind() == ErrorKind::Unimplemented && new() {
-            tracing::info!(operation, "this driver does not have the call");
+            tracing::info!(rpc = rpc.name(), "this driver does not have the call");
         }
+    }
+
+    /// Whether the driver has been found not to have a call.
+    fn is_lacking(&self, rpc: Rpc) -> bool {
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).contains(rpc.name())
+    }
+
+    /// Another driver, or a newer one, may have come in place of the one that was asked before.
+    pub(crate) fn forget_lacks(&self) {
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn deadlines(&self) -> &Deadlines {
@@ -51,7 +69,7 @@ impl Driver {
     pub(crate) async fn capabilities(&self) -> Result<Capabilities, DriverError> {
         let driver = Arc::clone(&self.inner);
         let call = async move { driver.capabilities().await };
-        let capabilities = bounded("get capabilities", self.deadlines.capabilities, call).await?;
+        let capabilities = self.bounded(Rpc::Capabilities, self.deadlines.capabilities, call).await?;
         if capabilities.driver_name.is_empty() {
             let message = "the driver's answer is empty: it gives no name";
             return Err(DriverError::new(ErrorKind::FailedPrecondition, "get capabilities", message));
@@ -62,42 +80,67 @@ impl Driver {
     pub(crate) async fn validate(&self, request: SandboxRequest) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
         let call = async move { driver.validate_create(&request).await };
-        bounded("validate sandbox", self.deadlines.validate, call).await
+        self.bounded(Rpc::Validate, self.deadlines.validate, call).await
     }
 
     pub(crate) async fn create(&self, request: SandboxRequest) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
-        bounded("create sandbox", self.deadlines.create, async move { driver.create(&request).await }).await
+        self.bounded(Rpc::Create, self.deadlines.create, async move { driver.create(&request).await }).await
+    }
+
+    /// The addresses that this driver's sandboxes need; none where it does not know the question.
+    pub(crate) async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
+        let driver = Arc::clone(&self.inner);
+        let call = async move { driver.listener_requirements().await };
+        self.optional(Rpc::ListenerRequirements, self.deadlines.listener_requirements, call).await
     }
 
     /// Prepares a workspace; a driver that has no such thing has nothing to prepare.
     pub(crate) async fn ensure_workspace(&self, workspace: String) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
         let call = async move { driver.ensure_workspace(&workspace).await };
-        let operation = "ensure workspace";
-        match bounded(operation, self.deadlines.create, call)
-            .await
-            .inspect_err(|error| self.note_lack(operation, error))
-        {
-            Err(error) if error.kind() == ErrorKind::Unimplemented => Ok(()),
+        self.optional(Rpc::EnsureWorkspace, self.deadlines.ensure_workspace, call).await
+    }
+
+    /// Removes what a workspace has in the backend; what is not there, or cannot be, is gone.
+    pub(crate) async fn delete_workspace(&self, workspace: String) -> Result<(), DriverError> {
+        let driver = Arc::clone(&self.inner);
+        let call = async move { driver.delete_workspace(&workspace).await };
+        match self.optional(Rpc::DeleteWorkspace, self.deadlines.delete_workspace, call).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// A call that older drivers lack: `UNIMPLEMENTED` amounts to nothing to do, and it is not asked for again.
+    async fn optional<T: Default + Send + 'static>(
+        &self,
+        rpc: Rpc,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, DriverError> {
+        if self.is_lacking(rpc) {
+            return Ok(T::default());
+        }
+        match self.bounded(rpc, deadline, call).await {
+            Err(error) if error.kind() == ErrorKind::Unimplemented => {
+                self.note_lack(rpc, &error);
+                Ok(T::default())
+            }
             answer => answer,
         }
     }
 
     pub(crate) async fn start(&self, id: SandboxId) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
-        let (operation, call) = ("start sandbox", async move { driver.start(&id).await });
-        bounded(operation, self.deadlines.start, call)
-            .await
-            .inspect_err(|error| self.note_lack(operation, error))
+        let (rpc, call) = (Rpc::Start, async move { driver.start(&id).await });
+        self.bounded(rpc, self.deadlines.start, call).await.inspect_err(|error| self.note_lack(rpc, error))
     }
 
     pub(crate) async fn stop(&self, id: SandboxId) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
-        let (operation, call) = ("stop sandbox", async move { driver.stop(&id).await });
-        bounded(operation, self.deadlines.stop, call)
-            .await
-            .inspect_err(|error| self.note_lack(operation, error))
+        let (rpc, call) = (Rpc::Stop, async move { driver.stop(&id).await });
+        self.bounded(rpc, self.deadlines.stop, call).await.inspect_err(|error| self.note_lack(rpc, error))
     }
 
     /// Removes a sandbox and looks whether it is gone: a driver may take a delete and need time for it.
@@ -105,7 +148,7 @@ impl Driver {
         let driver = Arc::clone(&self.inner);
         let key = id.clone();
         let call = async move { driver.delete(&key).await };
-        match bounded("delete sandbox", self.deadlines.delete, call).await {
+        match self.bounded(Rpc::Delete, self.deadlines.delete, call).await {
             Ok(true) => {}
             Ok(false) => return Ok(Removal::Gone),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removal::Gone),
@@ -117,7 +160,7 @@ impl Driver {
     /// Whether the backend has it.
     pub(crate) async fn exists(&self, id: SandboxId) -> Result<bool, DriverError> {
         let driver = Arc::clone(&self.inner);
-        match bounded("get sandbox", self.deadlines.get, async move { driver.get(&id).await }).await {
+        match self.bounded(Rpc::Get, self.deadlines.get, async move { driver.get(&id).await }).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -126,14 +169,62 @@ impl Driver {
 
     pub(crate) async fn list(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
         let driver = Arc::clone(&self.inner);
-        bounded("list sandboxes", self.deadlines.list, async move { driver.list().await }).await
+        self.bounded(Rpc::List, self.deadlines.list, async move { driver.list().await }).await
     }
 
     pub(crate) async fn watch(&self) -> Result<Events, DriverError> {
         let driver = Arc::clone(&self.inner);
-        bounded("watch sandboxes", self.deadlines.watch, async move { driver.watch().await })
-            .await
-            .map(Events)
+        self.bounded(Rpc::Watch, self.deadlines.watch, async move { driver.watch().await }).await.map(Events)
+    }
+
+    /// Runs `call` in a task of its own for at most `deadline`, then drops it; counted, and a span for those who trace.
+    async fn bounded<T: Send + 'static>(
+        &self,
+        rpc: Rpc,
+        deadline: Duration,
+        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, DriverError> {
+        let mut counting = Counting::begin(&self.counters, rpc);
+        let mut task = AbortOnDrop(tokio::spawn(call.instrument(counting.span.clone())));
+        let operation = rpc.operation();
+        let answer = match tokio::time::timeout(deadline, &mut task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => match error.try_into_panic() {
+                Ok(panic) => Err(panicked(operation, panic.as_ref())),
+                Err(_) => {
+                    Err(DriverError::new(ErrorKind::Unavailable, operation, "the gateway is going away"))
+                }
+            },
+            Err(_) => {
+                let message = format!("the driver did not answer within {deadline:?}");
+                Err(DriverError::new(ErrorKind::DeadlineExceeded, operation, message))
+            }
+        };
+        counting.code = answer.as_ref().err().map_or(0, |error| error.kind().code());
+        answer
+    }
+}
+
+/// A call under way. It is counted when this goes, also where nobody waits for the answer any more.
+struct Counting<'a> {
+    counters: &'a Counters,
+    rpc: Rpc,
+    begun: Instant,
+    span: tracing::Span,
+    code: i32,
+}
+
+impl<'a> Counting<'a> {
+    fn begin(counters: &'a Counters, rpc: Rpc) -> Self {
+        let span = tracing::debug_span!("driver call", rpc = rpc.name(), code = tracing::field::Empty);
+        Self { counters, rpc, begun: Instant::now(), span, code: tonic::Code::Cancelled as i32 }
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.span.record("code", self.code);
+        self.counters.called(self.rpc, self.code, self.begun.elapsed());
     }
 }
 
@@ -150,30 +241,15 @@ pub(crate) enum Removal {
 pub(crate) struct Events(EventStream);
 
 impl Events {
+    /// The next one if it has come already; one that has not is not lost by asking.
+    pub(crate) fn next_ready(&mut self) -> Option<Option<Result<WatchEvent, DriverError>>> {
+        self.next().now_or_never()
+    }
+
     pub(crate) async fn next(&mut self) -> Option<Result<WatchEvent, DriverError>> {
         match AssertUnwindSafe(self.0.next()).catch_unwind().await {
             Ok(item) => item,
             Err(panic) => Some(Err(panicked("watch sandboxes", panic.as_ref()))),
-        }
-    }
-}
-
-/// Runs `call` in a task of its own for at most `deadline`, then drops it.
-async fn bounded<T: Send + 'static>(
-    operation: &'static str,
-    deadline: Duration,
-    call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
-) -> Result<T, DriverError> {
-    let mut task = AbortOnDrop(tokio::spawn(call));
-    match tokio::time::timeout(deadline, &mut task).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => match error.try_into_panic() {
-            Ok(panic) => Err(panicked(operation, panic.as_ref())),
-            Err(_) => Err(DriverError::new(ErrorKind::Unavailable, operation, "the gateway is going away")),
-        },
-        Err(_) => {
-            let message = format!("the driver did not answer within {deadline:?}");
-            Err(DriverError::new(ErrorKind::DeadlineExceeded, operation, message))
         }
     }
 }
@@ -205,3 +281,6 @@ impl<T> Drop for AbortOnDrop<T> {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod drive;
 mod follow;
 mod lanes;
 mod timer;
+mod workspaces;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,12 +25,14 @@ use tokio::task::JoinSet;
 use crate::clock::{between, now_ms};
 use crate::driver::Driver;
 use crate::hub::Hub;
-use crate::lifecycle::Desired;
+use crate::lifecycle::{Desired, Phase};
 use crate::settings::Settings;
+use crate::stats::{Counters, Stats};
 use crate::store::{Db, Record, Store, StoreError};
 use crate::usage::{self, UsageAction, UsageEvent, UsageOutcome};
 pub(crate) use drive::Settled;
 use lanes::Lanes;
+pub(crate) use workspaces::WorkspaceSettled;
 
 /// How many sandboxes are worked on at once when nobody waits for them: after a start, or a loss of the backend.
 const BACKGROUND_CALLS: usize = 16;
@@ -46,7 +49,8 @@ pub(crate) struct Engine {
     stopping: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     background: Semaphore,
-    workspaces: Mutex<HashSet<String>>,
+    /// The workspaces that the driver was asked to prepare since the gateway came up.
+    prepared: Mutex<HashSet<String>>,
 }
 
 /// How the gateway stands with its driver.
@@ -97,14 +101,20 @@ impl Engine {
             stopping: watch::Sender::new(false),
             tasks: Mutex::default(),
             background: Semaphore::new(BACKGROUND_CALLS),
-            workspaces: Mutex::default(),
+            prepared: Mutex::default(),
         })
     }
 
     /// Starts the tasks: what was owed when the gateway went away, the watch of the driver, the clock.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), StoreError> {
         let before = self.phases().await?;
+        before.values().for_each(|phase| self.counters().entered(*phase));
+        let all = self.store.count().await?;
+        for _ in before.len() as u64..all {
+            self.counters().entered(Phase::Unknown);
+        }
         self.resume().await?;
+        self.resume_workspaces().await?;
         let (follower, clock) = (Arc::clone(self), Arc::clone(self));
         self.spawn(async move { follower.follow(before).await });
         self.spawn(async move { clock.keep_time().await });
@@ -147,8 +157,27 @@ impl Engine {
         let _stopping = stopping.wait_for(|stopping| *stopping).await;
     }
 
+    pub(crate) fn counters(&self) -> &Counters {
+        self.driver.counters()
+    }
+
+    /// What there is to count, now.
+    pub(crate) fn stats(&self) -> Stats {
+        let (watchers, cut) = self.hub.watchers();
+        self.counters().snapshot(self.store.counters(), watchers, cut)
+    }
+
     pub(crate) fn link(&self) -> Link {
         self.link.borrow().clone()
+    }
+
+    pub(crate) fn link_is_up(&self) -> bool {
+        self.link.borrow().up
+    }
+
+    /// Follows how the gateway stands with its driver.
+    pub(crate) fn links(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
     }
 
     /// Ready once the watch of the driver is up.
@@ -206,6 +235,7 @@ impl Engine {
     /// Tells what has been committed. Runs on the store's thread, so that it is told in the order of the commits.
     fn announce(&self, trace: Option<&Trace>) {
         let Some(Trace { before, after, now }) = trace else { return };
+        self.counters().left(before.life.phase);
         let Some(after) = after else {
             tracing::info!(sandbox = before.id, name = before.name, "sandbox is gone");
             self.hub.gone(&before.id);
@@ -216,6 +246,7 @@ impl Engine {
             });
             return;
         };
+        self.counters().entered(after.life.phase);
         self.hub.state_of(after);
         self.timer.notify_one();
         if before.life.phase == after.life.phase {

@@ -14,11 +14,14 @@ mod driver;
 mod engine;
 mod hub;
 mod lifecycle;
+mod limits;
 mod names;
+mod readiness;
 mod selector;
 mod service;
 mod settings;
 mod spec;
+mod stats;
 mod store;
 mod usage;
 mod view;
@@ -26,15 +29,17 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_driver_api::{ComputeDriver, DriverError};
+use openshell_driver_api::{ComputeDriver, DriverError, ListenerRequirement};
 
 use driver::Driver;
 use engine::Engine;
 
-pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
+pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step, WorkspacePhase};
+pub use readiness::{Readiness, Unready};
 pub use service::Gateway;
 pub use settings::{Backoff, Deadlines, Settings};
-pub use store::{Record, Store, StoreError};
+pub use stats::{CallStats, Histogram, LinkStats, Stats};
+pub use store::{Record, Store, StoreError, Workspace};
 pub use usage::{NoUsage, UsageAction, UsageEvent, UsageOutcome, UsageSink};
 
 /// How long a start waits for the first look at the backend before it goes on without.
@@ -100,6 +105,26 @@ impl Runtime {
     #[must_use]
     pub fn service(&self) -> Gateway {
         Gateway::new(Arc::clone(&self.engine))
+    }
+
+    /// Whether the gateway can be asked, and if not, why not: what a readiness probe answers.
+    pub async fn readiness(&self) -> Readiness {
+        self.engine.readiness().await
+    }
+
+    /// What the runtime has counted; cheap, takes no lock for long and asks nobody.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// The addresses that the driver's sandboxes need the gateway to listen on; none where an older driver does not
+    /// know the question.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
+        self.engine.driver.listener_requirements().await
     }
 
     /// Ends the watches of clients, and those to come, so that they do not hold up a server that drains.

@@ -19,6 +19,24 @@
 //!      └─ delete, from every phase ──▶ DELETING ──▶ (the driver says that it is gone) the row goes
 //! ```
 //!
+//! Besides, once it has been where it should be, the backend's word alone counts: it may be reported as stopped, failed,
+//! on its way, going or unknown at any time, and the phase follows. These are all the changes of phase there are; a test
+//! compares the list with the code, and `tests/table.txt` says for every situation what brings them about:
+//!
+//! ```text
+//!   PROVISIONING → READY ERROR DELETING
+//!   READY        → STOPPING STOPPED STARTING PROVISIONING ERROR UNKNOWN DELETING
+//!   STOPPING     → STOPPED READY ERROR DELETING
+//!   STOPPED      → STARTING READY STOPPING PROVISIONING ERROR UNKNOWN DELETING
+//!   STARTING     → READY STOPPED ERROR DELETING
+//!   ERROR        → STARTING READY PROVISIONING DELETING
+//!   UNKNOWN      → READY STOPPING STOPPED STARTING PROVISIONING ERROR DELETING
+//!   DELETING     → READY STOPPING STOPPED STARTING PROVISIONING ERROR UNKNOWN
+//! ```
+//!
+//! A sandbox leaves DELETING for another phase only where nobody asked for its deletion and the backend had reported it
+//! as going by itself. The little machine of a workspace is in `workspace.rs`.
+//!
 //! Every change is stored before the driver is asked, with the call that is owed ([`Step`]). A step leaves the row
 //! with the driver's answer, so that a gateway that was killed in between owes it still and asks again: every call of
 //! the contract may be asked twice.
@@ -36,11 +54,14 @@ mod model;
 mod observe;
 mod outcome;
 mod request;
+mod workspace;
 
 pub(crate) use model::reason;
 pub use model::{Begun, Desired, Life, OwnCondition, Phase, Step};
 pub(crate) use outcome::{Answer, Failed, Patience, Turn};
 pub(crate) use request::{Refusal, Request};
+pub use workspace::WorkspacePhase;
+pub(crate) use workspace::{DEFAULT_WORKSPACE, WorkspaceRefusal, may_go, removed};
 
 #[cfg(test)]
 mod tests;

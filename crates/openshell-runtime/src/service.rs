@@ -1,10 +1,14 @@
 //! The gRPC service `openshell.v1.OpenShell`: the methods that this gateway has, and an answer for all others.
 
 mod dispatch;
+mod health;
+mod page;
+mod reflection;
 mod sandboxes;
 mod status;
 mod unserved;
 mod watch;
+mod workspaces;
 
 use std::sync::Arc;
 
@@ -17,6 +21,7 @@ use unserved::{NoStream, unserved};
 use watch::WatchStream;
 
 use crate::engine::Engine;
+use crate::readiness::{Readiness, Unready};
 
 /// The methods, on the runtime's engine.
 pub(crate) struct Api {
@@ -30,11 +35,14 @@ impl Api {
 
     /// Healthy; degraded without a watch of the driver, for states may be old; unhealthy without a store.
     async fn health_status(&self) -> proto::ServiceStatus {
-        if let Err(error) = self.engine.store.count().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the store does not answer");
-            return proto::ServiceStatus::Unhealthy;
+        let Readiness { reasons } = self.engine.readiness().await;
+        if reasons.contains(&Unready::Store) {
+            proto::ServiceStatus::Unhealthy
+        } else if reasons.iter().any(|reason| matches!(reason, Unready::Driver { .. })) {
+            proto::ServiceStatus::Degraded
+        } else {
+            proto::ServiceStatus::Healthy
         }
-        if self.engine.link().up { proto::ServiceStatus::Healthy } else { proto::ServiceStatus::Degraded }
     }
 }
 
@@ -187,29 +195,29 @@ impl OpenShell for Api {
 
     async fn create_workspace(
         &self,
-        _: Request<proto::CreateWorkspaceRequest>,
+        request: Request<proto::CreateWorkspaceRequest>,
     ) -> Answer<proto::CreateWorkspaceResponse> {
-        Err(unserved("CreateWorkspace"))
+        self.new_workspace(request.into_inner()).await.map(Response::new)
     }
 
     async fn get_workspace(
         &self,
-        _: Request<proto::GetWorkspaceRequest>,
+        request: Request<proto::GetWorkspaceRequest>,
     ) -> Answer<proto::GetWorkspaceResponse> {
-        Err(unserved("GetWorkspace"))
+        self.one_workspace(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_workspaces(
         &self,
-        _: Request<proto::ListWorkspacesRequest>,
+        request: Request<proto::ListWorkspacesRequest>,
     ) -> Answer<proto::ListWorkspacesResponse> {
-        Err(unserved("ListWorkspaces"))
+        self.workspaces(request.into_inner()).await.map(Response::new)
     }
 
     async fn delete_workspace(
         &self,
-        _: Request<proto::DeleteWorkspaceRequest>,
+        request: Request<proto::DeleteWorkspaceRequest>,
     ) -> Answer<proto::DeleteWorkspaceResponse> {
-        Err(unserved("DeleteWorkspace"))
+        self.drop_workspace(request.into_inner()).await.map(Response::new)
     }
 }

@@ -23,6 +23,8 @@ pub struct Settings {
     pub provisioning_timeout: Duration,
     /// The pauses between attempts.
     pub backoff: Backoff,
+    /// How many bytes a message of a request may have; a larger one is `RESOURCE_EXHAUSTED`.
+    pub max_request_bytes: usize,
     /// How many events a client's watch may lag behind before it is cut.
     pub watch_buffer: usize,
     /// Who is told of the use.
@@ -45,6 +47,7 @@ impl Settings {
             deadlines: Deadlines::default(),
             provisioning_timeout: Duration::from_secs(300),
             backoff: Backoff::default(),
+            max_request_bytes: 4 * 1024 * 1024,
             watch_buffer: 256,
             usage: Arc::new(NoUsage),
         }
@@ -61,6 +64,7 @@ impl fmt::Debug for Settings {
             .field("deadlines", &self.deadlines)
             .field("provisioning_timeout", &self.provisioning_timeout)
             .field("backoff", &self.backoff)
+            .field("max_request_bytes", &self.max_request_bytes)
             .field("watch_buffer", &self.watch_buffer)
             .finish_non_exhaustive()
     }
@@ -87,6 +91,12 @@ pub struct Deadlines {
     pub delete: Duration,
     /// The subscription of `WatchSandboxes`, not its stream.
     pub watch: Duration,
+    /// `EnsureWorkspace`.
+    pub ensure_workspace: Duration,
+    /// `DeleteWorkspace`, and the longest that a client waits for the first answer to it.
+    pub delete_workspace: Duration,
+    /// `GetGatewayListenerRequirements`.
+    pub listener_requirements: Duration,
     /// How long a create under way may go on once the sandbox shall be deleted.
     pub create_after_delete: Duration,
 }
@@ -103,6 +113,9 @@ impl Default for Deadlines {
             start: Duration::from_secs(60),
             delete: Duration::from_secs(60),
             watch: Duration::from_secs(30),
+            ensure_workspace: Duration::from_secs(30),
+            delete_workspace: Duration::from_secs(60),
+            listener_requirements: Duration::from_secs(30),
             create_after_delete: Duration::from_secs(5),
         }
     }

@@ -4,9 +4,6 @@
 //! to refuse by name (`runtime_class_name`, `user_namespaces` and the template's annotations in `platform_config`);
 //! what no part of this gateway has is refused here (`providers`). A policy is stored and given back as it came.
 
-use std::collections::BTreeMap;
-
-use openshell_driver_api::environment::RESERVED_PREFIX;
 use openshell_driver_api::quantity::ParsedResources;
 use openshell_driver_api::{
     DriverError, GpuRequest, Resources, SandboxId, SandboxRequest, SandboxSpec, Secret, Template,
@@ -16,15 +13,13 @@ use openshell_proto::structs;
 use prost::Message;
 use serde_json::{Map, Value};
 
-use crate::selector;
+use crate::limits;
 use crate::store::Record;
 
 /// The prefix of the labels that drivers put on what they make.
 const RESERVED_LABELS: &str = "openshell.ai/";
 /// The most bytes of a spec, encoded: a thousand of them have to fit into one answer.
 const MAX_SPEC: usize = 1024 * 1024;
-/// The most bytes of labels, and of annotations.
-const MAX_NOTES: usize = 256 * 1024;
 
 /// Checks everything of a creation that needs neither store nor driver.
 ///
@@ -35,15 +30,8 @@ pub(crate) fn check(request: &proto::CreateSandboxRequest, config_key: &str) -> 
     if !request.name.is_empty() {
         faults.extend(crate::names::check(&request.name).err());
     }
-    faults.extend(label_faults("labels", &request.labels));
-    for (field, map) in [("labels", &request.labels), ("annotations", &request.annotations)] {
-        if map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_NOTES {
-            faults.push(format!("`{field}` has more than {MAX_NOTES} bytes"));
-        }
-    }
-    if request.annotations.contains_key("") {
-        faults.push("`annotations` has an empty key".to_owned());
-    }
+    faults.extend(limits::label_faults("labels", &request.labels));
+    faults.extend(limits::annotation_faults("annotations", &request.annotations));
     let spec = request.spec.clone().unwrap_or_default();
     faults.extend(spec_faults(&spec));
     if let Err(error) = driver_spec(&spec, config_key) {
@@ -60,16 +48,18 @@ fn spec_faults(spec: &proto::SandboxSpec) -> Vec<String> {
     if !spec.providers.is_empty() {
         faults.push("`spec.providers`: this gateway has no credential providers".to_owned());
     }
-    if spec.command.iter().any(|argument| argument.contains('\0')) {
-        faults.push("`spec.command` holds a NUL".to_owned());
-    }
-    if spec.command.first().is_some_and(String::is_empty) {
-        faults.push("`spec.command` begins with an empty text".to_owned());
-    }
-    faults.extend(environment_faults("spec.environment", &spec.environment));
+    faults.extend(limits::log_level_fault("spec.log_level", &spec.log_level));
+    faults.extend(limits::command_faults("spec.command", &spec.command));
+    let mut environments = vec![("spec.environment", &spec.environment)];
+    environments
+        .extend(spec.template.as_ref().map(|template| ("spec.template.environment", &template.environment)));
+    faults.extend(limits::environment_faults(&environments));
     if let Some(template) = &spec.template {
-        faults.extend(environment_faults("spec.template.environment", &template.environment));
-        faults.extend(label_faults("spec.template.labels", &template.labels));
+        faults.extend(limits::text_fault("spec.template.image", &template.image));
+        faults.extend(limits::text_fault("spec.template.agent_socket", &template.agent_socket));
+        faults.extend(limits::text_fault("spec.template.runtime_class_name", &template.runtime_class_name));
+        faults.extend(limits::label_faults("spec.template.labels", &template.labels));
+        faults.extend(limits::annotation_faults("spec.template.annotations", &template.annotations));
         for key in template.labels.keys().filter(|key| key.starts_with(RESERVED_LABELS)) {
             faults.push(format!(
                 "`spec.template.labels`: `{key}` begins with `{RESERVED_LABELS}`, which is reserved"
@@ -77,31 +67,6 @@ fn spec_faults(spec: &proto::SandboxSpec) -> Vec<String> {
         }
     }
     faults
-}
-
-/// The values are never shown: they may be secrets.
-fn environment_faults(field: &str, variables: &BTreeMap<String, String>) -> Vec<String> {
-    let fault = |(name, value): (&String, &String)| {
-        let shown = name.escape_debug();
-        if name.is_empty() {
-            Some(format!("`{field}` has an empty name"))
-        } else if name.contains(['=', '\0']) {
-            Some(format!("`{field}`: the name `{shown}` holds `=` or NUL"))
-        } else if name.starts_with(RESERVED_PREFIX) {
-            Some(format!("`{field}`: `{shown}` begins with `{RESERVED_PREFIX}`, which is reserved"))
-        } else {
-            value.contains('\0').then(|| format!("`{field}`: the value of `{shown}` holds a NUL"))
-        }
-    };
-    variables.iter().filter_map(fault).collect()
-}
-
-fn label_faults(field: &str, labels: &BTreeMap<String, String>) -> Vec<String> {
-    let fault = |(key, value): (&String, &String)| {
-        let checked = selector::check_key(key).and_then(|()| selector::check_value(value));
-        checked.err().map(|fault| format!("`{field}`: {fault}"))
-    };
-    labels.iter().filter_map(fault).collect()
 }
 
 /// What the driver is asked for, for a stored sandbox.
@@ -150,7 +115,13 @@ fn driver_template(template: &proto::SandboxTemplate, config_key: &str) -> Resul
         },
         platform_config: platform_config(template),
         driver_config: match &template.driver_config {
-            Some(config) => own_block(object("spec.template.driver_config", config)?, config_key)?,
+            Some(config) => {
+                let config = object("spec.template.driver_config", config)?;
+                match limits::config_fault("spec.template.driver_config", &config) {
+                    Some(fault) => return Err(invalid(fault)),
+                    None => own_block(config, config_key)?,
+                }
+            }
             None => Map::new(),
         },
     })
@@ -238,6 +209,8 @@ fn invalid(message: impl Into<String>) -> DriverError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -321,7 +294,7 @@ mod tests {
         for says in [
             "`No`",
             "`k k`",
-            "empty key",
+            "`annotations`",
             "OPENSHELL_TOKEN",
             "A=B",
             "`C`",

@@ -1,4 +1,5 @@
-//! The gateway's memory: one SQLite file, one thread that writes it, nothing acknowledged before it is on the disk.
+//! The gateway's memory: one SQLite file, one thread that writes it and one that reads, nothing acknowledged before it is
+//! on the disk.
 //!
 //! `synchronous=FULL` under WAL: a commit that returned survives `kill -9` and a power cut. A file that cannot be used
 //! is left as it is found, byte for byte. A second gateway on the same file is refused by a lock beside it.
@@ -6,23 +7,33 @@
 mod codec;
 mod db;
 mod error;
+mod migrate;
 mod open;
 mod record;
 mod schema;
 mod worker;
+mod workspaces;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub(crate) use db::{Db, Filter};
 pub use error::StoreError;
-pub use record::Record;
+use open::Opened;
+pub(crate) use record::Inserted;
+pub use record::{Record, Workspace};
 use worker::Worker;
+
+use crate::stats::StoreCounters;
 
 /// An open store. Clones share it; the last one to go closes it.
 #[derive(Clone)]
 pub struct Store {
-    worker: Arc<Worker>,
+    // In this order they are dropped: the writer goes last, and folds the journal into the file.
+    reader: Arc<Worker>,
+    writer: Arc<Worker>,
+    counters: Arc<StoreCounters>,
     path: Arc<Path>,
 }
 
@@ -32,9 +43,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`], with the file as it was.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let opened = open::open(path)?;
-        let path = Arc::from(opened.path.as_path());
-        Ok(Self { worker: Arc::new(Worker::spawn(opened)?), path })
+        let Opened { connection, reader, path, lock } = open::open(path)?;
+        let writer = Arc::new(Worker::spawn("store", connection, Some(lock))?);
+        let reader = Arc::new(Worker::spawn("store-reader", reader, None)?);
+        Ok(Self { reader, writer, counters: Arc::default(), path: Arc::from(path) })
     }
 
     /// The file.
@@ -45,7 +57,19 @@ impl Store {
 
     /// Closes the file and gives up its lock, whoever holds a clone; what is asked of it later is refused.
     pub async fn close(&self) {
-        self.worker.close().await;
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// Whether both threads answer and the file can be read.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
+        self.writer.run(|_| Ok(())).await?;
+        self.read(|db| db.ping()).await
+    }
+
+    /// What was counted.
+    pub(crate) fn counters(&self) -> &StoreCounters {
+        &self.counters
     }
 
     /// Runs `job` in a transaction that is committed when it succeeds, and `after` when that is on the disk, before
@@ -56,34 +80,41 @@ impl Store {
         J: FnOnce(&Db<'_>) -> Result<T, StoreError> + Send + 'static,
         A: FnOnce(&T) + Send + 'static,
     {
-        self.worker
-            .run(move |connection| {
-                let db = Db::begin(connection, rusqlite::TransactionBehavior::Immediate)?;
-                let value = job(&db)?;
-                db.commit()?;
-                after(&value);
-                Ok(value)
-            })
-            .await
+        let begun = Instant::now();
+        let written = self.writer.run(move |connection| {
+            let db = Db::begin(connection, rusqlite::TransactionBehavior::Immediate)?;
+            let value = job(&db)?;
+            db.commit()?;
+            after(&value);
+            Ok(value)
+        });
+        let written = written.await;
+        self.counters.wrote(begun.elapsed());
+        written
     }
 
-    /// Runs `job` on a consistent view of the store.
+    /// Runs `job` on a consistent view of the store, in which is everything that was committed before the call.
     pub(crate) async fn read<T, J>(&self, job: J) -> Result<T, StoreError>
     where
         T: Send + 'static,
         J: FnOnce(&Db<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.worker
-            .run(move |connection| job(&Db::begin(connection, rusqlite::TransactionBehavior::Deferred)?))
-            .await
+        let begun = Instant::now();
+        let read = self
+            .reader
+            .run(move |connection| job(&Db::begin(connection, rusqlite::TransactionBehavior::Deferred)?));
+        let read = read.await;
+        self.counters.read(begun.elapsed());
+        read
     }
 
-    /// Stores a new sandbox. `false` when its name is taken in its workspace; nothing is stored then.
+    /// Stores a new sandbox. `false`, and nothing is stored, when its name is taken in its workspace or its workspace
+    /// takes none.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn insert(&self, record: Record) -> Result<bool, StoreError> {
-        self.write(move |db| db.insert(&record), |_| ()).await
+        self.write(move |db| Ok(db.insert(&record)? == Inserted::Stored), |_| ()).await
     }
 
     /// The sandbox of that id.
@@ -141,7 +172,7 @@ mod tests {
                 .pragma_update_and_check(None, "max_page_count", 50, |_| Ok(()))
                 .map_err(StoreError::from)
         };
-        store.worker.run(limit).await.unwrap();
+        store.writer.run(limit).await.unwrap();
         let mut stored = 0;
         let error = loop {
             match store.insert(record(stored)).await {

@@ -1,14 +1,14 @@
-//! A stored sandbox as clients see it.
+//! A stored sandbox, and a workspace, as clients see them.
 
 use openshell_driver_api::conditions::{self, READY};
 use openshell_driver_api::{Condition, ConditionStatus, PlatformEvent, SandboxStatus};
-use openshell_proto::datamodel::v1::ObjectMeta;
+use openshell_proto::datamodel::v1::{ObjectMeta, Workspace, WorkspacePhase, WorkspaceStatus};
 use openshell_proto::openshell::v1 as proto;
 use prost::Message;
 
 use crate::clock::rfc3339;
-use crate::lifecycle::{Phase, reason};
-use crate::store::Record;
+use crate::lifecycle::{self, Phase, reason};
+use crate::store::{self, Record};
 
 /// The sandbox of a row. One of another driver than `driver_name` is in phase UNKNOWN and says why.
 pub(crate) fn sandbox(record: &Record, driver_name: &str) -> proto::Sandbox {
@@ -99,6 +99,26 @@ fn wire_phase(phase: Phase) -> proto::SandboxPhase {
         Phase::Stopping => proto::SandboxPhase::Stopping,
         Phase::Stopped => proto::SandboxPhase::Stopped,
         Phase::Starting => proto::SandboxPhase::Starting,
+    }
+}
+
+/// The workspace of a row.
+pub(crate) fn workspace(workspace: &store::Workspace) -> Workspace {
+    let phase = match workspace.phase() {
+        lifecycle::WorkspacePhase::Active => WorkspacePhase::Active,
+        lifecycle::WorkspacePhase::Terminating => WorkspacePhase::Terminating,
+    };
+    Workspace {
+        metadata: Some(ObjectMeta {
+            id: workspace.id.clone(),
+            name: workspace.name.clone(),
+            created_at_ms: workspace.created_at_ms,
+            labels: workspace.labels.clone(),
+            resource_version: workspace.resource_version,
+            deletion_timestamp_ms: workspace.deleted_at_ms.unwrap_or(0),
+            ..ObjectMeta::default()
+        }),
+        status: Some(WorkspaceStatus { phase: phase.into() }),
     }
 }
 

@@ -53,6 +53,23 @@ fn every_file_says_who_writes_it() {
 }
 
 #[test]
+fn who_serves_has_descriptors_without_comments() {
+    let serving: Vec<String> = of(&root().join("proto"))
+        .into_iter()
+        .filter(|binding| binding.text.contains("pub const FILE_DESCRIPTOR_SET: &[u8]"))
+        .map(|binding| binding.path)
+        .collect();
+    assert_eq!(serving, ["openshell/compute/v1.rs", "openshell/v1.rs"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = "syntax = \"proto3\";\npackage a.v1;\n// A secret of the authors.\n\
+                message A {}\nservice S { rpc Do(A) returns (A); }\n";
+    write(dir.path(), "a.proto", text);
+    let code = &of(dir.path())[0].text;
+    let (_, constant) = code.split_once("FILE_DESCRIPTOR_SET").expect("a constant");
+    assert!(constant.contains("a.proto") && !constant.contains("secret"), "{constant}");
+}
+
+#[test]
 fn a_message_with_a_credential_derives_no_debug() {
     let dir = tempfile::tempdir().expect("a directory");
     let text = "syntax = \"proto3\";\npackage a.v1;\n\

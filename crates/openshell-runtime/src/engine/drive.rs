@@ -1,11 +1,12 @@
 //! The calls that are owed: one after the other for a sandbox, until nothing is owed.
 
 use std::error::Error;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openshell_driver_api::{DriverError, ErrorKind, SandboxId};
 use tokio::sync::{oneshot, watch};
+use tracing::{Instrument as _, Span};
 
 use super::{Changed, Engine, Fate};
 use crate::clock::millis;
@@ -75,7 +76,7 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let (engine, key) = (Arc::clone(self), id.to_owned());
         let task = async move { engine.drive(&key, Some(request), Patience::Client, Some(reply)).await };
-        if !self.spawn(task) {
+        if !self.spawn(task.instrument(work_span(id))) {
             return Settled::Stopping;
         }
         let deadlines = self.driver.deadlines();
@@ -110,9 +111,10 @@ impl Engine {
 
     /// Works off what a sandbox owes, in a task of its own.
     pub(crate) fn drive_in_background(self: &Arc<Self>, id: &str) {
-        let (engine, id) = (Arc::clone(self), id.to_owned());
+        let (engine, span, id) = (Arc::clone(self), work_span(id), id.to_owned());
+        let task = async move { engine.drive(&id, None, Patience::Gateway, None).await };
         // Once the gateway stops it stays owed, and is asked for when it comes up again.
-        let _stopping = self.spawn(async move { engine.drive(&id, None, Patience::Gateway, None).await });
+        let _stopping = self.spawn(task.instrument(span));
     }
 
     /// Calls the driver for a sandbox until nothing is owed. `request` is what a client asked for: when another call
@@ -263,12 +265,7 @@ impl Engine {
 
     async fn create(&self, record: &Record) -> Result<(), DriverError> {
         let request = spec::driver_request(record, &self.settings.config_key)?;
-        let workspaces = || self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let prepared = workspaces().contains(&record.workspace);
-        if !prepared {
-            self.driver.ensure_workspace(record.workspace.clone()).await?;
-            workspaces().insert(record.workspace.clone());
-        }
+        self.prepare_workspace(&record.workspace).await?;
         self.driver.create(request).await
     }
 
@@ -297,6 +294,13 @@ impl Engine {
         tracing::info!(sandbox = record.id, name = record.name, step, "owed from before; asking the driver");
         self.drive_in_background(&record.id);
     }
+}
+
+/// The span of work that a request sets off and that may outlive it: linked to it, and no part of it.
+fn work_span(id: &str) -> Span {
+    let span = tracing::debug_span!(parent: None, "work", sandbox = id);
+    span.follows_from(Span::current());
+    span
 }
 
 /// What a client's request says of the use; a delete counts when the sandbox is gone, and what the gateway itself is

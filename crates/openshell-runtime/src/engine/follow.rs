@@ -9,14 +9,14 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
-use openshell_driver_api::{DriverError, ObservedSandbox, SandboxId, WatchEvent};
+use openshell_driver_api::{DriverError, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent};
 
 use super::{Changed, Engine, Fate, Link, Trace};
 use crate::driver::Events;
 use crate::lifecycle::{Phase, Step};
 use crate::store::{Db, Record, StoreError};
 
-/// How many rows of a list are stored in one transaction.
+/// How many reports, of a list or of a stream, are stored in one transaction at most.
 const BATCH: usize = 200;
 
 /// Why a session ended.
@@ -28,6 +28,18 @@ enum Ended {
     Driver(#[from] DriverError),
     #[error("the store failed")]
     Store(#[from] StoreError),
+}
+
+/// What the backend said of a sandbox.
+enum Said {
+    State(ObservedSandbox),
+    Event(SandboxId, PlatformEvent),
+}
+
+/// What there is to tell of it once it is stored.
+enum Told {
+    State(Box<Trace>),
+    Event(SandboxId, PlatformEvent),
 }
 
 /// What is remembered from one session to the next.
@@ -49,6 +61,7 @@ impl Engine {
                 () = self.stopped() => return,
             };
             let was_up = self.link.send_if_modified(|link| std::mem::replace(&mut link.up, false));
+            self.counters().linked(false);
             // One that held has shown that the driver works; one that broke at once has not.
             if was_up && began.elapsed() >= self.settings.backoff.longest {
                 attempt = 0;
@@ -84,6 +97,7 @@ impl Engine {
     }
 
     async fn begin_session(self: &Arc<Self>, memory: &mut Memory) -> Result<Events, Ended> {
+        self.driver.forget_lacks();
         let capabilities = self.driver.capabilities().await?;
         let events = self.driver.watch().await?;
         let listed = self.resync(memory).await?;
@@ -98,30 +112,82 @@ impl Engine {
             "the watch of the driver is up"
         );
         self.link.send_replace(Link { up: true, capabilities });
+        self.counters().linked(true);
         Ok(events)
     }
 
+    /// Takes what comes, as much at once as has come already: many events are one transaction, a single one does not
+    /// wait for another.
     async fn read_events(self: &Arc<Self>, mut events: Events) -> Ended {
+        let mut next = events.next().await;
         loop {
-            let event = match events.next().await {
-                Some(Ok(event)) => event,
-                Some(Err(error)) => return error.into(),
-                None => return Ended::Clean,
+            let mut batch = Vec::new();
+            let ended = loop {
+                match next {
+                    Some(Ok(event)) => batch.push(event),
+                    Some(Err(error)) => break Some(error.into()),
+                    None => break Some(Ended::Clean),
+                }
+                if batch.len() == BATCH {
+                    break None;
+                }
+                match events.next_ready() {
+                    Some(come) => next = come,
+                    None => break None,
+                }
             };
-            let handled = match event {
-                WatchEvent::Sandbox(observed) => self.observe(vec![observed]).await.map(|_orphans| ()),
-                WatchEvent::Deleted(id) => self.missing(id).await,
-                WatchEvent::Platform { id, event } => self.store.get(id.as_str()).await.map(|record| {
-                    // What is said of a sandbox that there is not is nobody's to hear, nor to be kept.
-                    if record.is_some_and(|record| record.driver == self.settings.driver_name) {
-                        self.hub.event_of(id.as_str(), event);
-                    }
-                }),
-            };
-            if let Err(error) = handled {
+            if let Err(error) = self.take_events(batch).await {
                 return error.into();
             }
+            if let Some(ended) = ended {
+                return ended;
+            }
+            next = events.next().await;
         }
+    }
+
+    /// Stores and tells events in their order.
+    async fn take_events(self: &Arc<Self>, batch: Vec<WatchEvent>) -> Result<(), StoreError> {
+        let mut reports = Vec::new();
+        for event in batch {
+            self.counters().event();
+            match event {
+                WatchEvent::Sandbox(observed) => reports.push(Said::State(observed)),
+                WatchEvent::Platform { id, event } => reports.push(Said::Event(id, event)),
+                WatchEvent::Deleted(id) => {
+                    self.hear(std::mem::take(&mut reports)).await?;
+                    self.missing(id).await?;
+                }
+            }
+        }
+        self.hear(reports).await
+    }
+
+    /// Stores what was reported and tells it, in one transaction; one that only reads where there is nothing to store.
+    async fn hear(self: &Arc<Self>, said: Vec<Said>) -> Result<(), StoreError> {
+        if said.is_empty() {
+            return Ok(());
+        }
+        if said.iter().any(|said| matches!(said, Said::State(_))) {
+            self.observe(said).await?;
+            return Ok(());
+        }
+        let driver = self.settings.driver_name.clone();
+        let ours = move |db: &Db<'_>| {
+            let mut heard = Vec::with_capacity(said.len());
+            for said in said {
+                if let Said::Event(id, event) = said
+                    && db.get(id.as_str())?.is_some_and(|record| record.driver == driver)
+                {
+                    heard.push((id, event));
+                }
+            }
+            Ok(heard)
+        };
+        for (id, event) in self.store.read(ours).await? {
+            self.hub.event_of(id.as_str(), event);
+        }
+        Ok(())
     }
 
     /// Compares the whole: everything that the backend has, and everything that it should have.
@@ -134,7 +200,7 @@ impl Engine {
         let count = listed.len();
         let mut listed = listed.into_iter().peekable();
         while listed.peek().is_some() {
-            for id in self.observe(listed.by_ref().take(BATCH).collect()).await? {
+            for id in self.observe(listed.by_ref().take(BATCH).map(Said::State).collect()).await? {
                 if memory.orphans.insert(id.clone()) {
                     tracing::warn!(
                         sandbox = %id,
@@ -152,26 +218,42 @@ impl Engine {
         Ok(count)
     }
 
-    /// Stores what was reported, by id alone, and gives the ids that no row has.
-    async fn observe(self: &Arc<Self>, observed: Vec<ObservedSandbox>) -> Result<Vec<SandboxId>, StoreError> {
+    /// Stores what was reported, by id alone, tells it in its order, and gives the ids that no row has.
+    async fn observe(self: &Arc<Self>, said: Vec<Said>) -> Result<Vec<SandboxId>, StoreError> {
         let (engine, teller) = (Arc::clone(self), Arc::clone(self));
         let job = move |db: &Db<'_>| {
-            let (mut unknown, mut traces) = (Vec::new(), Vec::new());
-            for ObservedSandbox { id, status, .. } in observed {
-                let change = |record: &mut Record, now| {
-                    record.life.observe(status, now);
-                    (Fate::Stay, ())
-                };
-                let (changed, trace) = engine.change_in(db, id.as_str(), change)?;
-                traces.extend(trace);
-                if matches!(changed, Changed::Absent) {
-                    unknown.push(id);
+            let (mut unknown, mut told) = (Vec::new(), Vec::new());
+            for said in said {
+                match said {
+                    Said::State(ObservedSandbox { id, status, .. }) => {
+                        let change = |record: &mut Record, now| {
+                            record.life.observe(status, now);
+                            (Fate::Stay, ())
+                        };
+                        let (changed, trace) = engine.change_in(db, id.as_str(), change)?;
+                        told.extend(trace.map(|trace| Told::State(Box::new(trace))));
+                        if matches!(changed, Changed::Absent) {
+                            unknown.push(id);
+                        }
+                    }
+                    // What is said of a sandbox that there is not is nobody's to hear, nor to be kept.
+                    Said::Event(id, event) => {
+                        let record = db.get(id.as_str())?;
+                        if record.is_some_and(|record| record.driver == engine.settings.driver_name) {
+                            told.push(Told::Event(id, event));
+                        }
+                    }
                 }
             }
-            Ok((unknown, traces))
+            Ok((unknown, told))
         };
-        let after = move |(_, traces): &(Vec<SandboxId>, Vec<Trace>)| {
-            traces.iter().for_each(|trace| teller.announce(Some(trace)));
+        let after = move |(_, told): &(Vec<SandboxId>, Vec<Told>)| {
+            for told in told {
+                match told {
+                    Told::State(trace) => teller.announce(Some(trace)),
+                    Told::Event(id, event) => teller.hub.event_of(id.as_str(), event.clone()),
+                }
+            }
         };
         Ok(self.store.write(job, after).await?.0)
     }
@@ -182,15 +264,27 @@ impl Engine {
         match record.life.owed {
             // Whoever deletes it asks again and is told.
             Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
-            // A call is under way, and its answer says more.
-            Some(_) => {}
-            None => {
+            owed => {
                 let engine = Arc::clone(self);
                 // A gateway that stops looks again when it comes up.
-                let _stopping = self.spawn(async move { engine.confirm_gone(id).await });
+                let _stopping = self.spawn(async move {
+                    if owed.is_some() {
+                        // A call is under way, and may have been answered before the sandbox went.
+                        engine.wait_for_turn(&id).await;
+                    }
+                    engine.confirm_gone(id).await;
+                });
             }
         }
         Ok(())
+    }
+
+    /// Ready once nothing is done for a sandbox, or the gateway stops.
+    async fn wait_for_turn(&self, id: &SandboxId) {
+        tokio::select! {
+            _lane = self.lanes.enter(id.as_str()) => {}
+            () = self.stopped() => {}
+        }
     }
 
     /// Asks for one sandbox by its id, while no other call for it is under way, and stores that it is gone.

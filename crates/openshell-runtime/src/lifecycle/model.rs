@@ -26,6 +26,9 @@ macro_rules! words {
         pub enum $name { $($(#[$doc])* $variant,)* }
 
         impl $name {
+            /// Every one, in the order of their declaration.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The word in the store and in messages.
             #[must_use]
             pub fn as_str(self) -> &'static str {

@@ -1,12 +1,11 @@
-//! From a path to a service, without a router: one service by its prefix, and a worded refusal for everything else.
+//! From a path to a service, without a router: the service by the path's prefix, and a worded refusal for everything
+//! else. A method that panics is an error like any other.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
@@ -15,29 +14,42 @@ use openshell_proto::openshell::v1::open_shell_server::OpenShellServer;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::{Code, Status};
-use tracing::Instrument;
+use tonic_health::pb::health_server::{HealthServer, SERVICE_NAME as HEALTH};
 
 use super::Api;
+use super::health::Probe;
+use super::reflection;
 use super::unserved::{SERVICE, unserved_path};
 use crate::engine::Engine;
 
-/// The most bytes of a request, and of an answer: a list of a thousand sandboxes may be long.
-const MAX_REQUEST: usize = 4 * 1024 * 1024;
+/// The most bytes of an answer: a list of a thousand sandboxes may be long.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// How tonic says that a message is larger than it may be; it has no other mark.
+const TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// The gateway's API as a tower service for HTTP/2 requests. Clones share everything.
 #[derive(Clone)]
 pub struct Gateway {
+    services: Services,
+}
+
+#[derive(Clone)]
+struct Services {
     open_shell: OpenShellServer<Api>,
-    requests: Arc<AtomicU64>,
+    health: HealthServer<Probe>,
+    max_request_bytes: usize,
 }
 
 impl Gateway {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        let max_request_bytes = engine.settings.max_request_bytes;
+        let health =
+            HealthServer::new(Probe::new(Arc::clone(&engine))).max_decoding_message_size(max_request_bytes);
         let open_shell = OpenShellServer::new(Api::new(engine))
-            .max_decoding_message_size(MAX_REQUEST)
+            .max_decoding_message_size(max_request_bytes)
             .max_encoding_message_size(MAX_ANSWER);
-        Self { open_shell, requests: Arc::default() }
+        Self { services: Services { open_shell, health, max_request_bytes } }
     }
 }
 
@@ -61,48 +73,72 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let id = self.requests.fetch_add(1, Ordering::Relaxed);
-        let path = request.uri().path().trim_start_matches('/').to_owned();
-        let span = tracing::debug_span!("request", id, method = path.escape_debug().to_string());
-        let open_shell = self.open_shell.clone();
-        let answer = async move {
-            let began = Instant::now();
-            let answer = AssertUnwindSafe(route(open_shell, &path, request)).catch_unwind().await;
-            let response = answer.unwrap_or_else(|_| {
+        let services = self.services.clone();
+        Box::pin(async move {
+            let answer = AssertUnwindSafe(services.answer(request)).catch_unwind().await;
+            Ok(answer.unwrap_or_else(|_| {
                 tracing::error!("the method panicked");
                 Status::internal("the gateway failed").into_http()
-            });
-            // The code of an answer that has a body comes after it.
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            tracing::debug!(?code, http = response.status().as_u16(), took = ?began.elapsed(), "answered");
-            Ok(response)
-        };
-        Box::pin(answer.instrument(span))
+            }))
+        })
     }
 }
 
-async fn route<B>(mut open_shell: OpenShellServer<Api>, path: &str, request: Request<B>) -> Response<Body>
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<StdError> + Send + 'static,
-{
-    let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
-    if !request.headers().get(CONTENT_TYPE).is_some_and(grpc) {
-        // As the gRPC specification has it: "gRPC over HTTP2", Requests, Content-Type.
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return response;
-    }
-    let ours = path.strip_prefix(SERVICE).is_some_and(|rest| rest.starts_with('/'));
-    if !ours {
-        return unserved_path(path).into_http();
-    }
-    let Ok(response) = open_shell.call(request).await;
-    // The generated server answers a method that it does not know without a word.
-    match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() == Code::Unimplemented && status.message().is_empty() => {
-            unserved_path(path).into_http()
+impl Services {
+    async fn answer<B>(self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+        if !request.headers().get(CONTENT_TYPE).is_some_and(grpc) {
+            // As the gRPC specification has it: "gRPC over HTTP2", Requests, Content-Type.
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
         }
-        _ => response,
+        let path = request.uri().path().trim_start_matches('/').to_owned();
+        let max_request_bytes = self.max_request_bytes;
+        let response = self.route(&path, request).await;
+        match Status::from_header_map(response.headers()) {
+            // The generated servers answer a method that they do not know without a word.
+            Some(status) if status.code() == Code::Unimplemented && status.message().is_empty() => {
+                unserved_path(&path).into_http()
+            }
+            Some(status) if is_too_large(&status) => Status::resource_exhausted(format!(
+                "the message is too large: it has {}, and this gateway takes {max_request_bytes} bytes at most",
+                size_found(&status)
+            ))
+            .into_http(),
+            _ => response,
+        }
     }
+
+    async fn route<B>(mut self, path: &str, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StdError> + Send + 'static,
+    {
+        let Ok(response) = match path.split_once('/') {
+            Some((SERVICE, _)) => self.open_shell.call(request).await,
+            Some((HEALTH, _)) => self.health.call(request).await,
+            Some((reflection::V1 | reflection::V1ALPHA, method)) => {
+                Ok(reflection::call(request.map(Body::new), method).await)
+            }
+            _ => Ok(unserved_path(path).into_http()),
+        };
+        response
+    }
+}
+
+/// Whether the library has refused a message for its size. gRPC's own word for that is `RESOURCE_EXHAUSTED`
+/// ("Status codes and their use in gRPC"), and not the library's `OUT_OF_RANGE`.
+fn is_too_large(status: &Status) -> bool {
+    status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE)
+}
+
+/// The size that the library found, in its own words: `5242880 bytes`.
+fn size_found(status: &Status) -> &str {
+    let found = status.message().split_once(": found ").map(|(_, rest)| rest);
+    found.and_then(|rest| rest.split(',').next()).unwrap_or("more")
 }

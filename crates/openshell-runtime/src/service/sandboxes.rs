@@ -7,21 +7,20 @@ use openshell_proto::openshell::v1 as proto;
 use prost::Message;
 use tokio::sync::oneshot;
 use tonic::Status;
+use tracing::Instrument as _;
 
 use super::Api;
-use super::status::{no_sandbox, of_driver, of_random, of_settled, of_store, stopping};
+use super::page::Page;
+use super::status::{
+    no_sandbox, no_workspace, of_driver, of_random, of_settled, of_store, stopping, workspace_going,
+};
 use crate::clock::now_ms;
 use crate::engine::Engine;
-use crate::lifecycle::{Life, Request};
-use crate::selector::Selector;
-use crate::store::{Filter, Record};
+use crate::lifecycle::{DEFAULT_WORKSPACE, Life, Request};
+use crate::store::{Filter, Inserted, Record};
 use crate::usage::{UsageAction, UsageEvent, UsageOutcome};
 use crate::{names, spec, view};
 
-/// The workspace that is always there, and so far the only one.
-const DEFAULT_WORKSPACE: &str = "default";
-/// How many sandboxes a list has that says nothing, and at most.
-const LIST: (u32, u32) = (100, 1000);
 /// How often a generated name may be taken.
 const NAME_ATTEMPTS: usize = 8;
 
@@ -35,9 +34,10 @@ impl Api {
         let (sender, created) = oneshot::channel();
         let engine = Arc::clone(&self.engine);
         // A client that goes away between the row and the call would otherwise leave the one without the other.
-        let started = self.engine.spawn(async move {
+        let task = async move {
             let _gone = sender.send(create(&engine, request).await);
-        });
+        };
+        let started = self.engine.spawn(task.in_current_span());
         if !started {
             return Err(stopping());
         }
@@ -57,13 +57,16 @@ impl Api {
         &self,
         request: proto::ListSandboxesRequest,
     ) -> Result<proto::ListSandboxesResponse, Status> {
-        let limit = if request.limit == 0 { LIST.0 } else { request.limit.min(LIST.1) };
-        let selector = Selector::parse(&request.label_selector).map_err(Status::invalid_argument)?;
+        let Page { limit, offset, selector } =
+            Page::read(request.limit, request.offset, &request.label_selector)?;
         let workspace =
             if request.all_workspaces { None } else { Some(workspace(&request.workspace)?.to_owned()) };
-        let filter = Filter { workspace, selector, limit, offset: request.offset };
-        let records =
-            self.engine.store.read(move |db| db.list(&filter)).await.map_err(|error| of_store(&error))?;
+        let filter = Filter { workspace, selector, limit, offset };
+        let listed = self.engine.store.read(move |db| match &filter.workspace {
+            Some(workspace) if db.is_active(workspace)?.is_none() => Ok(Err(no_workspace(workspace))),
+            _ => Ok(Ok(db.list(&filter)?)),
+        });
+        let records = listed.await.map_err(|error| of_store(&error))??;
         let driver_name = &self.engine.settings.driver_name;
         let sandboxes = records.iter().map(|record| view::sandbox(record, driver_name)).collect();
         Ok(proto::ListSandboxesResponse { sandboxes })
@@ -110,9 +113,14 @@ impl Api {
         if name.is_empty() {
             return Err(Status::invalid_argument("the name of the sandbox is empty"));
         }
+        names::check(name).map_err(Status::invalid_argument)?;
         let key = name.to_owned();
-        let found = self.engine.store.read(move |db| db.by_name(&workspace, &key)).await;
-        found.map_err(|error| of_store(&error))?.ok_or_else(|| no_sandbox(name))
+        let found = self.engine.store.read(move |db| {
+            let found = db.by_name(&workspace, &key)?;
+            let in_nothing = found.is_none() && db.is_active(&workspace)?.is_none();
+            Ok(if in_nothing { Err(no_workspace(&workspace)) } else { Ok(found) })
+        });
+        found.await.map_err(|error| of_store(&error))??.ok_or_else(|| no_sandbox(name))
     }
 
     fn response(&self, record: &Record) -> proto::SandboxResponse {
@@ -121,20 +129,19 @@ impl Api {
     }
 }
 
-/// The workspace that a request means.
+/// The workspace that a request means; whether it is there, the store says.
 fn workspace(asked: &str) -> Result<&str, Status> {
-    match asked {
-        "" | DEFAULT_WORKSPACE => Ok(DEFAULT_WORKSPACE),
-        other => Err(Status::not_found(format!(
-            "there is no workspace `{}`; this gateway has `{DEFAULT_WORKSPACE}` alone",
-            other.escape_debug()
-        ))),
+    if asked.is_empty() {
+        return Ok(DEFAULT_WORKSPACE);
     }
+    names::check(asked).map_err(|fault| Status::invalid_argument(format!("`workspace`: {fault}")))?;
+    Ok(asked)
 }
 
 /// Validates with the driver, stores, and sets the driver to work.
 async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> Result<Record, Status> {
     let now = now_ms();
+    let workspace = workspace(&request.workspace)?.to_owned();
     let spec = request.spec.unwrap_or_default();
     if spec.policy.is_some() {
         tracing::warn!(
@@ -144,7 +151,7 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
     let mut record = Record {
         id: names::new_id().map_err(of_random)?,
         name: request.name,
-        workspace: DEFAULT_WORKSPACE.to_owned(),
+        workspace,
         driver: engine.settings.driver_name.clone(),
         spec: spec.encode_to_vec(),
         labels: request.labels,
@@ -155,35 +162,49 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
         life: Life::new(now),
     };
     let given = !record.name.is_empty();
-    if given {
-        let (workspace, name) = (record.workspace.clone(), record.name.clone());
-        let taken = engine.store.read(move |db| db.by_name(&workspace, &name)).await;
-        if taken.map_err(|error| of_store(&error))?.is_some() {
-            return Err(name_taken(&record.name));
-        }
-    } else {
+    if !given {
         record.name = names::generate().map_err(of_random)?;
+    }
+    // Before the driver is asked, which may take its time; what counts is the transaction that stores it.
+    let (in_workspace, name) = (record.workspace.clone(), record.name.clone());
+    let looked = engine.store.read(move |db| db.would_insert(&in_workspace, &name)).await;
+    let would = looked.map_err(|error| of_store(&error))?;
+    if would != Inserted::NameTaken || given {
+        refusal(would, &record)?;
     }
     validate(engine, &record).await?;
     for _ in 0..NAME_ATTEMPTS {
-        if engine.store.insert(record.clone()).await.map_err(|error| of_store(&error))? {
-            tracing::info!(sandbox = record.id, name = record.name, "sandbox is stored");
-            engine.drive_in_background(&record.id);
-            return Ok(record);
+        let stored = record.clone();
+        let inserted = engine.store.write(move |db| db.insert(&stored), |_| ()).await;
+        match inserted.map_err(|error| of_store(&error))? {
+            Inserted::Stored => {
+                tracing::info!(sandbox = record.id, name = record.name, "sandbox is stored");
+                engine.counters().entered(record.life.phase);
+                engine.drive_in_background(&record.id);
+                return Ok(record);
+            }
+            Inserted::NameTaken if !given => record.name = names::generate().map_err(of_random)?,
+            other => refusal(other, &record)?,
         }
-        if given {
-            break;
-        }
-        record.name = names::generate().map_err(of_random)?;
     }
-    Err(name_taken(&record.name))
+    Err(name_taken(&record))
+}
+
+/// Why a sandbox is not stored, if it is not.
+fn refusal(inserted: Inserted, record: &Record) -> Result<(), Status> {
+    match inserted {
+        Inserted::Stored => Ok(()),
+        Inserted::NameTaken => Err(name_taken(record)),
+        Inserted::NoWorkspace => Err(no_workspace(&record.workspace)),
+        Inserted::WorkspaceGoing => Err(workspace_going(&record.workspace)),
+    }
 }
 
 /// Asks the driver whether it could make it; a no is all that is ever told of such a request.
 async fn validate(engine: &Engine, record: &Record) -> Result<(), Status> {
     let begun = Instant::now();
     let asked = async {
-        let request = spec::driver_request(record, &engine.settings.driver_name)?;
+        let request = spec::driver_request(record, &engine.settings.config_key)?;
         engine.driver.validate(request).await
     };
     asked.await.map_err(|error| {
@@ -194,6 +215,7 @@ async fn validate(engine: &Engine, record: &Record) -> Result<(), Status> {
     })
 }
 
-fn name_taken(name: &str) -> Status {
-    Status::already_exists(format!("the name `{name}` is taken in the workspace `{DEFAULT_WORKSPACE}`"))
+fn name_taken(record: &Record) -> Status {
+    let Record { name, workspace, .. } = record;
+    Status::already_exists(format!("the name `{name}` is taken in the workspace `{workspace}`"))
 }

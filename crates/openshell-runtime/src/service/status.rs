@@ -3,8 +3,8 @@
 use openshell_driver_api::DriverError;
 use tonic::{Code, Status};
 
-use crate::engine::Settled;
-use crate::lifecycle::{Failed, Refusal, Request};
+use crate::engine::{Settled, WorkspaceSettled};
+use crate::lifecycle::{Failed, Refusal, Request, WorkspaceRefusal};
 use crate::store::{Record, StoreError};
 
 /// A driver's error as it is: its code and its words.
@@ -34,6 +34,41 @@ pub(super) fn of_random(error: getrandom::Error) -> Status {
 
 pub(super) fn no_sandbox(name: &str) -> Status {
     Status::not_found(format!("there is no sandbox `{}`", name.escape_debug()))
+}
+
+pub(super) fn no_workspace(name: &str) -> Status {
+    let name = name.escape_debug();
+    Status::not_found(format!(
+        "there is no workspace `{name}`; hint: make it with `openshell workspace create {name}`"
+    ))
+}
+
+/// A workspace that takes no new sandbox.
+pub(super) fn workspace_going(name: &str) -> Status {
+    Status::failed_precondition(format!(
+        "the workspace `{name}` is in phase TERMINATING and takes no new sandbox"
+    ))
+}
+
+/// A deletion of a workspace that was not simply accepted.
+pub(super) fn of_workspace(settled: WorkspaceSettled, name: &str) -> Result<(), Status> {
+    Err(match settled {
+        WorkspaceSettled::Accepted => return Ok(()),
+        WorkspaceSettled::Absent => no_workspace(name),
+        WorkspaceSettled::Refused(WorkspaceRefusal::Permanent) => Status::failed_precondition(format!(
+            "the workspace `{name}` is always there and cannot be deleted"
+        )),
+        WorkspaceSettled::Refused(WorkspaceRefusal::Holds(count)) => {
+            let sandboxes = if count == 1 { "sandbox" } else { "sandboxes" };
+            Status::failed_precondition(format!(
+                "the workspace `{name}` holds {count} {sandboxes}; hint: see them with \
+                 `openshell sandbox list --workspace {name}`, and delete them first"
+            ))
+        }
+        WorkspaceSettled::Failed(failed) => of_failed(&failed),
+        WorkspaceSettled::Stopping => stopping(),
+        WorkspaceSettled::Store(error) => of_store(&error),
+    })
 }
 
 pub(super) fn stopping() -> Status {

@@ -59,12 +59,11 @@ impl Watching {
         // Nothing asked for is not "nothing at all": the state is what everybody wants.
         let status = request.follow_status || !(request.follow_events || request.follow_logs);
         let mut ready = Vec::new();
-        if request.follow_events {
-            let tail = usize::try_from(request.event_tail).unwrap_or(usize::MAX);
-            ready.extend(
-                subscription.recent.iter().rev().take(tail).map(|event| Payload::Event(view::event(event))),
-            );
-        }
+        // Latest first, for the next one to send is the last.
+        let tail = usize::try_from(request.event_tail).unwrap_or(usize::MAX);
+        ready.extend(
+            subscription.recent.iter().rev().take(tail).map(|event| Payload::Event(view::event(event))),
+        );
         if request.follow_logs {
             let message = "this gateway does not collect logs yet: no line will come".to_owned();
             ready.push(Payload::Warning(proto::SandboxStreamWarning { message }));

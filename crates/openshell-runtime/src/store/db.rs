@@ -6,16 +6,16 @@ use rusqlite::{
 };
 
 use super::codec::{map_from_text, map_to_text, status_from_text, status_to_text};
-use super::{Record, StoreError};
+use super::{Inserted, Record, StoreError};
 use crate::lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
 use crate::selector::{Requirement, Selector};
 
 /// One transaction. Dropped without [`commit`](Self::commit) it changes nothing.
 pub(crate) struct Db<'c> {
-    transaction: Transaction<'c>,
+    pub(super) transaction: Transaction<'c>,
 }
 
-/// Which sandboxes to list.
+/// Which sandboxes, or workspaces, to list.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// Only this workspace.
@@ -32,6 +32,7 @@ const COLUMNS: &str = "id, name, workspace, driver, spec, annotations, created_a
      resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, own_since_ms, \
      own_terminal, waiting_since_ms, \
      (SELECT json_group_object(key, value) FROM sandbox_label WHERE sandbox_id = sandbox.id) AS labels";
+const LABELS: &str = "sandbox_label WHERE sandbox_id = sandbox.id";
 
 impl<'c> Db<'c> {
     pub(super) fn begin(
@@ -45,10 +46,21 @@ impl<'c> Db<'c> {
         Ok(self.transaction.commit()?)
     }
 
-    /// Stores a new row; `false` when its name is taken.
-    pub(crate) fn insert(&self, record: &Record) -> Result<bool, StoreError> {
-        if self.by_name(&record.workspace, &record.name)?.is_some() {
-            return Ok(false);
+    /// What would come of storing a row of that workspace and name now.
+    pub(crate) fn would_insert(&self, workspace: &str, name: &str) -> Result<Inserted, StoreError> {
+        Ok(match self.is_active(workspace)? {
+            None => Inserted::NoWorkspace,
+            Some(false) => Inserted::WorkspaceGoing,
+            Some(true) if self.by_name(workspace, name)?.is_some() => Inserted::NameTaken,
+            Some(true) => Inserted::Stored,
+        })
+    }
+
+    /// Stores a new row, unless its workspace or its name forbids that.
+    pub(crate) fn insert(&self, record: &Record) -> Result<Inserted, StoreError> {
+        let would = self.would_insert(&record.workspace, &record.name)?;
+        if would != Inserted::Stored {
+            return Ok(would);
         }
         let sql = "INSERT INTO sandbox (id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
                    resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, \
@@ -84,7 +96,7 @@ impl<'c> Db<'c> {
         for (key, value) in &record.labels {
             statement.execute([&record.id, key, value])?;
         }
-        Ok(true)
+        Ok(Inserted::Stored)
     }
 
     /// Stores where a row stands, all of it that changes, and counts the change.
@@ -130,6 +142,12 @@ impl<'c> Db<'c> {
         self.one("workspace = ?1 AND name = ?2", [workspace, name])
     }
 
+    /// Reads a page of the file, and nothing of anybody's.
+    pub(crate) fn ping(&self) -> Result<(), StoreError> {
+        self.transaction.prepare_cached("SELECT 1 FROM sqlite_schema LIMIT 1")?.query([])?.next()?;
+        Ok(())
+    }
+
     pub(crate) fn count(&self) -> Result<u64, StoreError> {
         let count: i64 = self
             .transaction
@@ -147,8 +165,8 @@ impl<'c> Db<'c> {
             values.push(workspace.clone().into());
         }
         for requirement in filter.selector.requirements() {
-            let (clause, bound) = clause_of(requirement);
-            clauses.push(clause.to_owned());
+            let (clause, bound) = clause_of(requirement, LABELS);
+            clauses.push(clause);
             values.extend(bound.into_iter().map(Value::from));
         }
         values.push(i64::from(filter.limit).into());
@@ -186,16 +204,20 @@ impl<'c> Db<'c> {
     }
 }
 
-fn clause_of(requirement: &Requirement) -> (&'static str, Vec<String>) {
-    const HAS: &str = "EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ?)";
-    const EQUALS: &str =
-        "EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ? AND value = ?)";
-    const DIFFERS: &str =
-        "NOT EXISTS (SELECT 1 FROM sandbox_label WHERE sandbox_id = sandbox.id AND key = ? AND value = ?)";
+/// A requirement as a clause over `labels`, which is a table of labels and whose they are, and what it binds.
+pub(super) fn clause_of(requirement: &Requirement, labels: &str) -> (String, Vec<String>) {
     match requirement {
-        Requirement::Exists(key) => (HAS, vec![key.clone()]),
-        Requirement::Equals(key, value) => (EQUALS, vec![key.clone(), value.clone()]),
-        Requirement::Differs(key, value) => (DIFFERS, vec![key.clone(), value.clone()]),
+        Requirement::Exists(key) => {
+            (format!("EXISTS (SELECT 1 FROM {labels} AND key = ?)"), vec![key.clone()])
+        }
+        Requirement::Equals(key, value) => (
+            format!("EXISTS (SELECT 1 FROM {labels} AND key = ? AND value = ?)"),
+            vec![key.clone(), value.clone()],
+        ),
+        Requirement::Differs(key, value) => (
+            format!("NOT EXISTS (SELECT 1 FROM {labels} AND key = ? AND value = ?)"),
+            vec![key.clone(), value.clone()],
+        ),
     }
 }
 

@@ -89,10 +89,32 @@ pub enum StoreError {
         /// What SQLite says.
         problem: String,
     },
+    /// An older schema, and the copy that is made before it is touched could not be.
+    #[error("the database has an older schema, and no copy of it could be made at `{}`", path.display())]
+    Backup {
+        /// The copy.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// An older schema that could not be brought up to date.
+    #[error("the database `{}` could not be brought from schema {from} to {to}", path.display())]
+    Migration {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        from: i64,
+        /// The one of this build.
+        to: i64,
+        /// What SQLite says.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// A row that this gateway cannot read.
-    #[error("the row of sandbox `{id}` has an unreadable `{column}`")]
+    #[error("the row `{id}` has an unreadable `{column}`")]
     Row {
-        /// The sandbox.
+        /// The sandbox or the workspace.
         id: String,
         /// The column.
         column: &'static str,
@@ -138,6 +160,13 @@ impl StoreError {
                 "put it aside and save what can be read: `sqlite3 '{0}' .recover | sqlite3 '{0}.recovered'`",
                 path.display()
             ),
+            Self::Backup { path, .. } | Self::Migration { path, .. } => {
+                let directory = path.parent().unwrap_or(path);
+                format!(
+                    "see whether there is room and leave to write: `df -h '{0}'; ls -ld '{0}'`",
+                    directory.display()
+                )
+            }
             Self::Full => "see what fills it: `df -h`".to_owned(),
             _ => return None,
         })

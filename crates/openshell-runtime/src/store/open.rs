@@ -10,11 +10,13 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
-use super::schema::{self, APPLICATION_ID, VERSION};
+use super::migrate::migrate;
+use super::schema::{APPLICATION_ID, VERSION};
 
-/// An open connection, its file, and the lock that keeps others away as long as it lives.
+/// An open connection and one more that only reads, their file, and the lock that keeps others away as long as it lives.
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    pub(super) reader: Connection,
     pub(super) path: PathBuf,
     pub(super) lock: File,
 }
@@ -22,6 +24,8 @@ pub(super) struct Opened {
 /// The first bytes of every SQLite file; see "Database File Format" of SQLite, section 1.3.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const HEADER: usize = 100;
+/// How many prepared statements a connection keeps: every one of ours, and selectors of a few shapes.
+const STATEMENTS: usize = 32;
 
 pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     if look(path)? {
@@ -33,7 +37,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let path = canonical(path)?;
     let lock = lock(&path)?;
     let connection = connect(&path)?;
-    Ok(Opened { connection, path, lock })
+    let reader = connect_reader(&path).map_err(|error| StoreError::while_opening(error, &path))?;
+    Ok(Opened { connection, reader, path, lock })
 }
 
 /// Whether there is a file; refuses everything that is none.
@@ -143,7 +148,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     make_file(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(opening)?;
-    // Until the checks have passed, closing must not fold the journal into the file.
+    // Until the checks have passed and the schema is ours, closing must not fold the journal into the file.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(opening)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(opening)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(opening)? {
@@ -151,9 +156,20 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
     check(&connection, path)?;
     tighten(path)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(opening)?;
     configure(&connection).map_err(opening)?;
-    schema::migrate(&mut connection).map_err(opening)?;
+    migrate(&mut connection, path)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(opening)?;
+    Ok(connection)
+}
+
+/// A second connection to a file that the first one has looked at and brought up to date. In WAL a reader waits for no
+/// writer: see "Write-Ahead Logging" of SQLite, section 2.2.
+fn connect_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -201,6 +217,6 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
 }

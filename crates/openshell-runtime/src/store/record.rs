@@ -1,10 +1,10 @@
-//! A sandbox as it is stored.
+//! A sandbox and a workspace as they are stored.
 
 use std::collections::BTreeMap;
 
-use crate::lifecycle::Life;
+use crate::lifecycle::{Life, WorkspacePhase};
 
-/// One row.
+/// The row of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The key.
@@ -29,4 +29,42 @@ pub struct Record {
     pub resource_version: u64,
     /// Where it stands.
     pub life: Life,
+}
+
+/// The row of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// Tells it from another one that had its name before.
+    pub id: String,
+    /// The key.
+    pub name: String,
+    /// The client's labels, which selectors look at.
+    pub labels: BTreeMap<String, String>,
+    /// Milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+    /// When its deletion was asked for.
+    pub deleted_at_ms: Option<i64>,
+    /// Counts its changes.
+    pub resource_version: u64,
+}
+
+impl Workspace {
+    /// Where it stands.
+    #[must_use]
+    pub fn phase(&self) -> WorkspacePhase {
+        WorkspacePhase::of(self.deleted_at_ms)
+    }
+}
+
+/// What came of storing a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    /// It is stored.
+    Stored,
+    /// Its name is taken in its workspace.
+    NameTaken,
+    /// There is no such workspace.
+    NoWorkspace,
+    /// Its workspace is on its way out and takes no new one.
+    WorkspaceGoing,
 }

@@ -1,4 +1,5 @@
-//! The one thread that owns the connection: jobs in, results out, in order.
+//! A thread that owns a connection: jobs in, results out, in order. One writes, and another one reads, so that a
+//! client who looks does not wait for the disk of one who changes.
 
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
@@ -8,7 +9,6 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::StoreError;
-use super::open::Opened;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -23,12 +23,12 @@ struct Running {
 }
 
 impl Worker {
-    pub(super) fn spawn(opened: Opened) -> Result<Self, StoreError> {
+    /// Starts the thread; `lock` is held as long as the connection lives, and no longer.
+    pub(super) fn spawn(name: &str, connection: Connection, lock: Option<File>) -> Result<Self, StoreError> {
         let (jobs, queue) = mpsc::channel();
-        let Opened { connection, lock, .. } = opened;
         let thread = std::thread::Builder::new()
-            .name("store".to_owned())
-            .spawn(move || work(connection, &lock, queue))
+            .name(name.to_owned())
+            .spawn(move || work(connection, lock, queue))
             .map_err(StoreError::Thread)?;
         Ok(Self { running: Mutex::new(Some(Running { jobs, thread })) })
     }
@@ -86,8 +86,7 @@ impl Drop for Worker {
     }
 }
 
-/// The lock is held as long as the connection lives, and no longer.
-fn work(mut connection: Connection, _lock: &File, queue: mpsc::Receiver<Job>) {
+fn work(mut connection: Connection, lock: Option<File>, queue: mpsc::Receiver<Job>) {
     for job in queue {
         // A job that panics drops its transaction, which rolls it back; its caller is told that the store is closed.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(&mut connection)));
@@ -95,4 +94,7 @@ fn work(mut connection: Connection, _lock: &File, queue: mpsc::Receiver<Job>) {
             tracing::error!("a job of the store panicked and was rolled back");
         }
     }
+    // Closed, and only then is the file anybody else's to open.
+    drop(connection);
+    drop(lock);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use openshell_driver_api::{ErrorKind, ListenerRequirement};
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase, ServiceStatus};
 
 use crate::client::{gateway, id_of, name_of, phase_of, ready_of};
@@ -70,7 +71,7 @@ async fn what_was_asked_for_comes_back_and_goes_to_the_driver() {
     let request = proto::CreateSandboxRequest {
         spec: Some(spec.clone()),
         labels: map("team", "a"),
-        annotations: map("any thing", "at\nall"),
+        annotations: map("any.thing/x", "at all: \"ü\""),
         ..Default::default()
     };
     let created = gateway.client.create_sandbox(request).await.unwrap().into_inner().sandbox.unwrap();
@@ -78,7 +79,10 @@ async fn what_was_asked_for_comes_back_and_goes_to_the_driver() {
     let ready = gateway.until(&name, SandboxPhase::Ready).await;
     assert_eq!(ready.spec, Some(spec.clone()));
     let metadata = ready.metadata.unwrap();
-    assert_eq!((metadata.labels, metadata.annotations), (map("team", "a"), map("any thing", "at\nall")));
+    assert_eq!(
+        (metadata.labels, metadata.annotations),
+        (map("team", "a"), map("any.thing/x", "at all: \"ü\""))
+    );
     let asked = fake.request(&id).unwrap();
     assert_eq!((asked.name.as_str(), asked.workspace.as_str()), (name.as_str(), "default"));
     assert_eq!(asked.spec.command, spec.command);
@@ -104,10 +108,7 @@ async fn health_and_info() {
         ("fake-for-people", "1.2.3")
     );
     // Without a watch the states may be old.
-    fake.script(
-        "watch",
-        std::iter::repeat_n(Script::Fail(openshell_driver_api::ErrorKind::Unavailable, "away"), 10_000),
-    );
+    fake.script("watch", std::iter::repeat_n(Script::Fail(ErrorKind::Unavailable, "away"), 10_000));
     fake.cut(None);
     while gateway.health().await != ServiceStatus::Degraded {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -155,6 +156,18 @@ async fn lists_in_order_in_pages_and_by_labels() {
     ] {
         assert_eq!(gateway.list(request.clone()).await.join(" "), expected, "{request:?}");
     }
+}
+
+#[tokio::test]
+async fn what_the_driver_needs_to_be_listened_on() {
+    let fake = Fake::new();
+    let gateway = gateway(&fake).await;
+    let needed = gateway.runtime.listener_requirements().await.unwrap();
+    assert_eq!(needed, [ListenerRequirement::Loopback { reason: "for a test".to_owned() }]);
+    fake.script("listener_requirements", [Script::Fail(ErrorKind::Unimplemented, "an older driver")]);
+    assert!(gateway.runtime.listener_requirements().await.unwrap().is_empty());
+    assert!(gateway.runtime.listener_requirements().await.unwrap().is_empty());
+    assert_eq!(fake.calls("listener_requirements", ""), 2, "remembered");
 }
 
 #[tokio::test]

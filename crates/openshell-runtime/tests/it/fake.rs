@@ -1,6 +1,6 @@
 //! A compute driver in memory, whose next answers can be written down beforehand.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -35,6 +35,8 @@ pub(crate) struct Fake {
     /// Whether the gateway is to start sandboxes again.
     managed: Arc<AtomicBool>,
     nameless: Arc<AtomicBool>,
+    /// Whether it knows workspaces; older drivers do not.
+    knows_workspaces: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -42,6 +44,7 @@ struct State {
     sandboxes: BTreeMap<SandboxId, (SandboxRequest, SandboxStatus)>,
     scripts: HashMap<&'static str, VecDeque<Script>>,
     calls: Vec<String>,
+    workspaces: BTreeSet<String>,
     watchers: Vec<mpsc::UnboundedSender<Result<WatchEvent, DriverError>>>,
 }
 
@@ -66,6 +69,23 @@ impl Fake {
 
     pub(crate) fn nameless(&self) {
         self.nameless.store(true, Ordering::SeqCst);
+    }
+
+    /// It has the calls about workspaces.
+    pub(crate) fn knows_workspaces(&self) {
+        self.knows_workspaces.store(true, Ordering::SeqCst);
+    }
+
+    /// The workspaces that it has prepared.
+    pub(crate) fn workspaces(&self) -> Vec<String> {
+        self.state().workspaces.iter().cloned().collect()
+    }
+
+    /// Every call of these methods, in order.
+    pub(crate) fn made(&self, methods: &[&str]) -> Vec<String> {
+        let state = self.state();
+        let wanted = |call: &&String| call.split(' ').next().is_some_and(|method| methods.contains(&method));
+        state.calls.iter().filter(wanted).cloned().collect()
     }
 
     /// How often a method was called for an id.
@@ -200,7 +220,8 @@ impl ComputeDriver for Fake {
     }
 
     async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
-        Ok(Vec::new())
+        self.enter("listener_requirements", "").await?;
+        Ok(vec![ListenerRequirement::Loopback { reason: "for a test".to_owned() }])
     }
 
     async fn validate_create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
@@ -283,11 +304,20 @@ impl ComputeDriver for Fake {
     }
 
     async fn ensure_workspace(&self, workspace: &str) -> Result<(), DriverError> {
-        self.enter("ensure_workspace", workspace).await?;
-        Err(DriverError::new(ErrorKind::Unimplemented, "ensure workspace", "older driver"))
+        let after = self.enter("ensure_workspace", workspace).await?;
+        if !self.knows_workspaces.load(Ordering::SeqCst) {
+            return Err(DriverError::new(ErrorKind::Unimplemented, "ensure workspace", "older driver"));
+        }
+        self.state().workspaces.insert(workspace.to_owned());
+        leave(after, ()).await
     }
 
-    async fn delete_workspace(&self, _workspace: &str) -> Result<(), DriverError> {
-        Err(DriverError::new(ErrorKind::Unimplemented, "delete workspace", "older driver"))
+    async fn delete_workspace(&self, workspace: &str) -> Result<(), DriverError> {
+        let after = self.enter("delete_workspace", workspace).await?;
+        if !self.knows_workspaces.load(Ordering::SeqCst) {
+            return Err(DriverError::new(ErrorKind::Unimplemented, "delete workspace", "older driver"));
+        }
+        self.state().workspaces.remove(workspace);
+        leave(after, ()).await
     }
 }

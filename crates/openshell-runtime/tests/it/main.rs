@@ -3,8 +3,13 @@
 mod api;
 mod client;
 mod codes;
+mod contract;
 mod fake;
 mod follow;
+mod migration;
+mod probes;
+mod reflection;
 mod requests;
 mod restart;
 mod store;
+mod workspaces;

@@ -2930,3 +2930,192 @@ pub const OPEN_SHELL_METHODS: [&str; 22] = [
     "ListWorkspaces",
     "DeleteWorkspace",
 ];
+/// The `google.protobuf.FileDescriptorSet` of `openshell.v1` and of what it imports, imports first, encoded,
+/// without comments.
+pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\xe2\x05\n\x1cgoogle/protobuf/struct.proto\x12\x0fgoogle.protobuf\"\x98\x01\n\x06Struct\x12;\n\x06fields\x18\
+\x01 \x03(\x0b2#.google.protobuf.Struct.FieldsEntryR\x06fields\x1aQ\n\x0bFieldsEntry\x12\x10\n\x03key\x18\x01 \
+\x01(\tR\x03key\x12,\n\x05value\x18\x02 \x01(\x0b2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\xb2\x02\n\x05\
+Value\x12;\n\nnull_value\x18\x01 \x01(\x0e2\x1a.google.protobuf.NullValueH\x00R\tnullValue\x12#\n\x0cnumber_va\
+lue\x18\x02 \x01(\x01H\x00R\x0bnumberValue\x12#\n\x0cstring_value\x18\x03 \x01(\tH\x00R\x0bstringValue\x12\x1f\
+\n\nbool_value\x18\x04 \x01(\x08H\x00R\tboolValue\x12<\n\x0cstruct_value\x18\x05 \x01(\x0b2\x17.google.protobu\
+f.StructH\x00R\x0bstructValue\x12;\n\nlist_value\x18\x06 \x01(\x0b2\x1a.google.protobuf.ListValueH\x00R\tlistV\
+alueB\x06\n\x04kind\";\n\tListValue\x12.\n\x06values\x18\x01 \x03(\x0b2\x16.google.protobuf.ValueR\x06values*\x1b\
+\n\tNullValue\x12\x0e\n\nNULL_VALUE\x10\x00B\x7f\n\x13com.google.protobufB\x0bStructProtoP\x01Z/google.golang.\
+org/protobuf/types/known/structpb\xf8\x01\x01\xa2\x02\x03GPB\xaa\x02\x1eGoogle.Protobuf.WellKnownTypesb\x06pro\
+to3\n\x86\x07\n&openshell/datamodel/v1/datamodel.proto\x12\x16openshell.datamodel.v1\"\xeb\x03\n\nObjectMeta\x12\
+\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\"\n\rcreated_at_ms\x18\x03 \
+\x01(\x03R\x0bcreatedAtMs\x12F\n\x06labels\x18\x04 \x03(\x0b2..openshell.datamodel.v1.ObjectMeta.LabelsEntryR\x06\
+labels\x12)\n\x10resource_version\x18\x05 \x01(\x04R\x0fresourceVersion\x12U\n\x0bannotations\x18\x06 \x03(\x0b\
+23.openshell.datamodel.v1.ObjectMeta.AnnotationsEntryR\x0bannotations\x12\x1c\n\tworkspace\x18\x07 \x01(\tR\tw\
+orkspace\x122\n\x15deletion_timestamp_ms\x18\x08 \x01(\x03R\x13deletionTimestampMs\x1a9\n\x0bLabelsEntry\x12\x10\
+\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n\x10Annotations\
+Entry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\
+\n\tWorkspace\x12>\n\x08metadata\x18\x01 \x01(\x0b2\".openshell.datamodel.v1.ObjectMetaR\x08metadata\x12?\n\x06\
+status\x18\x02 \x01(\x0b2\'.openshell.datamodel.v1.WorkspaceStatusR\x06status\"O\n\x0fWorkspaceStatus\x12<\n\x05\
+phase\x18\x01 \x01(\x0e2&.openshell.datamodel.v1.WorkspacePhaseR\x05phase*n\n\x0eWorkspacePhase\x12\x1f\n\x1bW\
+ORKSPACE_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORKSPACE_PHASE_ACTIVE\x10\x01\x12\x1f\n\x1bWORKSPACE_PHASE_TE\
+RMINATING\x10\x02b\x06proto3\n\x87_\n\x1copenshell/v1/openshell.proto\x12\x0copenshell.v1\x1a\x1cgoogle/protob\
+uf/struct.proto\x1a&openshell/datamodel/v1/datamodel.proto\"\x0f\n\rHealthRequest\"_\n\x0eHealthResponse\x123\n\
+\x06status\x18\x01 \x01(\x0e2\x1b.openshell.v1.ServiceStatusR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07\
+version\"\x17\n\x15GetGatewayInfoRequest\"\xc0\x01\n\x16GetGatewayInfoResponse\x123\n\x06status\x18\x01 \x01(\x0e\
+2\x1b.openshell.v1.ServiceStatusR\x06status\x12\'\n\x0fgateway_version\x18\x02 \x01(\tR\x0egatewayVersion\x12H\
+\n\x0fcompute_drivers\x18\x03 \x03(\x0b2\x1f.openshell.v1.ComputeDriverInfoR\x0ecomputeDrivers\"t\n\x11Compute\
+DriverInfo\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12K\n\x0ccapabilities\x18\x02 \x01(\x0b2\'.openshell.v1\
+.ComputeDriverCapabilitiesR\x0ccapabilities\"c\n\x19ComputeDriverCapabilities\x12\x1f\n\x0bdriver_name\x18\x01\
+\x20\x01(\tR\ndriverName\x12%\n\x0edriver_version\x18\x02 \x01(\tR\rdriverVersion\"\xad\x01\n\x07Sandbox\x12>\n\
+\x08metadata\x18\x01 \x01(\x0b2\".openshell.datamodel.v1.ObjectMetaR\x08metadata\x12-\n\x04spec\x18\x02 \x01(\x0b\
+2\x19.openshell.v1.SandboxSpecR\x04spec\x123\n\x06status\x18\x03 \x01(\x0b2\x1b.openshell.v1.SandboxStatusR\x06\
+status\"\xbe\x03\n\x0bSandboxSpec\x12\x1b\n\tlog_level\x18\x01 \x01(\tR\x08logLevel\x12L\n\x0benvironment\x18\x05\
+\x20\x03(\x0b2*.openshell.v1.SandboxSpec.EnvironmentEntryR\x0benvironment\x129\n\x08template\x18\x06 \x01(\x0b\
+2\x1d.openshell.v1.SandboxTemplateR\x08template\x12\x1b\n\x06policy\x18\x07 \x01(\x0cH\x00R\x06policy\x88\x01\x01\
+\x12\x1c\n\tproviders\x18\x08 \x03(\tR\tproviders\x12W\n\x15resource_requirements\x18\t \x01(\x0b2\".openshell\
+.v1.ResourceRequirementsR\x14resourceRequirements\x12\x18\n\x07command\x18\x0c \x03(\tR\x07command\x12\x10\n\x03\
+tty\x18\r \x01(\x08R\x03tty\x1a>\n\x10EnvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05v\
+alue\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n\x07_policy\"O\n\x14ResourceRequirements\x127\n\x03gpu\x18\x01 \x01\
+(\x0b2%.openshell.v1.GpuResourceRequirementsR\x03gpu\">\n\x17GpuResourceRequirements\x12\x19\n\x05count\x18\x01\
+\x20\x01(\rH\x00R\x05count\x88\x01\x01B\x08\n\x06_count\"\xd1\x05\n\x0fSandboxTemplate\x12\x14\n\x05image\x18\x01\
+\x20\x01(\tR\x05image\x12,\n\x12runtime_class_name\x18\x02 \x01(\tR\x10runtimeClassName\x12!\n\x0cagent_socket\
+\x18\x03 \x01(\tR\x0bagentSocket\x12A\n\x06labels\x18\x04 \x03(\x0b2).openshell.v1.SandboxTemplate.LabelsEntry\
+R\x06labels\x12P\n\x0bannotations\x18\x05 \x03(\x0b2..openshell.v1.SandboxTemplate.AnnotationsEntryR\x0bannota\
+tions\x12P\n\x0benvironment\x18\x06 \x03(\x0b2..openshell.v1.SandboxTemplate.EnvironmentEntryR\x0benvironment\x12\
+5\n\tresources\x18\x07 \x01(\x0b2\x17.google.protobuf.StructR\tresources\x12,\n\x0fuser_namespaces\x18\n \x01(\
+\x08H\x00R\x0euserNamespaces\x88\x01\x01\x12<\n\rdriver_config\x18\x0b \x01(\x0b2\x17.google.protobuf.StructR\x0c\
+driverConfig\x1a9\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\t\
+R\x05value:\x028\x01\x1a>\n\x10AnnotationsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\
+\x02 \x01(\tR\x05value:\x028\x01\x1a>\n\x10EnvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\
+\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\x12\n\x10_user_namespaces\"\x9a\x03\n\rSandboxStatus\x12!\n\x0c\
+sandbox_name\x18\x01 \x01(\tR\x0bsandboxName\x12\x1b\n\tagent_pod\x18\x02 \x01(\tR\x08agentPod\x12\x19\n\x08ag\
+ent_fd\x18\x03 \x01(\tR\x07agentFd\x12\x1d\n\nsandbox_fd\x18\x04 \x01(\tR\tsandboxFd\x12>\n\nconditions\x18\x05\
+\x20\x03(\x0b2\x1e.openshell.v1.SandboxConditionR\nconditions\x120\n\x05phase\x18\x06 \x01(\x0e2\x1a.openshell\
+.v1.SandboxPhaseR\x05phase\x124\n\x16current_policy_version\x18\x07 \x01(\rR\x14currentPolicyVersion\x127\n\x18\
+main_process_instance_id\x18\x08 \x01(\tR\x15mainProcessInstanceId\x12 \n\texit_code\x18\t \x01(\x05H\x00R\x08\
+exitCode\x88\x01\x01B\x0c\n\n_exit_code\"\xa2\x01\n\x10SandboxCondition\x12\x12\n\x04type\x18\x01 \x01(\tR\x04\
+type\x12\x16\n\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07\
+message\x18\x04 \x01(\tR\x07message\x120\n\x14last_transition_time\x18\x05 \x01(\tR\x12lastTransitionTime\"\x91\
+\x03\n\x14CreateSandboxRequest\x12-\n\x04spec\x18\x01 \x01(\x0b2\x19.openshell.v1.SandboxSpecR\x04spec\x12\x12\
+\n\x04name\x18\x02 \x01(\tR\x04name\x12F\n\x06labels\x18\x03 \x03(\x0b2..openshell.v1.CreateSandboxRequest.Lab\
+elsEntryR\x06labels\x12U\n\x0bannotations\x18\x04 \x03(\x0b23.openshell.v1.CreateSandboxRequest.AnnotationsEnt\
+ryR\x0bannotations\x12\x1c\n\tworkspace\x18\x05 \x01(\tR\tworkspace\x1a9\n\x0bLabelsEntry\x12\x10\n\x03key\x18\
+\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a>\n\x10AnnotationsEntry\x12\x10\
+\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n\x0fSandboxRespon\
+se\x12/\n\x07sandbox\x18\x01 \x01(\x0b2\x15.openshell.v1.SandboxR\x07sandbox\"E\n\x11GetSandboxRequest\x12\x12\
+\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tworkspace\x18\x02 \x01(\tR\tworkspace\"\xb0\x01\n\x14ListSandbo\
+xesRequest\x12\x14\n\x05limit\x18\x01 \x01(\rR\x05limit\x12\x16\n\x06offset\x18\x02 \x01(\rR\x06offset\x12%\n\x0e\
+label_selector\x18\x03 \x01(\tR\rlabelSelector\x12\x1c\n\tworkspace\x18\x04 \x01(\tR\tworkspace\x12%\n\x0eall_\
+workspaces\x18\x05 \x01(\x08R\rallWorkspaces\"L\n\x15ListSandboxesResponse\x123\n\tsandboxes\x18\x01 \x03(\x0b\
+2\x15.openshell.v1.SandboxR\tsandboxes\"H\n\x14DeleteSandboxRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\
+\x12\x1c\n\tworkspace\x18\x02 \x01(\tR\tworkspace\"1\n\x15DeleteSandboxResponse\x12\x18\n\x07deleted\x18\x01 \x01\
+(\x08R\x07deleted\"F\n\x12StopSandboxRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tworkspace\x18\
+\x02 \x01(\tR\tworkspace\"G\n\x13StartSandboxRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\twor\
+kspace\x18\x02 \x01(\tR\tworkspace\"\xe6\x02\n\x13WatchSandboxRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\
+#\n\rfollow_status\x18\x02 \x01(\x08R\x0cfollowStatus\x12\x1f\n\x0bfollow_logs\x18\x03 \x01(\x08R\nfollowLogs\x12\
+#\n\rfollow_events\x18\x04 \x01(\x08R\x0cfollowEvents\x12$\n\x0elog_tail_lines\x18\x05 \x01(\rR\x0clogTailLine\
+s\x12\x1d\n\nevent_tail\x18\x06 \x01(\rR\teventTail\x12(\n\x10stop_on_terminal\x18\x07 \x01(\x08R\x0estopOnTer\
+minal\x12 \n\x0clog_since_ms\x18\x08 \x01(\x03R\nlogSinceMs\x12\x1f\n\x0blog_sources\x18\t \x03(\tR\nlogSource\
+s\x12\"\n\rlog_min_level\x18\n \x01(\tR\x0blogMinLevel\"\xcc\x02\n\x12SandboxStreamEvent\x121\n\x07sandbox\x18\
+\x01 \x01(\x0b2\x15.openshell.v1.SandboxH\x00R\x07sandbox\x120\n\x03log\x18\x02 \x01(\x0b2\x1c.openshell.v1.Sa\
+ndboxLogLineH\x00R\x03log\x123\n\x05event\x18\x03 \x01(\x0b2\x1b.openshell.v1.PlatformEventH\x00R\x05event\x12\
+>\n\x07warning\x18\x04 \x01(\x0b2\".openshell.v1.SandboxStreamWarningH\x00R\x07warning\x12Q\n\x13draft_policy_\
+update\x18\x05 \x01(\x0b2\x1f.openshell.v1.DraftPolicyUpdateH\x00R\x11draftPolicyUpdateB\t\n\x07payload\"0\n\x14\
+SandboxStreamWarning\x12\x18\n\x07message\x18\x01 \x01(\tR\x07message\"\x96\x01\n\x11DraftPolicyUpdate\x12#\n\r\
+draft_version\x18\x01 \x01(\x04R\x0cdraftVersion\x12\x1d\n\nnew_chunks\x18\x02 \x01(\rR\tnewChunks\x12#\n\rtot\
+al_pending\x18\x03 \x01(\rR\x0ctotalPending\x12\x18\n\x07summary\x18\x04 \x01(\tR\x07summary\"\x94\x02\n\rPlat\
+formEvent\x12!\n\x0ctimestamp_ms\x18\x01 \x01(\x03R\x0btimestampMs\x12\x16\n\x06source\x18\x02 \x01(\tR\x06sou\
+rce\x12\x12\n\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n\x07mes\
+sage\x18\x05 \x01(\tR\x07message\x12E\n\x08metadata\x18\x06 \x03(\x0b2).openshell.v1.PlatformEvent.MetadataEnt\
+ryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01\
+(\tR\x05value:\x028\x01\"\xaf\x02\n\x0eSandboxLogLine\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12!\n\
+\x0ctimestamp_ms\x18\x02 \x01(\x03R\x0btimestampMs\x12\x14\n\x05level\x18\x03 \x01(\tR\x05level\x12\x16\n\x06t\
+arget\x18\x04 \x01(\tR\x06target\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12\x16\n\x06source\x18\x06 \
+\x01(\tR\x06source\x12@\n\x06fields\x18\x07 \x03(\x0b2(.openshell.v1.SandboxLogLine.FieldsEntryR\x06fields\x1a\
+9\n\x0bFieldsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\
+\x01\"\xbc\x01\n\x15GetSandboxLogsRequest\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\x14\n\x05lines\
+\x18\x02 \x01(\rR\x05lines\x12\x19\n\x08since_ms\x18\x03 \x01(\x03R\x07sinceMs\x12\x18\n\x07sources\x18\x04 \x03\
+(\tR\x07sources\x12\x1b\n\tmin_level\x18\x05 \x01(\tR\x08minLevel\x12\x1c\n\tworkspace\x18\x06 \x01(\tR\tworks\
+pace\"m\n\x16GetSandboxLogsResponse\x120\n\x04logs\x18\x01 \x03(\x0b2\x1c.openshell.v1.SandboxLogLineR\x04logs\
+\x12!\n\x0cbuffer_total\x18\x02 \x01(\rR\x0bbufferTotal\"i\n\x16PushSandboxLogsRequest\x12\x1d\n\nsandbox_id\x18\
+\x01 \x01(\tR\tsandboxId\x120\n\x04logs\x18\x02 \x03(\x0b2\x1c.openshell.v1.SandboxLogLineR\x04logs\"\x19\n\x17\
+PushSandboxLogsResponse\"\xf5\x02\n\x12ExecSandboxRequest\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\
+\x18\n\x07command\x18\x02 \x03(\tR\x07command\x12\x18\n\x07workdir\x18\x03 \x01(\tR\x07workdir\x12S\n\x0benvir\
+onment\x18\x04 \x03(\x0b21.openshell.v1.ExecSandboxRequest.EnvironmentEntryR\x0benvironment\x12\'\n\x0ftimeout\
+_seconds\x18\x05 \x01(\rR\x0etimeoutSeconds\x12\x14\n\x05stdin\x18\x06 \x01(\x0cR\x05stdin\x12\x10\n\x03tty\x18\
+\x07 \x01(\x08R\x03tty\x12\x12\n\x04cols\x18\x08 \x01(\rR\x04cols\x12\x12\n\x04rows\x18\t \x01(\rR\x04rows\x1a\
+>\n\x10EnvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\
+\x028\x01\"\xb0\x01\n\x10ExecSandboxInput\x128\n\x05start\x18\x01 \x01(\x0b2 .openshell.v1.ExecSandboxRequestH\
+\x00R\x05start\x12\x16\n\x05stdin\x18\x02 \x01(\x0cH\x00R\x05stdin\x12?\n\x06resize\x18\x03 \x01(\x0b2%.opensh\
+ell.v1.ExecSandboxWindowResizeH\x00R\x06resizeB\t\n\x07payload\"A\n\x17ExecSandboxWindowResize\x12\x12\n\x04co\
+ls\x18\x01 \x01(\rR\x04cols\x12\x12\n\x04rows\x18\x02 \x01(\rR\x04rows\"\xc8\x01\n\x10ExecSandboxEvent\x129\n\x06\
+stdout\x18\x01 \x01(\x0b2\x1f.openshell.v1.ExecSandboxStdoutH\x00R\x06stdout\x129\n\x06stderr\x18\x02 \x01(\x0b\
+2\x1f.openshell.v1.ExecSandboxStderrH\x00R\x06stderr\x123\n\x04exit\x18\x03 \x01(\x0b2\x1d.openshell.v1.ExecSa\
+ndboxExitH\x00R\x04exitB\t\n\x07payload\"\'\n\x11ExecSandboxStdout\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04dat\
+a\"\'\n\x11ExecSandboxStderr\x12\x12\n\x04data\x18\x01 \x01(\x0cR\x04data\".\n\x0fExecSandboxExit\x12\x1b\n\te\
+xit_code\x18\x01 \x01(\x05R\x08exitCode\"f\n\x0fTcpForwardFrame\x122\n\x04init\x18\x01 \x01(\x0b2\x1c.openshel\
+l.v1.TcpForwardInitH\x00R\x04init\x12\x14\n\x04data\x18\x02 \x01(\x0cH\x00R\x04dataB\t\n\x07payload\"\xed\x01\n\
+\x0eTcpForwardInit\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\x1d\n\nservice_id\x18\x04 \x01(\tR\ts\
+erviceId\x120\n\x03ssh\x18\x05 \x01(\x0b2\x1c.openshell.v1.SshRelayTargetH\x00R\x03ssh\x120\n\x03tcp\x18\x06 \x01\
+(\x0b2\x1c.openshell.v1.TcpRelayTargetH\x00R\x03tcp\x12/\n\x13authorization_token\x18\x07 \x01(\tR\x12authoriz\
+ationTokenB\x08\n\x06target\"\x10\n\x0eSshRelayTarget\"8\n\x0eTcpRelayTarget\x12\x12\n\x04host\x18\x01 \x01(\t\
+R\x04host\x12\x12\n\x04port\x18\x02 \x01(\rR\x04port\"\xa2\x02\n\x11SupervisorMessage\x125\n\x05hello\x18\x01 \
+\x01(\x0b2\x1d.openshell.v1.SupervisorHelloH\x00R\x05hello\x12A\n\theartbeat\x18\x02 \x01(\x0b2!.openshell.v1.\
+SupervisorHeartbeatH\x00R\theartbeat\x12K\n\x11relay_open_result\x18\x03 \x01(\x0b2\x1d.openshell.v1.RelayOpen\
+ResultH\x00R\x0frelayOpenResult\x12;\n\x0brelay_close\x18\x04 \x01(\x0b2\x18.openshell.v1.RelayCloseH\x00R\nre\
+layCloseB\t\n\x07payload\"Q\n\x0fSupervisorHello\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\x1f\n\x0b\
+instance_id\x18\x02 \x01(\tR\ninstanceId\"\x15\n\x13SupervisorHeartbeat\"\xea\x02\n\x0eGatewayMessage\x12J\n\x10\
+session_accepted\x18\x01 \x01(\x0b2\x1d.openshell.v1.SessionAcceptedH\x00R\x0fsessionAccepted\x12J\n\x10sessio\
+n_rejected\x18\x02 \x01(\x0b2\x1d.openshell.v1.SessionRejectedH\x00R\x0fsessionRejected\x12>\n\theartbeat\x18\x03\
+\x20\x01(\x0b2\x1e.openshell.v1.GatewayHeartbeatH\x00R\theartbeat\x128\n\nrelay_open\x18\x04 \x01(\x0b2\x17.op\
+enshell.v1.RelayOpenH\x00R\trelayOpen\x12;\n\x0brelay_close\x18\x05 \x01(\x0b2\x18.openshell.v1.RelayCloseH\x00\
+R\nrelayCloseB\t\n\x07payload\"h\n\x0fSessionAccepted\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x126\n\
+\x17heartbeat_interval_secs\x18\x02 \x01(\rR\x15heartbeatIntervalSecs\")\n\x0fSessionRejected\x12\x16\n\x06rea\
+son\x18\x01 \x01(\tR\x06reason\"\x12\n\x10GatewayHeartbeat\"\xb7\x01\n\tRelayOpen\x12\x1d\n\nchannel_id\x18\x01\
+\x20\x01(\tR\tchannelId\x120\n\x03ssh\x18\x02 \x01(\x0b2\x1c.openshell.v1.SshRelayTargetH\x00R\x03ssh\x120\n\x03\
+tcp\x18\x03 \x01(\x0b2\x1c.openshell.v1.TcpRelayTargetH\x00R\x03tcp\x12\x1d\n\nservice_id\x18\x05 \x01(\tR\tse\
+rviceIdB\x08\n\x06target\"`\n\x0fRelayOpenResult\x12\x1d\n\nchannel_id\x18\x01 \x01(\tR\tchannelId\x12\x18\n\x07\
+success\x18\x02 \x01(\x08R\x07success\x12\x14\n\x05error\x18\x03 \x01(\tR\x05error\"C\n\nRelayClose\x12\x1d\n\n\
+channel_id\x18\x01 \x01(\tR\tchannelId\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\\\n\nRelayFrame\x12-\n\
+\x04init\x18\x01 \x01(\x0b2\x17.openshell.v1.RelayInitH\x00R\x04init\x12\x14\n\x04data\x18\x02 \x01(\x0cH\x00R\
+\x04dataB\t\n\x07payload\"*\n\tRelayInit\x12\x1d\n\nchannel_id\x18\x01 \x01(\tR\tchannelId\"{\n\x1cReportMainP\
+rocessExitRequest\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\n\
+instanceId\x12\x1b\n\texit_code\x18\x03 \x01(\x05R\x08exitCode\"\x1f\n\x1dReportMainProcessExitResponse\"T\n\x1a\
+RefreshSandboxTokenRequest\x126\n\x17extension_service_names\x18\x01 \x03(\tR\x15extensionServiceNames\"\xb6\x01\
+\n\x1bRefreshSandboxTokenResponse\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\"\n\rexpires_at_ms\x18\x02 \
+\x01(\x03R\x0bexpiresAtMs\x12]\n\x15extension_credentials\x18\x03 \x03(\x0b2(.openshell.v1.ExtensionServiceCre\
+dentialR\x14extensionCredentials\"y\n\x1aExtensionServiceCredential\x12!\n\x0cservice_name\x18\x01 \x01(\tR\x0b\
+serviceName\x12\x14\n\x05token\x18\x02 \x01(\tR\x05token\x12\"\n\rexpires_at_ms\x18\x03 \x01(\x03R\x0bexpiresA\
+tMs\"\xb1\x01\n\x16CreateWorkspaceRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12H\n\x06labels\x18\x02 \
+\x03(\x0b20.openshell.v1.CreateWorkspaceRequest.LabelsEntryR\x06labels\x1a9\n\x0bLabelsEntry\x12\x10\n\x03key\x18\
+\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n\x17CreateWorkspaceResponse\x12\
+?\n\tworkspace\x18\x01 \x01(\x0b2!.openshell.datamodel.v1.WorkspaceR\tworkspace\")\n\x13GetWorkspaceRequest\x12\
+\x12\n\x04name\x18\x01 \x01(\tR\x04name\"W\n\x14GetWorkspaceResponse\x12?\n\tworkspace\x18\x01 \x01(\x0b2!.ope\
+nshell.datamodel.v1.WorkspaceR\tworkspace\"l\n\x15ListWorkspacesRequest\x12\x14\n\x05limit\x18\x01 \x01(\rR\x05\
+limit\x12\x16\n\x06offset\x18\x02 \x01(\rR\x06offset\x12%\n\x0elabel_selector\x18\x03 \x01(\tR\rlabelSelector\"\
+[\n\x16ListWorkspacesResponse\x12A\n\nworkspaces\x18\x01 \x03(\x0b2!.openshell.datamodel.v1.WorkspaceR\nworksp\
+aces\",\n\x16DeleteWorkspaceRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"3\n\x17DeleteWorkspaceResponse\
+\x12\x18\n\x07deleted\x18\x01 \x01(\x08R\x07deleted*\x86\x01\n\rServiceStatus\x12\x1e\n\x1aSERVICE_STATUS_UNSP\
+ECIFIED\x10\x00\x12\x1a\n\x16SERVICE_STATUS_HEALTHY\x10\x01\x12\x1b\n\x17SERVICE_STATUS_DEGRADED\x10\x02\x12\x1c\
+\n\x18SERVICE_STATUS_UNHEALTHY\x10\x03*\x89\x02\n\x0cSandboxPhase\x12\x1d\n\x19SANDBOX_PHASE_UNSPECIFIED\x10\x00\
+\x12\x1e\n\x1aSANDBOX_PHASE_PROVISIONING\x10\x01\x12\x17\n\x13SANDBOX_PHASE_READY\x10\x02\x12\x17\n\x13SANDBOX\
+_PHASE_ERROR\x10\x03\x12\x1a\n\x16SANDBOX_PHASE_DELETING\x10\x04\x12\x19\n\x15SANDBOX_PHASE_UNKNOWN\x10\x05\x12\
+\x1a\n\x16SANDBOX_PHASE_STOPPING\x10\x06\x12\x19\n\x15SANDBOX_PHASE_STOPPED\x10\x07\x12\x1a\n\x16SANDBOX_PHASE\
+_STARTING\x10\x082\xad\x0f\n\tOpenShell\x12C\n\x06Health\x12\x1b.openshell.v1.HealthRequest\x1a\x1c.openshell.\
+v1.HealthResponse\x12[\n\x0eGetGatewayInfo\x12#.openshell.v1.GetGatewayInfoRequest\x1a$.openshell.v1.GetGatewa\
+yInfoResponse\x12R\n\rCreateSandbox\x12\".openshell.v1.CreateSandboxRequest\x1a\x1d.openshell.v1.SandboxRespon\
+se\x12L\n\nGetSandbox\x12\x1f.openshell.v1.GetSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12X\n\rList\
+Sandboxes\x12\".openshell.v1.ListSandboxesRequest\x1a#.openshell.v1.ListSandboxesResponse\x12X\n\rDeleteSandbo\
+x\x12\".openshell.v1.DeleteSandboxRequest\x1a#.openshell.v1.DeleteSandboxResponse\x12N\n\x0bStopSandbox\x12 .o\
+penshell.v1.StopSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12P\n\x0cStartSandbox\x12!.openshell.v1.S\
+tartSandboxRequest\x1a\x1d.openshell.v1.SandboxResponse\x12Q\n\x0bExecSandbox\x12 .openshell.v1.ExecSandboxReq\
+uest\x1a\x1e.openshell.v1.ExecSandboxEvent0\x01\x12N\n\nForwardTcp\x12\x1d.openshell.v1.TcpForwardFrame\x1a\x1d\
+.openshell.v1.TcpForwardFrame(\x010\x01\x12\\\n\x16ExecSandboxInteractive\x12\x1e.openshell.v1.ExecSandboxInpu\
+t\x1a\x1e.openshell.v1.ExecSandboxEvent(\x010\x01\x12[\n\x0eGetSandboxLogs\x12#.openshell.v1.GetSandboxLogsReq\
+uest\x1a$.openshell.v1.GetSandboxLogsResponse\x12`\n\x0fPushSandboxLogs\x12$.openshell.v1.PushSandboxLogsReque\
+st\x1a%.openshell.v1.PushSandboxLogsResponse(\x01\x12V\n\x11ConnectSupervisor\x12\x1f.openshell.v1.SupervisorM\
+essage\x1a\x1c.openshell.v1.GatewayMessage(\x010\x01\x12p\n\x15ReportMainProcessExit\x12*.openshell.v1.ReportM\
+ainProcessExitRequest\x1a+.openshell.v1.ReportMainProcessExitResponse\x12E\n\x0bRelayStream\x12\x18.openshell.\
+v1.RelayFrame\x1a\x18.openshell.v1.RelayFrame(\x010\x01\x12U\n\x0cWatchSandbox\x12!.openshell.v1.WatchSandboxR\
+equest\x1a .openshell.v1.SandboxStreamEvent0\x01\x12j\n\x13RefreshSandboxToken\x12(.openshell.v1.RefreshSandbo\
+xTokenRequest\x1a).openshell.v1.RefreshSandboxTokenResponse\x12^\n\x0fCreateWorkspace\x12$.openshell.v1.Create\
+WorkspaceRequest\x1a%.openshell.v1.CreateWorkspaceResponse\x12U\n\x0cGetWorkspace\x12!.openshell.v1.GetWorkspa\
+ceRequest\x1a\".openshell.v1.GetWorkspaceResponse\x12[\n\x0eListWorkspaces\x12#.openshell.v1.ListWorkspacesReq\
+uest\x1a$.openshell.v1.ListWorkspacesResponse\x12^\n\x0fDeleteWorkspace\x12$.openshell.v1.DeleteWorkspaceReque\
+st\x1a%.openshell.v1.DeleteWorkspaceResponseb\x06proto3";

@@ -1631,3 +1631,94 @@ pub const COMPUTE_DRIVER_METHODS: [&str; 12] = [
     "EnsureWorkspace",
     "DeleteWorkspace",
 ];
+/// The `google.protobuf.FileDescriptorSet` of `openshell.compute.v1` and of what it imports, imports first, encoded,
+/// without comments.
+pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\xe2\x05\n\x1cgoogle/protobuf/struct.proto\x12\x0fgoogle.protobuf\"\x98\x01\n\x06Struct\x12;\n\x06fields\x18\
+\x01 \x03(\x0b2#.google.protobuf.Struct.FieldsEntryR\x06fields\x1aQ\n\x0bFieldsEntry\x12\x10\n\x03key\x18\x01 \
+\x01(\tR\x03key\x12,\n\x05value\x18\x02 \x01(\x0b2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\xb2\x02\n\x05\
+Value\x12;\n\nnull_value\x18\x01 \x01(\x0e2\x1a.google.protobuf.NullValueH\x00R\tnullValue\x12#\n\x0cnumber_va\
+lue\x18\x02 \x01(\x01H\x00R\x0bnumberValue\x12#\n\x0cstring_value\x18\x03 \x01(\tH\x00R\x0bstringValue\x12\x1f\
+\n\nbool_value\x18\x04 \x01(\x08H\x00R\tboolValue\x12<\n\x0cstruct_value\x18\x05 \x01(\x0b2\x17.google.protobu\
+f.StructH\x00R\x0bstructValue\x12;\n\nlist_value\x18\x06 \x01(\x0b2\x1a.google.protobuf.ListValueH\x00R\tlistV\
+alueB\x06\n\x04kind\";\n\tListValue\x12.\n\x06values\x18\x01 \x03(\x0b2\x16.google.protobuf.ValueR\x06values*\x1b\
+\n\tNullValue\x12\x0e\n\nNULL_VALUE\x10\x00B\x7f\n\x13com.google.protobufB\x0bStructProtoP\x01Z/google.golang.\
+org/protobuf/types/known/structpb\xf8\x01\x01\xa2\x02\x03GPB\xaa\x02\x1eGoogle.Protobuf.WellKnownTypesb\x06pro\
+to3\n\xb51\n)openshell/compute/v1/compute_driver.proto\x12\x14openshell.compute.v1\x1a\x1cgoogle/protobuf/stru\
+ct.proto\"\x18\n\x16GetCapabilitiesRequest\"\xe7\x01\n\x17GetCapabilitiesResponse\x12\x1f\n\x0bdriver_name\x18\
+\x01 \x01(\tR\ndriverName\x12%\n\x0edriver_version\x18\x02 \x01(\tR\rdriverVersion\x12#\n\rdefault_image\x18\x03\
+\x20\x01(\tR\x0cdefaultImage\x12:\n\x19gateway_manages_lifecycle\x18\x06 \x01(\x08R\x17gatewayManagesLifecycle\
+J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06R\x0csupports_gpuR\tgpu_count\"\'\n%GetGatewayListenerRequirementsRe\
+quest\"~\n&GetGatewayListenerRequirementsResponse\x12T\n\x0crequirements\x18\x01 \x03(\x0b20.openshell.compute\
+.v1.GatewayListenerRequirementR\x0crequirements\"\xd5\x02\n\x1aGatewayListenerRequirement\x12\x16\n\x06reason\x18\
+\x01 \x01(\tR\x06reason\x12.\n\x12exact_bind_address\x18\x02 \x01(\tH\x00R\x10exactBindAddress\x12w\n\x17defau\
+lt_route_interface\x18\x03 \x01(\x0b2=.openshell.compute.v1.GatewayDefaultRouteInterfaceRequirementH\x00R\x15d\
+efaultRouteInterface\x12j\n\x12loopback_interface\x18\x04 \x01(\x0b29.openshell.compute.v1.GatewayLoopbackInte\
+rfaceRequirementH\x00R\x11loopbackInterfaceB\n\n\x08selector\")\n\'GatewayDefaultRouteInterfaceRequirement\"%\n\
+#GatewayLoopbackInterfaceRequirement\"\xef\x01\n\rDriverSandbox\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x12\
+\n\x04name\x18\x02 \x01(\tR\x04name\x12\x1c\n\tnamespace\x18\x03 \x01(\tR\tnamespace\x12;\n\x04spec\x18\x04 \x01\
+(\x0b2\'.openshell.compute.v1.DriverSandboxSpecR\x04spec\x12A\n\x06status\x18\x05 \x01(\x0b2).openshell.comput\
+e.v1.DriverSandboxStatusR\x06status\x12\x1c\n\tworkspace\x18\x06 \x01(\tR\tworkspace\"\xd9\x03\n\x11DriverSand\
+boxSpec\x12\x1b\n\tlog_level\x18\x01 \x01(\tR\x08logLevel\x12Z\n\x0benvironment\x18\x05 \x03(\x0b28.openshell.\
+compute.v1.DriverSandboxSpec.EnvironmentEntryR\x0benvironment\x12G\n\x08template\x18\x06 \x01(\x0b2+.openshell\
+.compute.v1.DriverSandboxTemplateR\x08template\x12_\n\x15resource_requirements\x18\t \x01(\x0b2*.openshell.com\
+pute.v1.ResourceRequirementsR\x14resourceRequirements\x12#\n\rsandbox_token\x18\x0b \x01(\tR\x0csandboxToken\x12\
+\x18\n\x07command\x18\x0c \x03(\tR\x07command\x12\x10\n\x03tty\x18\r \x01(\x08R\x03tty\x1a>\n\x10EnvironmentEn\
+try\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\x08\n\
+\x10\x0bR\ngpu_device\"W\n\x14ResourceRequirements\x12?\n\x03gpu\x18\x01 \x01(\x0b2-.openshell.compute.v1.GpuR\
+esourceRequirementsR\x03gpu\">\n\x17GpuResourceRequirements\x12\x19\n\x05count\x18\x01 \x01(\rH\x00R\x05count\x88\
+\x01\x01B\x08\n\x06_count\"\xd5\x04\n\x15DriverSandboxTemplate\x12\x14\n\x05image\x18\x01 \x01(\tR\x05image\x12\
+*\n\x11agent_socket_path\x18\x03 \x01(\tR\x0fagentSocketPath\x12O\n\x06labels\x18\x04 \x03(\x0b27.openshell.co\
+mpute.v1.DriverSandboxTemplate.LabelsEntryR\x06labels\x12^\n\x0benvironment\x18\x06 \x03(\x0b2<.openshell.comp\
+ute.v1.DriverSandboxTemplate.EnvironmentEntryR\x0benvironment\x12N\n\tresources\x18\n \x01(\x0b20.openshell.co\
+mpute.v1.DriverResourceRequirementsR\tresources\x12@\n\x0fplatform_config\x18\x0b \x01(\x0b2\x17.google.protob\
+uf.StructR\x0eplatformConfig\x12<\n\rdriver_config\x18\x0c \x01(\x0b2\x17.google.protobuf.StructR\x0cdriverCon\
+fig\x1a9\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05valu\
+e:\x028\x01\x1a>\n\x10EnvironmentEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01\
+(\tR\x05value:\x028\x01\"\xa4\x01\n\x1aDriverResourceRequirements\x12\x1f\n\x0bcpu_request\x18\x01 \x01(\tR\nc\
+puRequest\x12\x1b\n\tcpu_limit\x18\x02 \x01(\tR\x08cpuLimit\x12%\n\x0ememory_request\x18\x03 \x01(\tR\rmemoryR\
+equest\x12!\n\x0cmemory_limit\x18\x04 \x01(\tR\x0bmemoryLimit\"\xf6\x01\n\x13DriverSandboxStatus\x12!\n\x0csan\
+dbox_name\x18\x01 \x01(\tR\x0bsandboxName\x12\x1f\n\x0binstance_id\x18\x02 \x01(\tR\ninstanceId\x12\x19\n\x08a\
+gent_fd\x18\x03 \x01(\tR\x07agentFd\x12\x1d\n\nsandbox_fd\x18\x04 \x01(\tR\tsandboxFd\x12E\n\nconditions\x18\x05\
+\x20\x03(\x0b2%.openshell.compute.v1.DriverConditionR\nconditions\x12\x1a\n\x08deleting\x18\x06 \x01(\x08R\x08\
+deleting\"\xa1\x01\n\x0fDriverCondition\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n\x06status\x18\x02\
+\x20\x01(\tR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x04 \x01(\tR\x07\
+message\x120\n\x14last_transition_time\x18\x05 \x01(\tR\x12lastTransitionTime\"\xa8\x02\n\x13DriverPlatformEve\
+nt\x12!\n\x0ctimestamp_ms\x18\x01 \x01(\x03R\x0btimestampMs\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\
+\x12\n\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n\x07message\x18\
+\x05 \x01(\tR\x07message\x12S\n\x08metadata\x18\x06 \x03(\x0b27.openshell.compute.v1.DriverPlatformEvent.Metad\
+ataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02\
+\x20\x01(\tR\x05value:\x028\x01\"]\n\x1cValidateSandboxCreateRequest\x12=\n\x07sandbox\x18\x01 \x01(\x0b2#.ope\
+nshell.compute.v1.DriverSandboxR\x07sandbox\"\x1f\n\x1dValidateSandboxCreateResponse\"U\n\x11GetSandboxRequest\
+\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12!\n\x0csandbox_name\x18\x02 \x01(\tR\x0bsandboxName\"S\n\
+\x12GetSandboxResponse\x12=\n\x07sandbox\x18\x01 \x01(\x0b2#.openshell.compute.v1.DriverSandboxR\x07sandbox\"\x16\
+\n\x14ListSandboxesRequest\"Z\n\x15ListSandboxesResponse\x12A\n\tsandboxes\x18\x01 \x03(\x0b2#.openshell.compu\
+te.v1.DriverSandboxR\tsandboxes\"U\n\x14CreateSandboxRequest\x12=\n\x07sandbox\x18\x01 \x01(\x0b2#.openshell.c\
+ompute.v1.DriverSandboxR\x07sandbox\"\x17\n\x15CreateSandboxResponse\"V\n\x12StopSandboxRequest\x12\x1d\n\nsan\
+dbox_id\x18\x01 \x01(\tR\tsandboxId\x12!\n\x0csandbox_name\x18\x02 \x01(\tR\x0bsandboxName\"\x15\n\x13StopSand\
+boxResponse\"W\n\x13StartSandboxRequest\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12!\n\x0csandbox_na\
+me\x18\x02 \x01(\tR\x0bsandboxName\"\x16\n\x14StartSandboxResponse\"X\n\x14DeleteSandboxRequest\x12\x1d\n\nsan\
+dbox_id\x18\x01 \x01(\tR\tsandboxId\x12!\n\x0csandbox_name\x18\x02 \x01(\tR\x0bsandboxName\"1\n\x15DeleteSandb\
+oxResponse\x12\x18\n\x07deleted\x18\x01 \x01(\x08R\x07deleted\"\x17\n\x15WatchSandboxesRequest\"[\n\x1aWatchSa\
+ndboxesSandboxEvent\x12=\n\x07sandbox\x18\x01 \x01(\x0b2#.openshell.compute.v1.DriverSandboxR\x07sandbox\";\n\x1a\
+WatchSandboxesDeletedEvent\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\"}\n\x1bWatchSandboxesPlatformEve\
+nt\x12\x1d\n\nsandbox_id\x18\x01 \x01(\tR\tsandboxId\x12?\n\x05event\x18\x02 \x01(\x0b2).openshell.compute.v1.\
+DriverPlatformEventR\x05event\"\x98\x02\n\x13WatchSandboxesEvent\x12L\n\x07sandbox\x18\x01 \x01(\x0b20.openshe\
+ll.compute.v1.WatchSandboxesSandboxEventH\x00R\x07sandbox\x12L\n\x07deleted\x18\x02 \x01(\x0b20.openshell.comp\
+ute.v1.WatchSandboxesDeletedEventH\x00R\x07deleted\x12Z\n\x0eplatform_event\x18\x03 \x01(\x0b21.openshell.comp\
+ute.v1.WatchSandboxesPlatformEventH\x00R\rplatformEventB\t\n\x07payload\"6\n\x16EnsureWorkspaceRequest\x12\x1c\
+\n\tworkspace\x18\x01 \x01(\tR\tworkspace\"\x19\n\x17EnsureWorkspaceResponse\"6\n\x16DeleteWorkspaceRequest\x12\
+\x1c\n\tworkspace\x18\x01 \x01(\tR\tworkspace\"\x19\n\x17DeleteWorkspaceResponse2\xd6\n\n\rComputeDriver\x12n\n\
+\x0fGetCapabilities\x12,.openshell.compute.v1.GetCapabilitiesRequest\x1a-.openshell.compute.v1.GetCapabilities\
+Response\x12\x9b\x01\n\x1eGetGatewayListenerRequirements\x12;.openshell.compute.v1.GetGatewayListenerRequireme\
+ntsRequest\x1a<.openshell.compute.v1.GetGatewayListenerRequirementsResponse\x12\x80\x01\n\x15ValidateSandboxCr\
+eate\x122.openshell.compute.v1.ValidateSandboxCreateRequest\x1a3.openshell.compute.v1.ValidateSandboxCreateRes\
+ponse\x12_\n\nGetSandbox\x12\'.openshell.compute.v1.GetSandboxRequest\x1a(.openshell.compute.v1.GetSandboxResp\
+onse\x12h\n\rListSandboxes\x12*.openshell.compute.v1.ListSandboxesRequest\x1a+.openshell.compute.v1.ListSandbo\
+xesResponse\x12h\n\rCreateSandbox\x12*.openshell.compute.v1.CreateSandboxRequest\x1a+.openshell.compute.v1.Cre\
+ateSandboxResponse\x12b\n\x0bStopSandbox\x12(.openshell.compute.v1.StopSandboxRequest\x1a).openshell.compute.v\
+1.StopSandboxResponse\x12e\n\x0cStartSandbox\x12).openshell.compute.v1.StartSandboxRequest\x1a*.openshell.comp\
+ute.v1.StartSandboxResponse\x12h\n\rDeleteSandbox\x12*.openshell.compute.v1.DeleteSandboxRequest\x1a+.openshel\
+l.compute.v1.DeleteSandboxResponse\x12j\n\x0eWatchSandboxes\x12+.openshell.compute.v1.WatchSandboxesRequest\x1a\
+).openshell.compute.v1.WatchSandboxesEvent0\x01\x12n\n\x0fEnsureWorkspace\x12,.openshell.compute.v1.EnsureWork\
+spaceRequest\x1a-.openshell.compute.v1.EnsureWorkspaceResponse\x12n\n\x0fDeleteWorkspace\x12,.openshell.comput\
+e.v1.DeleteWorkspaceRequest\x1a-.openshell.compute.v1.DeleteWorkspaceResponseb\x06proto3";

@@ -1,0 +1,123 @@
+//! The statements about workspaces.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+
+use super::codec::map_from_text;
+use super::db::{Db, clause_of};
+use super::{Filter, StoreError, Workspace};
+
+const COLUMNS: &str = "id, name, created_at_ms, deleted_at_ms, resource_version, \
+     (SELECT json_group_object(key, value) FROM workspace_label WHERE workspace = workspace.name) AS labels";
+const LABELS: &str = "workspace_label WHERE workspace = workspace.name";
+
+impl Db<'_> {
+    /// Stores a new workspace; when its name is taken nothing is stored, and who has it is given.
+    pub(crate) fn insert_workspace(&self, workspace: &Workspace) -> Result<Option<Workspace>, StoreError> {
+        if let Some(there) = self.workspace(&workspace.name)? {
+            return Ok(Some(there));
+        }
+        let sql = "INSERT INTO workspace (id, name, created_at_ms, deleted_at_ms, resource_version) \
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let Workspace { id, name, labels, created_at_ms, deleted_at_ms, resource_version } = workspace;
+        self.transaction.prepare_cached(sql)?.execute(params![
+            id,
+            name,
+            created_at_ms,
+            deleted_at_ms,
+            resource_version.cast_signed()
+        ])?;
+        let sql = "INSERT INTO workspace_label (workspace, key, value) VALUES (?1, ?2, ?3)";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        for (key, value) in labels {
+            statement.execute([name, key, value])?;
+        }
+        Ok(None)
+    }
+
+    /// The workspace of that name.
+    pub(crate) fn workspace(&self, name: &str) -> Result<Option<Workspace>, StoreError> {
+        Ok(self.workspaces_where("name = ?1", [name])?.pop())
+    }
+
+    /// Workspaces in the order of creation, then id. The filter's own workspace is not looked at.
+    pub(crate) fn list_workspaces(&self, filter: &Filter) -> Result<Vec<Workspace>, StoreError> {
+        let (mut clauses, mut values) = (vec!["1".to_owned()], Vec::<Value>::new());
+        for requirement in filter.selector.requirements() {
+            let (clause, bound) = clause_of(requirement, LABELS);
+            clauses.push(clause);
+            values.extend(bound.into_iter().map(Value::from));
+        }
+        values.push(i64::from(filter.limit).into());
+        values.push(i64::from(filter.offset).into());
+        let clause = clauses.join(" AND ");
+        self.workspaces_where(
+            &format!("{clause} ORDER BY created_at_ms, id LIMIT ? OFFSET ?"),
+            params_from_iter(values),
+        )
+    }
+
+    /// The workspaces whose end is owed, in order.
+    pub(crate) fn terminating_workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
+        self.workspaces_where("deleted_at_ms IS NOT NULL ORDER BY created_at_ms, id", [])
+    }
+
+    /// How many sandboxes a workspace holds, of every driver and in every phase.
+    pub(crate) fn sandboxes_in(&self, workspace: &str) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM sandbox WHERE workspace = ?1";
+        let count: i64 = self.transaction.prepare_cached(sql)?.query_row([workspace], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Stores that a workspace shall go.
+    pub(crate) fn terminate_workspace(&self, name: &str, now_ms: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE workspace SET deleted_at_ms = ?2, resource_version = resource_version + 1 \
+                   WHERE name = ?1 AND deleted_at_ms IS NULL";
+        self.transaction.prepare_cached(sql)?.execute(params![name, now_ms])?;
+        Ok(())
+    }
+
+    /// Removes a workspace with its labels. By its id: another one may have the name by then.
+    pub(crate) fn remove_workspace(&self, id: &str) -> Result<(), StoreError> {
+        self.transaction.prepare_cached("DELETE FROM workspace WHERE id = ?1")?.execute([id])?;
+        Ok(())
+    }
+
+    /// Whether a new sandbox may be stored in a workspace: `None` when there is no such workspace.
+    pub(crate) fn is_active(&self, workspace: &str) -> Result<Option<bool>, StoreError> {
+        let sql = "SELECT deleted_at_ms IS NULL FROM workspace WHERE name = ?1";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_row([workspace], |row| row.get(0)).optional()?)
+    }
+
+    fn workspaces_where(
+        &self,
+        clause: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<Workspace>, StoreError> {
+        let mut statement =
+            self.transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM workspace WHERE {clause}"))?;
+        let mut rows = statement.query(values)?;
+        let mut workspaces = Vec::new();
+        while let Some(row) = rows.next()? {
+            workspaces.push(workspace_of(row)?);
+        }
+        Ok(workspaces)
+    }
+}
+
+fn workspace_of(row: &Row<'_>) -> Result<Workspace, StoreError> {
+    let id: String = row.get("id")?;
+    let labels: Option<BTreeMap<String, String>> = map_from_text(&row.get::<_, String>("labels")?);
+    let labels = labels.ok_or_else(|| StoreError::Row { id: id.clone(), column: "labels" })?;
+    Ok(Workspace {
+        name: row.get("name")?,
+        labels,
+        created_at_ms: row.get("created_at_ms")?,
+        deleted_at_ms: row.get("deleted_at_ms")?,
+        resource_version: row.get::<_, i64>("resource_version")?.cast_unsigned(),
+        id,
+    })
+}
