@@ -2,33 +2,36 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, LogLevel};
+use crate::otlp;
 
 /// What every crate of this project begins with.
-const OURS: &str = "openshell";
+pub(crate) const OURS: &str = "openshell";
 
 /// Starts logging; the first call of a process counts. A line that cannot be written, on a full disk, is lost: to complain
-/// of it on standard error would be a panic.
+/// of it on standard error would be a panic. What traces, in a build that does, begins here as well.
 pub fn init(level: LogLevel, format: LogFormat) {
-    let level: LevelFilter = level.as_str().parse().unwrap_or(LevelFilter::INFO);
-    let targets = Targets::new().with_default(others(level)).with_target(OURS, level);
-    let subscriber = tracing_subscriber::registry().with(targets);
-    // A second call is a test that starts several gateways in one process.
-    let _ = match format {
+    let filter: LevelFilter = level.as_str().parse().unwrap_or(LevelFilter::INFO);
+    let targets = Targets::new().with_default(others(filter)).with_target(OURS, filter);
+    let mut layers = otlp::layers();
+    layers.push(match format {
         LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
-            subscriber.with(layer.log_internal_errors(false)).try_init()
+            layer.log_internal_errors(false).with_filter(targets).boxed()
         }
         LogFormat::Text => {
             let colour = io::stderr().is_terminal();
             let layer = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(io::stderr);
-            subscriber.with(layer.log_internal_errors(false)).try_init()
+            layer.log_internal_errors(false).with_filter(targets).boxed()
         }
-    };
+    });
+    // A second call is a test that starts several gateways in one process.
+    let _ = tracing_subscriber::registry().with(layers).try_init();
 }
 
 /// How much other people's crates may say. Never TRACE: clients of backends print whole requests there, and with them

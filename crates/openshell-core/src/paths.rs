@@ -10,6 +10,8 @@ use crate::shell::{FAILURE, Remedy};
 
 /// The database's file name in the state directory.
 pub const DATABASE: &str = "gateway.db";
+/// The file name of the gateway's own token in the state directory.
+pub const TOKEN: &str = "token";
 /// The gateway's socket's file name in the runtime directory.
 pub const SOCKET: &str = "gateway.sock";
 /// Where root's runtime files go, whatever its environment says.

@@ -1,8 +1,9 @@
 //! Everything a gateway needs to know to start: flag, else variable, else `gateway.toml`, else default, with every
 //! fault of all of them in one run, before a socket is bound or a backend is asked.
 
+mod front;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,11 +18,11 @@ use crate::identity::GatewayId;
 use crate::paths;
 use crate::selection::{self, Selection, SelectionError, Source, Sources, Wanted, Wish};
 use crate::shell::Remedy as _;
-use crate::suggest;
 use crate::telemetry;
 
-/// The port unless told otherwise.
-pub const PORT: u16 = 17670;
+use front::Origin;
+pub use front::{FrontSettings, PORT, TcpSettings};
+
 /// How long a sandbox may be on its way up before that counts as a failure, unless told otherwise.
 pub const PROVISIONING_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -30,10 +31,8 @@ pub const PROVISIONING_TIMEOUT: Duration = Duration::from_secs(300);
 pub struct Settings {
     /// What the sources say of drivers.
     pub sources: Sources,
-    /// The address of the TCP listener; loopback.
-    pub bind_address: IpAddr,
-    /// Its port.
-    pub port: u16,
+    /// Who may talk to the gateway.
+    pub front: FrontSettings,
     /// The gateway's Unix socket.
     pub listen_socket: PathBuf,
     /// The SQLite file.
@@ -121,6 +120,9 @@ pub fn load_config(flag: Option<&Path>, env: &Environment, catalog: &Catalog) ->
     }
 }
 
+/// A setting and where it came from.
+type Sourced<T> = (T, Origin);
+
 /// The merge under way.
 struct Merge<'a> {
     env: &'a Environment,
@@ -132,13 +134,6 @@ struct Merge<'a> {
 impl<'a> Merge<'a> {
     fn settings(mut self, args: &GatewayArgs, config: Config) -> Option<Settings> {
         let file = &config.gateway;
-        let bind_address = self.parsed(
-            "--bind-address",
-            args.bind_address.as_deref(),
-            cli::ENV_BIND_ADDRESS,
-            value::bind_address,
-        );
-        let port = self.parsed("--port", args.port.as_deref(), cli::ENV_PORT, value::port);
         let gateway_id =
             self.parsed("--gateway-id", args.gateway_id.as_deref(), cli::ENV_GATEWAY_ID, |text| {
                 text.parse().map_err(|error: crate::identity::InvalidGatewayId| error.to_string())
@@ -165,11 +160,13 @@ impl<'a> Merge<'a> {
         };
         let sources = self.sources(args, &config);
         let telemetry = telemetry::Settings::resolve(self.env, &config.gateway.telemetry, self.problems);
-        let state_dir = self.required(state_dir)?;
+        let state_dir = self.required(state_dir);
+        // Its faults are as good as any without a state directory.
+        let (front, warnings) = self.front(args, file, state_dir.as_deref().unwrap_or(Path::new("/")));
+        let state_dir = state_dir?;
         Some(Settings {
             sources,
-            bind_address: bind_address.or(file.bind_address).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            port: port.or(file.port).unwrap_or(PORT),
+            front,
             listen_socket: listen_socket?,
             database: database.unwrap_or_else(|| state_dir.join(paths::DATABASE)),
             state_dir,
@@ -178,48 +175,54 @@ impl<'a> Merge<'a> {
             log_format: log_format.or(file.log_format).unwrap_or_default(),
             provisioning_timeout: file.provisioning_timeout.unwrap_or(PROVISIONING_TIMEOUT),
             telemetry,
-            warnings: self.without_tcp(args, &config),
+            warnings,
             config,
         })
-    }
-
-    /// A warning for whoever configures the TCP listener, which is not there before there is a token to ask for.
-    fn without_tcp(&self, args: &GatewayArgs, config: &Config) -> Vec<Problem> {
-        let file = &config.gateway;
-        let asked = [
-            ("--bind-address", args.bind_address.is_some()),
-            ("--port", args.port.is_some()),
-            (cli::ENV_BIND_ADDRESS, self.env.raw(cli::ENV_BIND_ADDRESS).is_some()),
-            (cli::ENV_PORT, self.env.raw(cli::ENV_PORT).is_some()),
-            ("bind_address", file.bind_address.is_some()),
-            ("port", file.port.is_some()),
-        ];
-        let given: Vec<&str> = asked.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
-        if given.is_empty() {
-            return Vec::new();
-        }
-        let message = format!(
-            "this gateway does not listen on TCP yet: {} {} no effect, its Unix socket is all there is",
-            suggest::quoted(&given),
-            if given.len() == 1 { "has" } else { "have" }
-        );
-        vec![Problem::new(message)]
     }
 
     /// A flag, else a variable, as `parse` understands it.
     fn parsed<T>(
         &mut self,
-        flag: &str,
+        flag: &'static str,
         given: Option<&str>,
-        variable: &str,
+        variable: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let (name, text) = match given {
-            Some(text) => (flag, text),
-            None => (variable, self.variable(variable)?),
-        };
+        self.sourced(flag, given, variable, parse).map(|(value, _)| value)
+    }
+
+    /// The same, and which of the two it was.
+    fn sourced<T>(
+        &mut self,
+        flag: &'static str,
+        given: Option<&str>,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Sourced<T>> {
+        match given {
+            Some(text) => self.understood(flag, text, parse),
+            None => self.variable_as(variable, parse),
+        }
+    }
+
+    /// A variable, as `parse` understands it.
+    fn variable_as<T>(
+        &mut self,
+        variable: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Sourced<T>> {
+        let text = self.variable(variable)?;
+        self.understood(variable, text, parse)
+    }
+
+    fn understood<T>(
+        &mut self,
+        name: &'static str,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Sourced<T>> {
         match parse(text) {
-            Ok(value) => Some(value),
+            Ok(value) => Some((value, Origin::Named(name))),
             Err(expected) => {
                 self.problems.push(Problem::new(format!("`{name}` is `{}`: {expected}", value::shown(text))));
                 None

@@ -3,8 +3,18 @@
 #[rustfmt::skip]
 mod generated;
 
+mod backend;
+mod certs;
+mod descriptors;
+mod doors;
 mod drivers;
+mod error;
+mod front;
+mod metrics;
+mod plan;
+mod signals;
 mod start;
+mod token;
 mod usage;
 
 use std::process::ExitCode;
@@ -14,9 +24,18 @@ use openshell_core::{Environment, GatewayArgs, detect, shell};
 
 use generated::CATALOG;
 
-/// Runs sandboxes for agents on one compute driver.
+/// What a person in a hurry looks for.
+const EXAMPLES: &str = "\
+Examples:
+  openshell-gateway                                serve on the first backend that is found, until SIGTERM
+  openshell-gateway --drivers NAME --no-tcp        on a backend that is named, on the Unix socket alone
+  openshell-gateway check-config                   what would run, who would get in, what is wrong
+  openshell-gateway token show                     what a client on TCP shows
+  openshell-gateway generate-certs --dir DIR --host gateway.example.org --client ci";
+
+/// Runs sandboxes for agents on one compute driver
 #[derive(Debug, Parser)]
-#[command(name = "openshell-gateway", version, long_about = None)]
+#[command(name = "openshell-gateway", version, long_about = None, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -32,8 +51,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Read the configuration and choose the driver, without starting anything
+    /// Read the configuration, choose the driver, and say who would get in where, without starting anything
     CheckConfig,
+    /// The token that clients show on TCP
+    Token {
+        #[command(subcommand)]
+        action: token::Action,
+    },
+    /// Make certificates for the TCP listener and its clients, with a CA of their own
+    GenerateCerts(certs::Args),
 }
 
 fn main() -> ExitCode {
@@ -44,7 +70,15 @@ fn main() -> ExitCode {
             let probes = detect::run(&CATALOG, &env.for_probes());
             shell::print(&drivers::report(&CATALOG, &probes, json))
         }
-        Some(Command::CheckConfig) => match start::check(&CATALOG, &cli.gateway, &env) {
+        Some(Command::CheckConfig) => match plan::check(&CATALOG, &cli.gateway, &env) {
+            Ok(report) => shell::print(&report),
+            Err(error) => shell::fail(&error),
+        },
+        Some(Command::Token { action }) => match token::run(action, &CATALOG, &cli.gateway, &env) {
+            Ok(report) => shell::print(&report),
+            Err(error) => shell::fail(&error),
+        },
+        Some(Command::GenerateCerts(args)) => match certs::run(args) {
             Ok(report) => shell::print(&report),
             Err(error) => shell::fail(&error),
         },

@@ -54,19 +54,76 @@ pub struct Deadlines {
     pub stop: Duration,
     /// `delete`.
     pub delete: Duration,
-    /// `call`: every other request; a watch has no deadline once it is answered.
-    pub call: Duration,
+    /// `capabilities`.
+    pub capabilities: Duration,
+    /// `validate`.
+    pub validate: Duration,
+    /// `get`.
+    pub get: Duration,
+    /// `list`.
+    pub list: Duration,
+    /// `watch`: until the first answer; what follows has no deadline.
+    pub watch: Duration,
+    /// `ensure_workspace`.
+    pub ensure_workspace: Duration,
+    /// `delete_workspace`.
+    pub delete_workspace: Duration,
+    /// `listener_requirements`.
+    pub listener_requirements: Duration,
 }
 
-impl Default for Deadlines {
-    fn default() -> Self {
+impl Deadlines {
+    /// `call`: the deadline of everything that only asks, unless told otherwise.
+    pub const CALL: Duration = Duration::from_secs(30);
+
+    /// The defaults, where everything that only asks may take as long as `call`.
+    #[must_use]
+    pub fn with_call(call: Duration) -> Self {
         Self {
             create: Duration::from_secs(300),
             start: Duration::from_secs(120),
             stop: Duration::from_secs(120),
             delete: Duration::from_secs(120),
-            call: Duration::from_secs(30),
+            capabilities: call,
+            validate: call,
+            get: call,
+            list: call,
+            watch: call,
+            ensure_workspace: call,
+            delete_workspace: call,
+            listener_requirements: call,
         }
+    }
+
+    /// The longest of them.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let mut every = *self;
+        every.each().into_iter().map(|(_, deadline)| *deadline).max().unwrap_or(Self::CALL)
+    }
+
+    /// Every deadline by its key.
+    fn each(&mut self) -> [(&'static str, &mut Duration); 12] {
+        [
+            ("create", &mut self.create),
+            ("start", &mut self.start),
+            ("stop", &mut self.stop),
+            ("delete", &mut self.delete),
+            ("capabilities", &mut self.capabilities),
+            ("validate", &mut self.validate),
+            ("get", &mut self.get),
+            ("list", &mut self.list),
+            ("watch", &mut self.watch),
+            ("ensure_workspace", &mut self.ensure_workspace),
+            ("delete_workspace", &mut self.delete_workspace),
+            ("listener_requirements", &mut self.listener_requirements),
+        ]
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self::with_call(Self::CALL)
     }
 }
 
@@ -182,14 +239,13 @@ fn unknown_driver(name: &str, at: &Location, catalog: &Catalog) -> Problem {
 }
 
 fn deadlines(mut section: Section<'_, '_>) -> Deadlines {
-    let preset = Deadlines::default();
-    let read = Deadlines {
-        create: section.parsed("create", value::duration).unwrap_or(preset.create),
-        start: section.parsed("start", value::duration).unwrap_or(preset.start),
-        stop: section.parsed("stop", value::duration).unwrap_or(preset.stop),
-        delete: section.parsed("delete", value::duration).unwrap_or(preset.delete),
-        call: section.parsed("call", value::duration).unwrap_or(preset.call),
-    };
+    let call = section.parsed("call", value::duration).unwrap_or(Deadlines::CALL);
+    let mut read = Deadlines::with_call(call);
+    for (key, deadline) in read.each() {
+        if let Some(given) = section.parsed(key, value::duration) {
+            *deadline = given;
+        }
+    }
     section.finish(|_| None);
     read
 }

@@ -1,11 +1,17 @@
 //! `[openshell.gateway]`: the settings of the gateway itself.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::problem::Location;
+use toml::de::DeTable;
+
+use super::identities::{self, IdentitySettings};
+use super::limits::{self, LimitSettings};
+use super::problem::{Location, Placed, Problem};
 use super::section::Section;
+use super::source::SourceText;
+use super::tls::{self, TlsSettings};
 use super::value::{self, LogFormat, LogLevel};
 use crate::identity::GatewayId;
 
@@ -20,10 +26,24 @@ pub struct GatewaySection {
     pub compute_driver_socket: Option<PathBuf>,
     /// Where that is.
     pub compute_driver_socket_at: Option<Location>,
+    /// `tcp`.
+    pub tcp: Option<bool>,
     /// `bind_address`.
-    pub bind_address: Option<IpAddr>,
+    pub bind_address: Option<Placed<IpAddr>>,
     /// `port`.
-    pub port: Option<u16>,
+    pub port: Option<Placed<u16>>,
+    /// `allow_unauthenticated`.
+    pub allow_unauthenticated: Option<Placed<bool>>,
+    /// `token_path`.
+    pub token_path: Option<PathBuf>,
+    /// `health_address`.
+    pub health_address: Option<Placed<SocketAddr>>,
+    /// `[openshell.gateway.tls]`.
+    pub tls: Option<Placed<TlsSettings>>,
+    /// `[openshell.gateway.limits]`.
+    pub limits: LimitSettings,
+    /// `[openshell.gateway.identities.<name>]`, in the order of the file.
+    pub identities: Vec<IdentitySettings>,
     /// `listen_socket`.
     pub listen_socket: Option<PathBuf>,
     /// `gateway_id`.
@@ -55,11 +75,18 @@ pub struct TelemetryKeys {
 }
 
 /// The keys that people put a table too high or too low.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 16] = [
     "compute_drivers",
     "compute_driver_socket",
+    "tcp",
     "bind_address",
     "port",
+    "allow_unauthenticated",
+    "token_path",
+    "health_address",
+    "tls",
+    "limits",
+    "identities",
     "listen_socket",
     "gateway_id",
     "log_level",
@@ -77,15 +104,25 @@ pub(super) fn belongs_here(key: &str) -> Option<String> {
 
 const DB_URL_HINT: &str = "give it with `--db-url sqlite:PATH` or the variable `OPENSHELL_DB_URL`";
 
-pub(super) fn read(mut section: Section<'_, '_>) -> GatewaySection {
+/// Reads the table and those in it.
+pub(super) fn read(source: &SourceText, table: &DeTable<'_>, problems: &mut Vec<Problem>) -> GatewaySection {
+    let mut section = Section::new(source, "openshell.gateway", table, problems);
     section.refuse_secret("db_url", "`db_url` is never in the file", DB_URL_HINT);
-    let read = GatewaySection {
+    let mut read = GatewaySection {
         compute_drivers_at: section.place("compute_drivers"),
         compute_drivers: section.texts("compute_drivers"),
         compute_driver_socket_at: section.place("compute_driver_socket"),
         compute_driver_socket: section.path("compute_driver_socket"),
-        bind_address: section.parsed("bind_address", value::bind_address),
-        port: section.integer("port", "a port number, 0 to 65535"),
+        tcp: section.boolean("tcp"),
+        bind_address: section.placed("bind_address", |section, key| section.parsed(key, value::bind_address)),
+        port: section.placed("port", |section, key| section.integer(key, "a port number, 0 to 65535")),
+        allow_unauthenticated: section.placed("allow_unauthenticated", Section::boolean),
+        token_path: section.path("token_path"),
+        health_address: section
+            .placed("health_address", |section, key| section.parsed(key, value::socket_address)),
+        tls: None,
+        limits: LimitSettings::default(),
+        identities: Vec::new(),
         listen_socket: section.path("listen_socket"),
         gateway_id: section.parsed("gateway_id", |text| {
             text.parse().map_err(|_| {
@@ -98,10 +135,25 @@ pub(super) fn read(mut section: Section<'_, '_>) -> GatewaySection {
         provisioning_timeout: section.parsed("provisioning_timeout", value::duration),
         telemetry: telemetry(&mut section),
     };
+    let tls = section.placed("tls", Section::table);
+    let limits = section.table("limits");
+    let identities = section.table("identities");
     section.finish(|key| {
         let driver_key = super::drivers::GATEWAY_KEYS.contains(&key);
         driver_key.then(|| format!("`{key}` belongs into `[openshell.drivers.<name>]`"))
     });
+
+    let client_ca = tls.as_ref().is_some_and(|tls| tls.value.contains_key("client_ca_path"));
+    if let Some(Placed { value: table, at }) = tls {
+        let section = Section::new(source, "openshell.gateway.tls", table, problems);
+        read.tls = tls::read(section, &at).map(|value| Placed { value, at });
+    }
+    if let Some(table) = limits {
+        read.limits = limits::read(Section::new(source, "openshell.gateway.limits", table, problems));
+    }
+    if let Some(tables) = identities {
+        read.identities = identities::read(source, tables, read.limits.rate, client_ca, problems);
+    }
     read
 }
 

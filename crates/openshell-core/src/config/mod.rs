@@ -9,9 +9,12 @@
 
 mod drivers;
 mod gateway;
+mod identities;
+mod limits;
 mod problem;
 mod section;
 mod source;
+mod tls;
 pub(crate) mod value;
 
 #[cfg(test)]
@@ -30,8 +33,11 @@ use source::SourceText;
 
 pub use drivers::{CONNECT_TIMEOUT, Deadlines, DriverTable, GATEWAY_KEYS};
 pub use gateway::{GatewaySection, TelemetryKeys};
-pub use problem::{Location, Problem, Problems};
-pub use value::{LogFormat, LogLevel, Supervisor};
+pub use identities::IdentitySettings;
+pub use limits::{LimitSettings, RateSettings};
+pub use problem::{Location, Placed, Problem, Problems};
+pub use tls::{ClientCertificates, TlsSettings};
+pub use value::{LogFormat, LogLevel, Role, Supervisor};
 
 /// A configuration file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -140,7 +146,7 @@ fn parse(source: &SourceText, catalog: &Catalog) -> Result<Config, Problems> {
         let drivers = section.table("drivers");
         section.finish(gateway::belongs_here);
         if let Some(table) = gateway {
-            config.gateway = gateway::read(Section::new(source, "openshell.gateway", table, &mut problems));
+            config.gateway = gateway::read(source, table, &mut problems);
         }
         if let Some(table) = drivers {
             config.drivers = driver_tables(source, table, &plain, catalog, &mut problems);

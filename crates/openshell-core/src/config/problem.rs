@@ -24,6 +24,15 @@ pub struct Location {
     pub underlined: Range<usize>,
 }
 
+/// A value of the file and where it stands, for what can only be judged together with flags and variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub at: Location,
+}
+
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -1,12 +1,12 @@
 //! A table of `gateway.toml` read key by key: wrong types, wrong values and unknown keys are collected, not thrown.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Location, Problem};
+use super::problem::{Location, Placed, Problem};
 use super::source::SourceText;
 use super::value;
 use crate::suggest;
@@ -104,6 +104,42 @@ impl<'a, 'p> Section<'a, 'p> {
                 None
             }
         }
+    }
+
+    /// A value together with its place.
+    pub(super) fn placed<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
+    ) -> Option<Placed<T>> {
+        let at = self.place(key);
+        let value = read(self, key)?;
+        at.map(|at| Placed { value, at })
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.take(key)?;
+        let found = value.get_ref().as_bool();
+        if found.is_none() {
+            self.wrong_type(key, "`true` or `false`", value);
+        }
+        found
+    }
+
+    /// An integer between two others.
+    pub(super) fn bounded(&mut self, key: &'static str, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let value = self.take(key)?;
+        let number = integer(value).filter(|number| bounds.contains(number));
+        if number.is_none() {
+            self.wrong_integer(key, &format!("a number, {} to {}", bounds.start(), bounds.end()), value);
+        }
+        number
+    }
+
+    /// A fault of the table as a whole or of one of its keys, found by whoever reads it.
+    pub(super) fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
     }
 
     /// An absolute path.

@@ -1,6 +1,7 @@
 //! `gateway.toml` as it should be, and in every way that it should not.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ provisioning_timeout = "10m"
 driver_socket = "/run/docker-driver.sock"
 supervisor = "none"
 connect_timeout = "250ms"
-deadlines = { create = "1h", call = "5s" }
+deadlines = { create = "1h", call = "5s", list = "90s" }
 allowed_uids = [1, 4294967295]
 allowed_gids = [0]
 image = "busybox"
@@ -56,8 +57,8 @@ driver_socket = "/run/lxd.sock"
     let gateway = &config.gateway;
     assert_eq!(gateway.compute_drivers, ["docker"]);
     assert_eq!(gateway.compute_driver_socket, Some("/run/d.sock".into()));
-    assert_eq!(gateway.bind_address, Some("::1".parse().unwrap()));
-    assert_eq!(gateway.port, Some(4096));
+    assert_eq!(gateway.bind_address.as_ref().unwrap().value, "::1".parse::<IpAddr>().unwrap());
+    assert_eq!(gateway.port.as_ref().unwrap().value, 4096);
     assert_eq!(gateway.listen_socket, Some("/run/g.sock".into()));
     assert_eq!(gateway.gateway_id.as_ref().unwrap().as_str(), "mine");
     assert_eq!((gateway.log_level, gateway.log_format), (Some(LogLevel::Debug), Some(LogFormat::Json)));
@@ -68,8 +69,10 @@ driver_socket = "/run/lxd.sock"
     assert_eq!(docker.supervisor, Some(Supervisor::None));
     assert_eq!(docker.connect_timeout, Duration::from_millis(250));
     let deadlines = docker.deadlines;
-    assert_eq!((deadlines.create, deadlines.call), (Duration::from_secs(3600), Duration::from_secs(5)));
+    assert_eq!((deadlines.create, deadlines.get), (Duration::from_secs(3600), Duration::from_secs(5)));
+    assert_eq!(deadlines.list, Duration::from_secs(90), "one's own comes before `call`");
     assert_eq!(deadlines.stop, Deadlines::default().stop, "what is not said is the default");
+    assert_eq!(deadlines.longest(), deadlines.create);
     assert_eq!((docker.allowed_uids, docker.allowed_gids), (vec![1, u32::MAX], vec![0]));
     let own: Vec<&String> = docker.own.keys().collect();
     assert_eq!(own, ["image", "limits"], "the gateway's keys are taken out");
@@ -97,7 +100,7 @@ fn nothing_is_enough() {
 #[test]
 fn line_ends_of_windows_are_line_ends() {
     let config = read("[openshell.gateway]\r\nport = 1\r\n").unwrap();
-    assert_eq!(config.gateway.port, Some(1));
+    assert_eq!(config.gateway.port.unwrap().value, 1);
     let text = errors("[openshell.gateway]\r\nprot = 1\r\n");
     assert!(text.contains("gateway.toml:2:1\n") && !text.contains('\r'), "{text:?}");
 }
@@ -108,7 +111,7 @@ fn every_fault_in_one_run_in_the_order_of_the_file() {
 [openshell.gateway]
 compute_driver = ["docker"]
 port = 70000
-bind_address = "0.0.0.0"
+bind_address = "0.0.0.0/0"
 log_level = 3
 db_url = "postgres://user:hunter2@db/x"
 
@@ -139,11 +142,11 @@ error: `port` has to be a port number, 0 to 65535, and this is `70000`
 4 | port = 70000
   |        ^^^^^
 
-error: `bind_address` is `0.0.0.0`: not a loopback address; beyond loopback the gateway listens only with TLS and authentication
+error: `bind_address` is `0.0.0.0/0`: expected an IP address, such as `127.0.0.1` or `::1`, and no port
  --> gateway.toml:5:16
   |
-5 | bind_address = "0.0.0.0"
-  |                ^^^^^^^^^
+5 | bind_address = "0.0.0.0/0"
+  |                ^^^^^^^^^^^
 
 error: `log_level` has to be a text, and this is an integer
  --> gateway.toml:6:13
@@ -425,7 +428,7 @@ fn a_link_to_a_file_is_a_file() {
         fs::write(path.with_extension("real"), "[openshell.gateway]\nport = 9\n").expect("a file");
         symlink("gateway.real", path).expect("a link");
     });
-    assert_eq!(config.unwrap().unwrap().gateway.port, Some(9));
+    assert_eq!(config.unwrap().unwrap().gateway.port.unwrap().value, 9);
 }
 
 #[test]

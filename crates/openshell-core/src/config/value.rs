@@ -1,7 +1,7 @@
 //! Values as they are written in flags, variables and `gateway.toml` alike.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -103,6 +103,40 @@ impl FromStr for Supervisor {
     }
 }
 
+/// What an identity may do; each role includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Look, make, use and remove sandboxes.
+    Use,
+    /// Everything.
+    Admin,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Use => "use",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "read" => Ok(Self::Read),
+            "use" => Ok(Self::Use),
+            "admin" => Ok(Self::Admin),
+            _ => Err("expected `read`, `use` or `admin`".to_owned()),
+        }
+    }
+}
+
 /// A text of a user's as messages show it: without characters that could drive a terminal, and not endless.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
@@ -119,18 +153,56 @@ pub(crate) fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| "expected a port number, 0 to 65535 (0: any free one)".to_owned())
 }
 
-/// An address to listen on. Beyond loopback only with TLS and authentication, which do not exist yet.
+/// An address to listen on.
 pub(crate) fn bind_address(text: &str) -> Result<IpAddr, String> {
-    let address: IpAddr = text
-        .parse()
-        .map_err(|_| "expected an IP address, such as `127.0.0.1` or `::1`, and no port".to_owned())?;
-    if !address.to_canonical().is_loopback() {
-        return Err(
-            "not a loopback address; beyond loopback the gateway listens only with TLS and authentication"
-                .to_owned(),
-        );
+    text.parse().map_err(|_| "expected an IP address, such as `127.0.0.1` or `::1`, and no port".to_owned())
+}
+
+/// An address to listen on, with its port.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an IP address and a port, such as `127.0.0.1:9464` or `[::1]:9464`".to_owned())
+}
+
+/// A switch, as variables have it.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    let is = |words: [&str; 4]| words.iter().any(|word| text.trim().eq_ignore_ascii_case(word));
+    if is(["1", "true", "yes", "on"]) {
+        return Ok(true);
     }
-    Ok(address)
+    if is(["0", "false", "no", "off"]) {
+        return Ok(false);
+    }
+    Err("expected `true` or `false`".to_owned())
+}
+
+/// A SHA-256 as tools print it: 64 hexadecimal digits, with or without colons.
+pub(crate) fn sha256(text: &str) -> Result<[u8; 32], String> {
+    let expected = || "expected 64 hexadecimal digits, with or without colons".to_owned();
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| *c != ':')
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()
+        .ok_or_else(expected)?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    match digits.len() {
+        64 => bytes.try_into().map_err(|_| expected()),
+        _ => Err(expected()),
+    }
+}
+
+/// A DNS name as certificates hold it (RFC 5280, section 4.2.1.6), in lower case. A wildcard names nobody.
+pub(crate) fn dns_name(text: &str) -> Result<String, String> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if text.len() > 253 || !text.split('.').all(label) {
+        return Err("expected a DNS name of the certificate, such as `ci.example.org`".to_owned());
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 /// A duration: digits and a unit, `250ms`, `30s`, `5m`, `2h`. More than nothing, and at most a day.
@@ -236,12 +308,50 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_listened_on() {
-        for good in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+    fn addresses_are_numbers() {
+        for good in ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0"] {
             assert!(bind_address(good).is_ok(), "{good}");
         }
-        for bad in ["0.0.0.0", "::", "10.0.0.1", "localhost", "127.0.0.1:80", ""] {
+        for bad in ["localhost", "127.0.0.1:80", ""] {
             assert!(bind_address(bad).is_err(), "{bad}");
+        }
+        for good in ["127.0.0.1:9464", "[::1]:0"] {
+            assert!(socket_address(good).is_ok(), "{good}");
+        }
+        for bad in ["127.0.0.1", "::1:9464x", "localhost:1", ":9464", ""] {
+            assert!(socket_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for (text, on) in [("1", true), ("TRUE", true), ("on", true), ("no", false), (" off ", false)] {
+            assert_eq!(switch(text), Ok(on), "{text}");
+        }
+        for bad in ["", "2", "enabled"] {
+            assert!(switch(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_tools_print_it() {
+        let plain = "00ff".repeat(16);
+        let colons = ["00", "FF"].repeat(16).join(":");
+        let expected: [u8; 32] = std::array::from_fn(|at| if at % 2 == 0 { 0 } else { 0xff });
+        assert_eq!(sha256(&plain), Ok(expected));
+        assert_eq!(sha256(&colons), Ok(expected));
+        for bad in ["", "00", &plain[1..], &format!("{plain}0"), &plain.replace('f', "g")] {
+            assert!(sha256(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_a_certificate_is_one_host() {
+        assert_eq!(dns_name("CI.example.org"), Ok("ci.example.org".to_owned()));
+        assert_eq!(dns_name("laptop"), Ok("laptop".to_owned()));
+        for bad in ["", "*.example.org", "a..b", "a b", ".a", "ü.example", &"a".repeat(64), &"a.".repeat(130)]
+        {
+            assert!(dns_name(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -8,13 +8,23 @@ use crate::testing::Build;
 
 const HOME: [(&str, &str); 2] = [("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/7")];
 
-fn load(args: &GatewayArgs, vars: &[(&str, &str)], file: &str) -> Result<Settings, Problems> {
+pub(super) fn load(args: &GatewayArgs, vars: &[(&str, &str)], file: &str) -> Result<Settings, Problems> {
+    load_in(&Build::with(&["docker", "external"]), args, vars, file)
+}
+
+/// The same in a build of the caller's.
+fn load_in(
+    build: &Build,
+    args: &GatewayArgs,
+    vars: &[(&str, &str)],
+    file: &str,
+) -> Result<Settings, Problems> {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("gateway.toml");
     fs::write(&path, file).expect("a file");
     let args = GatewayArgs { config: Some(path), ..args.clone() };
     let env = Environment::new(HOME.iter().chain(vars).copied(), 7);
-    Settings::load(&args, &env, &Build::with(&["docker", "external"]).catalog())
+    Settings::load(&args, &env, &build.catalog())
 }
 
 fn flags() -> GatewayArgs {
@@ -28,7 +38,7 @@ fn flags() -> GatewayArgs {
         gateway_id: Some("flag".into()),
         log_level: Some("error".into()),
         log_format: Some("text".into()),
-        config: None,
+        ..GatewayArgs::default()
     }
 }
 
@@ -60,9 +70,8 @@ provisioning_timeout = "1m"
 fn shown(settings: &Settings) -> String {
     let id = settings.gateway_id.as_ref().map_or("made", GatewayId::as_str);
     format!(
-        "{} {} {} {} {id} {} {:?}",
-        settings.bind_address,
-        settings.port,
+        "{} {} {} {id} {} {:?}",
+        settings.front.tcp.as_ref().map_or("off".to_owned(), |tcp| tcp.address.to_string()),
         settings.listen_socket.display(),
         settings.database.display(),
         settings.log_level.as_str(),
@@ -74,19 +83,19 @@ fn shown(settings: &Settings) -> String {
 fn flag_then_variable_then_file_then_default() {
     let none = GatewayArgs::default();
     let all = load(&flags(), &VARIABLES, FILE).unwrap();
-    assert_eq!(shown(&all), "127.0.0.1 1 /flag.sock /flag.db flag error Text");
+    assert_eq!(shown(&all), "127.0.0.1:1 /flag.sock /flag.db flag error Text");
     assert_eq!(
         shown(&load(&none, &VARIABLES, FILE).unwrap()),
-        "127.0.0.2 2 /variable.sock /variable.db variable warn Json"
+        "127.0.0.2:2 /variable.sock /variable.db variable warn Json"
     );
     assert_eq!(
         shown(&load(&none, &[], FILE).unwrap()),
-        "127.0.0.3 3 /file.sock /home/u/.local/state/openshell/gateway/gateway.db file debug Json"
+        "127.0.0.3:3 /file.sock /home/u/.local/state/openshell/gateway/gateway.db file debug Json"
     );
     let default = load(&none, &[], "").unwrap();
     assert_eq!(
         shown(&default),
-        "127.0.0.1 17670 /run/user/7/openshell/gateway.sock /home/u/.local/state/openshell/gateway/gateway.db made info Text"
+        "127.0.0.1:17670 /run/user/7/openshell/gateway.sock /home/u/.local/state/openshell/gateway/gateway.db made info Text"
     );
     assert_eq!(default.provisioning_timeout, Duration::from_secs(300));
     assert!(default.sources.needs_detection());
@@ -107,13 +116,13 @@ fn faults_of_every_source_in_one_run() {
         db_url: Some("postgres://u:hunter2@h".into()),
         ..Default::default()
     };
-    let vars = [(cli::ENV_BIND_ADDRESS, "0.0.0.0"), (cli::ENV_LOG_LEVEL, "loud"), (cli::ENV_GATEWAY_ID, "-")];
+    let vars = [(cli::ENV_BIND_ADDRESS, "0.0.0"), (cli::ENV_LOG_LEVEL, "loud"), (cli::ENV_GATEWAY_ID, "-")];
     let text = load(&args, &vars, "nonsense = 1").unwrap_err().to_string();
     for part in [
         "unknown key `nonsense`",
         "`--port` is `x`: expected a port number",
         "`--db-url`: expected `sqlite:PATH`",
-        "`OPENSHELL_BIND_ADDRESS` is `0.0.0.0`: not a loopback address",
+        "`OPENSHELL_BIND_ADDRESS` is `0.0.0`: expected an IP address",
         "`OPENSHELL_LOG_LEVEL` is `loud`",
         "`OPENSHELL_GATEWAY_ID` is `-`",
         "the configuration has 6 errors",
@@ -139,8 +148,9 @@ fn the_file_is_found_by_flag_variable_and_default() {
     let base = ("XDG_CONFIG_HOME", dir.path().to_owned().into_os_string());
     let both = Environment::new([base.clone(), (cli::ENV_CONFIG, by_variable.into_os_string())], 7);
     let default = Environment::new([base], 7);
-    let port =
-        |flag: Option<&Path>, env: &Environment| load_config(flag, env, &catalog).unwrap().gateway.port;
+    let port = |flag: Option<&Path>, env: &Environment| {
+        load_config(flag, env, &catalog).unwrap().gateway.port.map(|port| port.value)
+    };
     assert_eq!(port(Some(&by_flag), &both), Some(1));
     assert_eq!(port(None, &both), Some(2));
     assert_eq!(port(None, &default), Some(3));
@@ -214,7 +224,7 @@ fn the_reference_is_complete() {
         let flag = format!("`--{}", argument.get_long().unwrap());
         assert!(reference.contains(&flag), "{flag}");
         let help = argument.get_help().unwrap().to_string();
-        let variable = help.split("[variable: ").nth(1).unwrap().split(']').next().unwrap();
+        let variable = help.split("[variable: ").nth(1).unwrap().split([']', '=']).next().unwrap();
         assert!(reference.contains(&format!("`{variable}`")), "{variable}");
     }
     for key in crate::config::GATEWAY_KEYS {
@@ -223,23 +233,15 @@ fn the_reference_is_complete() {
     for line in FILE.lines().filter_map(|line| line.split_once(" = ")) {
         assert!(reference.contains(&format!("| `{}` |", line.0)), "{}", line.0);
     }
-    let examples: Vec<&str> =
-        reference.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(examples.len(), 2);
-    let catalog = Build::with(&["external"]).catalog();
+    let security = include_str!("../../../../docs/security.md");
+    let toml =
+        |page: &'static str| page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let examples: Vec<&str> = toml(reference).chain(toml(security)).collect();
+    assert_eq!(examples.len(), 5);
     for example in examples {
-        Config::parse(Path::new("gateway.toml"), example, &catalog).unwrap();
+        // Not the fake of docker, which knows keys of its own.
+        load_in(&Build::with(&["external"]), &GatewayArgs::default(), &[], example).unwrap();
     }
-}
-
-#[test]
-fn tcp_that_is_asked_for_and_not_there_is_a_warning() {
-    assert_eq!(load(&GatewayArgs::default(), &[], "").unwrap().warnings, []);
-    let args = GatewayArgs { port: Some("1".into()), ..GatewayArgs::default() };
-    let file = "[openshell.gateway]\nbind_address = \"127.0.0.1\"\n";
-    let warnings = load(&args, &[], file).unwrap().warnings;
-    let [warning] = warnings.as_slice() else { panic!("one warning: {warnings:?}") };
-    assert!(warning.message.contains("`--port`, `bind_address` have no effect"), "{}", warning.message);
 }
 
 #[test]

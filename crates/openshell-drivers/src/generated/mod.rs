@@ -44,4 +44,10 @@ static OPTIONS: &[OptionEntry] = &[
         env: Some("OPENSHELL_TELEMETRY_ENABLED"),
         compiled: cfg!(feature = "telemetry"),
     },
+    OptionEntry {
+        name: "otlp",
+        summary: "traces, sent to a collector by OTLP",
+        env: Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        compiled: cfg!(feature = "otlp"),
+    },
 ];

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use openshell_core::Environment;
+use openshell_core::registration::{self, Registration};
 use tempfile::TempDir;
 
 /// How long anything here may take before a test gives up on it.
@@ -123,6 +125,8 @@ impl Home {
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_RUNTIME_DIR", self.path("run"))
             .env("OPENSHELL_LISTEN_SOCKET", self.socket())
+            // Any free one: tests run side by side, and beside a gateway of this machine.
+            .env("OPENSHELL_SERVER_PORT", "0")
             .env("OPENSHELL_GATEWAY_SOCKET", self.socket());
         command
     }
@@ -131,6 +135,23 @@ impl Home {
     pub(crate) fn gateway(&self, args: &[&str]) -> Output {
         let child = self.command(GATEWAY).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         wait_with_output(child.expect("the gateway starts"))
+    }
+
+    /// The gateway that listens here, as it registered itself.
+    pub(crate) fn registered(&self) -> Option<Registration> {
+        let uid = rustix::process::geteuid().as_raw();
+        let env = Environment::new([("XDG_RUNTIME_DIR", self.path("run"))], uid);
+        registration::live(&env).into_iter().find(|found| found.socket == self.socket())
+    }
+
+    /// The state directory of the gateway in here.
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.path("state/openshell/gateway").join(name)
+    }
+
+    /// What is in its token's file.
+    pub(crate) fn token(&self) -> String {
+        std::fs::read_to_string(self.state("token")).expect("a token").trim_end().to_owned()
     }
 
     /// Starts a program in the background; its log is in `<name>.log`.
@@ -151,6 +172,12 @@ impl Home {
         command.args(args);
         let mut process = self.spawn("gateway", command);
         process.wait_for_socket(&self.socket());
+        let deadline = Instant::now() + PATIENCE;
+        // The last thing that a start does.
+        while self.registered().is_none() {
+            assert!(Instant::now() < deadline, "it does not register itself\n{}", process.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
         process
     }
 }

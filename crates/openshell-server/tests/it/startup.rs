@@ -65,18 +65,20 @@ fn a_second_gateway_is_refused_by_name() {
 }
 
 #[test]
-fn a_port_that_nothing_listens_on_yet_is_a_warning() {
-    let out = text(&Home::new().gateway(&["check-config", "--drivers", "docker", "--port", "99"]).stdout);
-    assert!(
-        out.contains("warning: this gateway does not listen on TCP yet: `--port` has no effect"),
-        "{out}"
-    );
+fn settings_of_a_listener_that_is_off_are_a_warning() {
+    let home = Home::new();
+    let out =
+        text(&home.gateway(&["check-config", "--drivers", "docker", "--no-tcp", "--port", "99"]).stdout);
+    assert!(out.starts_with("warning: the TCP listener is switched off: `--port` has no effect\n"), "{out}");
 }
 
 #[test]
 fn its_help_says_what_it_is_for() {
     let out = text(&Home::new().gateway(&["--help"]).stdout);
     assert!(out.starts_with("Runs sandboxes for agents on one compute driver\n"), "{out}");
+    for said in ["Examples:", "Listeners:", "token", "generate-certs", "check-config"] {
+        assert!(out.contains(said), "`{said}` is not in:\n{out}");
+    }
 }
 
 #[test]

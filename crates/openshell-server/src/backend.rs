@@ -1,0 +1,91 @@
+//! The driver that was selected, opened in process or dialled at its socket, and how long it may take for what.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use openshell_core::catalog::{Arm, Catalog};
+use openshell_core::config::DriverTable;
+use openshell_core::identity::GatewayId;
+use openshell_core::selection::How;
+use openshell_core::{Selection, Settings};
+use openshell_driver_api::{ComputeDriver, DialRequest, DriverContext, DriverError, ErrorKind, SocketPolicy};
+use openshell_runtime::Deadlines;
+
+use crate::error::StartError;
+
+/// Opens the driver.
+///
+/// # Errors
+/// Why it does not start.
+pub(crate) async fn open(
+    catalog: &Catalog,
+    settings: &Settings,
+    selection: &Selection,
+    table: &DriverTable,
+    gateway_id: &GatewayId,
+) -> Result<Arc<dyn ComputeDriver>, StartError> {
+    let name = selection.name.to_string();
+    let failed = |source| StartError::Driver { name: name.clone(), source: Box::new(source) };
+    if let How::Socket { path } = &selection.how {
+        // Selection has refused a socket in a build without a dialer.
+        let dialer = catalog.dialer.ok_or_else(|| {
+            failed(DriverError::new(
+                ErrorKind::Unimplemented,
+                "dial the driver",
+                "this build has nothing that dials a driver's socket",
+            ))
+        })?;
+        return dialer.dial(dial_request(&name, path.clone(), table)).await.map_err(failed);
+    }
+    match (catalog.arm)(selection.name.key()) {
+        Some(Arm::Crate { registration, .. }) => {
+            let context = DriverContext {
+                name: name.clone(),
+                gateway_id: gateway_id.as_str().to_owned(),
+                state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
+                telemetry: settings.telemetry.is_enabled(),
+                endpoint: String::new(),
+            };
+            registration.factory.open(context, &table.own).await.map_err(failed)
+        }
+        Some(Arm::Process { program, .. }) => Err(StartError::Process { name, program }),
+        Some(Arm::Socket { .. }) | None => Err(failed(DriverError::new(
+            ErrorKind::Internal,
+            "open the driver",
+            "the selection named a driver that this build does not have",
+        ))),
+    }
+}
+
+fn dial_request(name: &str, path: PathBuf, table: &DriverTable) -> DialRequest {
+    DialRequest {
+        name: name.to_owned(),
+        path,
+        policy: SocketPolicy {
+            allowed_uids: table.allowed_uids.clone(),
+            allowed_gids: table.allowed_gids.clone(),
+        },
+        connect_timeout: table.connect_timeout,
+        longest_call: table.deadlines.longest(),
+    }
+}
+
+/// The deadlines of the table, as the runtime names them.
+pub(crate) fn deadlines(table: &DriverTable) -> Deadlines {
+    let given = &table.deadlines;
+    Deadlines {
+        capabilities: given.capabilities,
+        validate: given.validate,
+        get: given.get,
+        list: given.list,
+        watch: given.watch,
+        create: given.create,
+        start: given.start,
+        stop: given.stop,
+        delete: given.delete,
+        ensure_workspace: given.ensure_workspace,
+        delete_workspace: given.delete_workspace,
+        listener_requirements: given.listener_requirements,
+        ..Deadlines::default()
+    }
+}

@@ -1,0 +1,107 @@
+//! Why the gateway's program fails, with what can be done about it.
+
+use openshell_core::config::{Location, Problem, Problems};
+use openshell_core::identity::IdentityError;
+use openshell_core::paths::PathError;
+use openshell_core::selection::SelectionError;
+use openshell_core::shell::{FAILURE, Remedy, USAGE};
+use openshell_driver_api::DriverError;
+use openshell_front::TlsError;
+use openshell_front::certs::CertsError;
+use openshell_front::token::TokenError;
+use openshell_runtime::{RuntimeError, StoreError};
+use openshell_uds::BindError;
+
+use crate::doors::TcpError;
+
+/// Why a gateway does not start, or has to end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Config(#[from] Problems),
+    #[error("{error}")]
+    Selection {
+        error: SelectionError,
+        /// The line of gateway.toml that asked for it.
+        at: Option<Box<Location>>,
+    },
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the driver `{name}` does not start")]
+    Driver {
+        name: String,
+        #[source]
+        source: Box<DriverError>,
+    },
+    #[error(transparent)]
+    Runtime(#[from] Box<RuntimeError>),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Tcp(#[from] TcpError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Of the gateway's own, at a start or at the command that is about it.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Of an identity, which somebody configured.
+    #[error(transparent)]
+    Identities(TokenError),
+    #[error(transparent)]
+    Certificates(#[from] CertsError),
+    #[error("cannot {action}")]
+    Io {
+        action: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("`{name}` needs the program `{program}`, and this gateway cannot start driver programs yet")]
+    Process { name: String, program: &'static str },
+}
+
+impl Remedy for StartError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Config(problems) => problems.hints(),
+            Self::Selection { error, .. } => error.hints(),
+            Self::Path(error) => error.hints(),
+            Self::Identity(error) => error.hints(),
+            Self::Store(error) => error.hint().into_iter().collect(),
+            Self::Bind(error) => error.hint().into_iter().collect(),
+            Self::Tcp(error) => error.hints(),
+            Self::Tls(error) => error.hints(),
+            Self::Token(error) | Self::Identities(error) => error.hints(),
+            Self::Certificates(error) => error.hints(),
+            Self::Driver { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
+            Self::Runtime(_) | Self::Io { .. } => Vec::new(),
+            Self::Process { program, .. } => {
+                vec![format!(
+                    "start `{program} --bind-socket PATH`, and the gateway with --compute-driver-socket PATH"
+                )]
+            }
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Selection { .. } | Self::Tls(_) | Self::Identities(_) => USAGE,
+            _ => FAILURE,
+        }
+    }
+
+    fn render(&self) -> String {
+        match self {
+            // They have their own form, with the lines of the file.
+            Self::Config(problems) => problems.render(),
+            Self::Selection { error, at: Some(at) } => {
+                let problem = Problem::at(at.as_ref().clone(), error.to_string());
+                error.hints().into_iter().fold(problem, Problem::hint).render("error")
+            }
+            _ => openshell_core::shell::render(self, &self.hints()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a gateway will do, decided from flags, variables and `gateway.toml` before anything is touched; and the report
+//! of it, `check-config`.
+
+use std::fmt::Write as _;
+
+use openshell_core::catalog::Catalog;
+use openshell_core::config::{DriverTable, IdentitySettings, Problem};
+use openshell_core::detect::{self, Probes};
+use openshell_core::selection::How;
+use openshell_core::{Environment, GatewayArgs, Selection, Settings};
+use openshell_front::Tls;
+
+use crate::error::StartError;
+use crate::{doors, front};
+
+/// What was decided before anything is touched.
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) selection: Selection,
+    pub(crate) table: DriverTable,
+    /// The certificate of the TCP listener.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Plan {
+    /// Reads the configuration and the files that it names, and chooses the driver.
+    ///
+    /// # Errors
+    /// Every fault of the configuration, or why no driver can run.
+    pub(crate) fn make(catalog: &Catalog, args: &GatewayArgs, env: &Environment) -> Result<Self, StartError> {
+        let settings = Settings::load(args, env, catalog)?;
+        let tls = doors::tls(&settings.front)?;
+        front::check(&settings.front, env.uid()).map_err(StartError::Identities)?;
+        let probes = if settings.sources.needs_detection() {
+            detect::run(catalog, &env.for_probes())
+        } else {
+            Probes::default()
+        };
+        let selection = settings.select(catalog, &probes).map_err(|error| {
+            let at = settings.place_of(&error).cloned().map(Box::new);
+            StartError::Selection { error, at }
+        })?;
+        let table = settings.driver(&selection);
+        let mut warnings = settings.warnings.clone();
+        warnings.extend(settings.config.warnings(catalog, selection.name.key()));
+        Ok(Self { settings, selection, table, tls, warnings })
+    }
+
+    /// What `check-config` says of it. Ends with a newline.
+    fn report(&self) -> String {
+        let mut out = String::new();
+        for warning in &self.warnings {
+            out.push_str(&warning.render("warning"));
+        }
+        for note in &self.selection.notes {
+            let _ = writeln!(out, "note: {note}");
+        }
+        let _ = writeln!(out, "the configuration is fine");
+        let _ = writeln!(out, "driver: {} ({})", self.selection.name, self.selection.because);
+        if let How::Socket { path } = &self.selection.how {
+            let _ = writeln!(out, "behind: {}", path.display());
+        }
+        for (listener, authentication) in listeners(&self.settings) {
+            let _ = writeln!(out, "listens on: {listener} ({authentication})");
+        }
+        for identity in &self.settings.front.identities {
+            let _ = writeln!(out, "identity: {}, {}: {}", identity.name, identity.role, known_by(identity));
+        }
+        let _ = writeln!(out, "database: {}", self.settings.database.display());
+        out
+    }
+}
+
+/// `check-config`: everything up to the selection, and what it came to.
+///
+/// # Errors
+/// As a start would fail, as far as that can be told without touching anything.
+pub(crate) fn check(catalog: &Catalog, args: &GatewayArgs, env: &Environment) -> Result<String, StartError> {
+    Plan::make(catalog, args, env).map(|plan| plan.report())
+}
+
+/// Every listener, and how one gets in there.
+fn listeners(settings: &Settings) -> Vec<(String, String)> {
+    let front = &settings.front;
+    let uids = front.uids();
+    let owner = match uids.as_slice() {
+        [] => "this user and root".to_owned(),
+        uids => format!("this user, root, and the uids {uids:?}"),
+    };
+    let mut listeners = vec![(settings.listen_socket.display().to_string(), owner)];
+    if let Some(tcp) = &front.tcp {
+        let mut how = front.to_string();
+        if front.takes_tokens() {
+            let _ = write!(how, "; the gateway's own is in {}", front.token_path.display());
+        }
+        let port = if tcp.address.port() == 0 { "any free port: " } else { "" };
+        let scheme = if tcp.tls.is_some() { "https" } else { "http" };
+        listeners.push((format!("{port}{scheme}://{}", tcp.address), how));
+    }
+    if let Some(address) = front.health_address {
+        listeners
+            .push((format!("http://{address}"), "health and metrics alone, no authentication".to_owned()));
+    }
+    listeners
+}
+
+/// What an identity is known by, in words.
+fn known_by(identity: &IdentitySettings) -> String {
+    let IdentitySettings { token_path, certificate_name, certificate_sha256, uids, .. } = identity;
+    let means = [
+        token_path.as_ref().map(|path| format!("the token in {}", path.display())),
+        certificate_name.as_ref().map(|name| format!("a certificate for `{name}`")),
+        certificate_sha256.map(|_| "a certificate's fingerprint".to_owned()),
+        (!uids.is_empty()).then(|| format!("the uids {uids:?}")),
+    ];
+    means.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
