@@ -7,6 +7,7 @@ mod ci;
 mod error;
 mod generate;
 mod list;
+mod python;
 mod selection;
 mod size;
 mod table;

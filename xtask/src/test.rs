@@ -7,6 +7,7 @@ use std::process::{ExitCode, Stdio};
 
 use crate::build::{self, CargoArgs, CargoLine, Staged};
 use crate::error::{Error, Result};
+use crate::python;
 use crate::selection;
 use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, Workspace, spawn};
 
@@ -34,11 +35,16 @@ pub(crate) fn run(args: &Args) -> Result {
     let workspace = Workspace::find()?;
     let programs = programs(&workspace, args)?;
     show_backends(&workspace, &programs);
+    let python = python::client(&workspace, args.offline)?;
+    if let Err(why) = &python {
+        eprintln!("no Python client for the tests: {why}");
+    }
     let arguments = arguments(args);
     eprintln!("{BIN_DIR}={} {}", workspace.show(&programs), workspace::line(&arguments));
     let mut child = workspace
         .cargo(&arguments)
         .env(BIN_DIR, &programs)
+        .envs(python.ok().map(|python| (python::VARIABLE, python)))
         .stdout(Stdio::piped())
         .spawn()
         .map_err(spawn("cargo"))?;

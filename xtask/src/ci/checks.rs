@@ -141,7 +141,7 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
 
 /// The figures of the toolchain; their medians are the job's note.
 pub(super) fn bench(ci: &Ci) -> Result<Outcome> {
-    let measured = bench::measure(&ci.workspace, &ci.assembly, &bench::Args::default())?;
+    let measured = bench::measure(&ci.workspace, &ci.assembly, &bench::Args::toolchain())?;
     print!("{}", measured.text());
     let medians = measured.medians();
     Ok(if measured.holds() { Outcome::Noted(medians) } else { Outcome::Failed(medians) })

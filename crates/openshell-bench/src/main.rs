@@ -1,0 +1,159 @@
+//! `openshell-bench`: the figures of a gateway, measured from outside as a client would see them.
+//!
+//! ```text
+//! openshell-bench --gateway PATH [--backend NAME=PATH [--resources COMMAND] [--image IMAGE]]
+//!                 [--only NAME,…] [--rows N] [--runs N] [--seconds N]
+//! ```
+//!
+//! `--gateway` is a gateway that can dial a driver's socket; the driver behind it is one in memory, served by this
+//! process, so that nothing but the gateway is measured. `--backend` is a gateway with a driver of its own, by the name
+//! to give to `--drivers`; what is measured on a real engine needs it: `memory`, `soak`, and its start. Without it
+//! these are left out, and said to be on standard error.
+//!
+//! `--resources` is a shell command that prints, one a line, the sandbox ids of everything that the engine has of the
+//! gateway whose id is in `$OPENSHELL_GATEWAY_ID`; `soak` compares them with the rows.
+//!
+//! Each figure is one line of JSON on standard output, as soon as there is one:
+//!
+//! ```text
+//! {"at":"most","bound":{"median":0.3,"p99":1.5},"figure":"GetSandbox","holds":true,"max":…,"median":…,"min":…,"p99":…,"runs":5000,"unit":"ms"}
+//! ```
+//!
+//! `bound` is null for what nothing is held to; `at` says whether the bounds are the most or the least. The exit code is
+//! 1 when a figure does not hold, 2 when one could not be measured.
+
+mod calls;
+mod client;
+mod driver;
+mod figure;
+mod gateway;
+mod memory;
+mod soak;
+mod start;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use figure::Figure;
+
+/// Whatever went wrong; it is for a person who measures, and names what was tried.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Measure a gateway
+#[derive(Debug, Parser)]
+#[command(name = "openshell-bench")]
+struct Args {
+    /// A gateway that dials a driver's socket
+    #[arg(long, value_name = "PATH")]
+    gateway: PathBuf,
+    /// A gateway with a driver of its own, and that driver's name
+    #[arg(long, value_name = "NAME=PATH", value_parser = backend)]
+    backend: Option<Backend>,
+    /// Prints the sandbox ids of what the engine has of $OPENSHELL_GATEWAY_ID
+    #[arg(long, value_name = "COMMAND")]
+    resources: Option<String>,
+    /// What sandboxes on the backend run
+    #[arg(long, value_name = "IMAGE", default_value = "openshell-test/busybox:1")]
+    image: String,
+    /// Only these
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<Which>,
+    /// How many sandboxes are stored
+    #[arg(long, default_value_t = 10_000)]
+    rows: usize,
+    /// How often a start and an event are measured; calls a hundred times as often
+    #[arg(long, default_value_t = 50)]
+    runs: usize,
+    /// How long the soak goes on
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+}
+
+/// A gateway and the driver to name to it.
+#[derive(Debug, Clone)]
+struct Backend {
+    name: String,
+    gateway: PathBuf,
+}
+
+fn backend(text: &str) -> std::result::Result<Backend, String> {
+    let (name, path) = text.split_once('=').ok_or("is not NAME=PATH")?;
+    Ok(Backend { name: name.to_owned(), gateway: PathBuf::from(path) })
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    /// From the process to its first answer, on a second start
+    Start,
+    /// Calls with all rows stored
+    Calls,
+    /// From an event of the driver to its last watcher
+    Watch,
+    /// Resident memory, idle and after calls
+    Memory,
+    /// Clients that create and delete on the backend
+    Soak,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let measured = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(measure(&args)));
+    match measured {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Where figures go.
+struct Report {
+    holds: bool,
+}
+
+impl Report {
+    /// Prints a figure.
+    fn show(&mut self, figure: &Figure) {
+        self.holds &= figure.holds();
+        println!("{}", figure.json());
+    }
+}
+
+/// Measures what was asked for, and says whether all of it holds.
+async fn measure(args: &Args) -> Result<bool> {
+    let wants = |which| args.only.is_empty() || args.only.contains(&which);
+    let mut report = Report { holds: true };
+    if wants(Which::Start) {
+        start::external(args, &mut report).await?;
+    }
+    if wants(Which::Calls) {
+        calls::measure(args, &mut report).await?;
+    }
+    if wants(Which::Watch) {
+        watch::measure(args, &mut report).await?;
+    }
+    let Some(backend) = &args.backend else {
+        eprintln!("no --backend: nothing is measured on an engine");
+        return Ok(report.holds);
+    };
+    if wants(Which::Start) {
+        start::named(args, backend, &mut report).await?;
+    }
+    if wants(Which::Memory) {
+        memory::measure(backend, &mut report).await?;
+    }
+    if wants(Which::Soak) {
+        soak::measure(args, backend, &mut report).await?;
+    }
+    Ok(report.holds)
+}

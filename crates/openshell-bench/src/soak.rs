@@ -1,0 +1,165 @@
+//! Sixty-four clients that create and delete on a real engine: afterwards nothing is there that should not be, nothing
+//! is missing, and the gateway has not grown.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::client::{self, Client};
+use crate::figure::Figure;
+use crate::gateway::{Gateway, Home, On, PATIENCE};
+use crate::{Args, Backend, Report, Result};
+
+/// How many clients.
+const CLIENTS: usize = 64;
+/// How often memory and descriptors are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// What the last third of the time may have over the first, beyond which it grows: a tenth, for the heap of a process
+/// that was never as busy before.
+const GROWTH: f64 = 1.1;
+
+pub(crate) async fn measure(args: &Args, backend: &Backend, report: &mut Report) -> Result<()> {
+    let home = Home::new()?;
+    let gateway = home.start(&backend.gateway, &On::Driver(backend.name.clone())).await?;
+    let deadline = Instant::now() + Duration::from_secs(args.seconds);
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let client = gateway.client().await?;
+        clients.push(tokio::spawn(live(client, number, deadline, args.image.clone())));
+    }
+    let (mut memory, mut descriptors) = (Vec::new(), Vec::new());
+    while Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
+        memory.push(gateway.resident_mb()?);
+        descriptors.push(gateway.descriptors()? as f64);
+    }
+    let mut lives = Vec::new();
+    for client in clients {
+        lives.extend(client.await??);
+    }
+    // Each client has left one: now there has to be as much as there are rows, and in the end nothing.
+    let strays = strays(args, &home, &gateway).await?;
+    let left = clean_up(args, &home, &gateway).await?;
+    let after = gateway.resident_mb()?;
+    gateway.stop().await?;
+    let name = format!("soak, a life of a sandbox among {CLIENTS}");
+    report.show(&Figure::ms(name, &lives));
+    let none = |name: &str, count: f64| Figure::new(name, "1", vec![count]).median_at_most(0.0);
+    report.show(&none("soak, rows without resource or resources without row", strays));
+    report.show(&none("soak, resources or rows left after the last delete", left));
+    let flat = |name: &str, samples: &[f64]| {
+        Figure::new(name, "ratio", vec![growth(samples)]).median_at_most(GROWTH)
+    };
+    report.show(&flat("soak, memory of the last third over the first", &memory));
+    report.show(&flat("soak, descriptors of the last third over the first", &descriptors));
+    report.show(&Figure::new("soak, resident", "MB", memory));
+    report.show(&Figure::new("soak, resident at the end", "MB", vec![after]));
+    report.show(&Figure::new("soak, descriptors", "1", descriptors));
+    Ok(())
+}
+
+/// Creates and deletes until the time is over, and leaves the last one; how long each life took.
+async fn live(mut client: Client, number: usize, deadline: Instant, image: String) -> Result<Vec<Duration>> {
+    let mut lives = Vec::new();
+    for made in 0_usize.. {
+        let begun = Instant::now();
+        let name = format!("soak-{number}-{made}");
+        client::create(&mut client, name.clone(), &image).await?;
+        // Some go while they come, as they do when people change their minds.
+        if made % 4 != 3 {
+            crate::watch::until_ready(&mut client, &name).await?;
+        }
+        if Instant::now() >= deadline {
+            crate::watch::until_ready(&mut client, &name).await?;
+            break;
+        }
+        client::delete(&mut client, &name).await?;
+        until_gone(&mut client, &name).await?;
+        lives.push(begun.elapsed());
+    }
+    Ok(lives)
+}
+
+async fn until_gone(client: &mut Client, name: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while client::get(client, name).await?.is_some() {
+        if Instant::now() > deadline {
+            return Err(format!("sandbox `{name}` does not go").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// How many rows have no resource and resources no row.
+async fn strays(args: &Args, home: &Home, gateway: &Gateway) -> Result<f64> {
+    let rows: BTreeSet<String> = rows(gateway).await?.into_iter().map(|(id, _)| id).collect();
+    let Some(resources) = resources(args, home)? else {
+        eprintln!("no --resources: rows are not compared with what the engine has");
+        return Ok(0.0);
+    };
+    for stray in rows.symmetric_difference(&resources) {
+        eprintln!("stray: {stray}");
+    }
+    Ok(rows.symmetric_difference(&resources).count() as f64)
+}
+
+/// Deletes everything, and counts what is there afterwards.
+async fn clean_up(args: &Args, home: &Home, gateway: &Gateway) -> Result<f64> {
+    let mut client = gateway.client().await?;
+    let names: Vec<String> = rows(gateway).await?.into_iter().map(|(_, name)| name).collect();
+    for name in &names {
+        client::delete(&mut client, name).await?;
+    }
+    for name in &names {
+        until_gone(&mut client, name).await?;
+    }
+    let resources = resources(args, home)?.map_or(0, |found| found.len());
+    Ok((rows(gateway).await?.len() + resources) as f64)
+}
+
+/// Ids and names of all rows.
+async fn rows(gateway: &Gateway) -> Result<Vec<(String, String)>> {
+    let mut client = gateway.client().await?;
+    let listed = client::list(&mut client, 1000, 0).await?;
+    Ok(listed
+        .into_iter()
+        .filter_map(|sandbox| sandbox.metadata.map(|metadata| (metadata.id, metadata.name)))
+        .collect())
+}
+
+/// The sandbox ids of what the engine has, where there is a way to ask it.
+fn resources(args: &Args, home: &Home) -> Result<Option<BTreeSet<String>>> {
+    let Some(command) = &args.resources else { return Ok(None) };
+    let mut shell = Command::new("/bin/sh");
+    let output = shell.args(["-c", command]).env("OPENSHELL_GATEWAY_ID", home.gateway_id()?).output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("`{command}` failed: {}", said.trim()).into());
+    }
+    let text = String::from_utf8(output.stdout)?;
+    Ok(Some(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()))
+}
+
+/// The mean of the last third over that of the first.
+fn growth(samples: &[f64]) -> f64 {
+    let third = (samples.len() / 3).max(1);
+    let mean = |samples: &[f64]| samples.iter().sum::<f64>() / samples.len() as f64;
+    match (samples.get(..third), samples.len().checked_sub(third)) {
+        (Some(first), Some(last)) => mean(&samples[last..]) / mean(first),
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::growth;
+
+    #[test]
+    fn what_grows_is_seen() {
+        assert!((growth(&[10.0; 30]) - 1.0).abs() < 1e-9);
+        let rising: Vec<f64> = (10..40).map(f64::from).collect();
+        assert!(growth(&rising) > 2.0);
+        assert!(growth(&[]).is_nan());
+    }
+}

@@ -1,0 +1,133 @@
+//! What a gateway costs those who run it: bytes, memory, latency, start-up. `openshell-bench` measures from outside, as a
+//! client does; this builds what it measures and reads what it says.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use driver_manifest::{Assembly, Driver, Kind};
+
+use super::{Args, Figure, Measured, Which};
+use crate::build::{self, CargoArgs, CargoLine, Job};
+use crate::error::{Error, Result};
+use crate::selection;
+use crate::workspace::{self, Workspace, spawn};
+
+/// The package and program that measures.
+const BENCH: (&str, &str) = ("openshell-bench", "openshell-bench");
+/// What says which resources of a gateway an engine has, beside the tests of its driver's crate; see `openshell-bench`.
+const RESOURCES: &str = "tests/resources.sh";
+/// The exit code of that program when a figure does not keep its bound, which the figure says itself.
+const BROKEN: i32 = 1;
+
+/// The gateways that are measured, as `cargo xtask build` leaves them.
+#[derive(Debug)]
+pub(super) struct Gateways {
+    /// One for each driver, with it alone.
+    alone: Vec<Alone>,
+    bench: PathBuf,
+}
+
+/// A gateway with one driver.
+#[derive(Debug)]
+struct Alone {
+    driver: String,
+    /// Whether its driver is somebody else's program, behind a socket.
+    dials: bool,
+    program: PathBuf,
+    bytes: u64,
+    /// The script that lists what the engine has.
+    resources: Option<PathBuf>,
+}
+
+impl Gateways {
+    /// Builds one gateway for each driver, and the program that measures.
+    pub(super) fn build(workspace: &Workspace, assembly: &Assembly, args: &Args) -> Result<Self> {
+        let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
+        let everything = selection::everything(assembly)?;
+        let mut alone = Vec::new();
+        for name in &everything.drivers {
+            let job = Job::gateway(assembly, selection::alone(&everything, name), &cargo);
+            let program = job.run(workspace)?.folder.join(workspace::GATEWAY_BIN);
+            let bytes = std::fs::metadata(&program).map_err(Error::file("read", &program))?.len();
+            let driver = assembly.driver(name);
+            let dials = driver.is_some_and(|driver| matches!(driver.kind, Kind::Socket { .. }));
+            let package = driver.and_then(Driver::package);
+            let resources = package.map(|package| workspace.path(&format!("crates/{package}/{RESOURCES}")));
+            let resources = resources.filter(|script| script.is_file());
+            alone.push(Alone { driver: name.clone(), dials, program, bytes, resources });
+        }
+        let line = CargoLine::new(BENCH.0, BENCH.1, Vec::new(), &cargo);
+        let _turn = build::turn(workspace.root());
+        let bench = build::run_cargo(workspace, &line)?.executable;
+        Ok(Self { alone, bench })
+    }
+
+    /// The sizes, held to the budgets of `drivers.toml` where these name bytes.
+    pub(super) fn sizes(&self, assembly: &Assembly) -> Vec<Figure> {
+        let megabytes = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
+        let figure = |alone: &Alone| {
+            let budget = assembly.driver(&alone.driver).and_then(|driver| driver.budget.bytes);
+            let name = format!("gateway with {} alone", alone.driver);
+            Figure::one(&name, "MB", megabytes(alone.bytes), budget.map(megabytes))
+        };
+        self.alone.iter().map(figure).collect()
+    }
+
+    /// Runs the program that measures: once on a driver in memory, behind a socket, and once on each engine.
+    pub(super) fn run(&self, which: Which, args: &Args, into: &mut Measured) -> Result<()> {
+        let dials = self.alone.iter().find(|alone| alone.dials).ok_or_else(|| {
+            Error::refused(
+                "no driver of the manifest is behind a socket",
+                "the bench serves its own driver on one",
+            )
+        })?;
+        let command = || {
+            let mut command = Command::new(&self.bench);
+            command.args(["--only", &which.name(), "--seconds", &args.seconds.to_string(), "--gateway"]);
+            command.arg(&dials.program);
+            command
+        };
+        let engines: Vec<&Alone> = self.alone.iter().filter(|alone| !alone.dials).collect();
+        if !which.needs_engine() || engines.is_empty() {
+            return lines(&mut command(), &self.bench, |line| into.take(line));
+        }
+        for engine in engines {
+            let mut command = command();
+            command.arg("--backend").arg(format!("{}={}", engine.driver, engine.program.display()));
+            if let Some(script) = &engine.resources {
+                command.arg("--resources").arg(format!("sh {}", script.display()));
+            }
+            lines(&mut command, &self.bench, |line| into.take(line))?;
+        }
+        Ok(())
+    }
+}
+
+impl Measured {
+    /// Takes a line of the program that measures.
+    fn take(&mut self, line: &str) -> Result<()> {
+        let figure = Figure::read(line);
+        let refused = |error| Error::refused(format!("`{line}` is no figure: {error}"), "see its main.rs");
+        self.figures.push(figure.map_err(refused)?);
+        Ok(())
+    }
+}
+
+/// Hands over each line that a program prints; it has to succeed.
+fn lines(command: &mut Command, program: &Path, mut take: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let shown = program.display().to_string();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(spawn(&shown))?;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            take(&line.map_err(Error::file("read the output of", program))?)?;
+        }
+    }
+    let status = child.wait().map_err(spawn(&shown))?;
+    if status.success() || status.code() == Some(BROKEN) {
+        Ok(())
+    } else {
+        Err(Error::Cargo { line: shown, code: workspace::code(status) })
+    }
+}
