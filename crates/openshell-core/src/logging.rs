@@ -18,7 +18,7 @@ pub(crate) const OURS: &str = "openshell";
 pub fn init(level: LogLevel, format: LogFormat) {
     let filter: LevelFilter = level.as_str().parse().unwrap_or(LevelFilter::INFO);
     let targets = Targets::new().with_default(others(filter)).with_target(OURS, filter);
-    let mut layers = otlp::layers();
+    let (mut layers, problem) = otlp::layers();
     layers.push(match format {
         LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer().json().with_writer(io::stderr);
@@ -32,6 +32,9 @@ pub fn init(level: LogLevel, format: LogFormat) {
     });
     // A second call is a test that starts several gateways in one process.
     let _ = tracing_subscriber::registry().with(layers).try_init();
+    if let Some(problem) = problem {
+        tracing::warn!("no traces are sent: {problem}");
+    }
 }
 
 /// How much other people's crates may say. Never TRACE: clients of backends print whole requests there, and with them

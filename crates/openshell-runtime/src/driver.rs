@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use openshell_driver_api::{
-    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
-    SandboxId, SandboxRequest, WatchEvent,
+    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ObservedSandbox, SandboxId,
+    SandboxRequest, WatchEvent,
 };
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
@@ -53,7 +53,7 @@ impl Driver {
         self.lacks.lock().unwrap_or_else(PoisonError::into_inner).contains(rpc.name())
     }
 
-    /// Another driver, or a newer one, may have come in place of the one that was asked before.
+    /// Asks for everything again: the driver may be another one.
     pub(crate) fn forget_lacks(&self) {
         self.lacks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -88,13 +88,6 @@ impl Driver {
         self.bounded(Rpc::Create, self.deadlines.create, async move { driver.create(&request).await }).await
     }
 
-    /// The addresses that this driver's sandboxes need; none where it does not know the question.
-    pub(crate) async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
-        let driver = Arc::clone(&self.inner);
-        let call = async move { driver.listener_requirements().await };
-        self.optional(Rpc::ListenerRequirements, self.deadlines.listener_requirements, call).await
-    }
-
     /// Prepares a workspace; a driver that has no such thing has nothing to prepare.
     pub(crate) async fn ensure_workspace(&self, workspace: String) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
@@ -113,19 +106,19 @@ impl Driver {
     }
 
     /// A call that older drivers lack: `UNIMPLEMENTED` amounts to nothing to do, and it is not asked for again.
-    async fn optional<T: Default + Send + 'static>(
+    async fn optional(
         &self,
         rpc: Rpc,
         deadline: Duration,
-        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
-    ) -> Result<T, DriverError> {
+        call: impl Future<Output = Result<(), DriverError>> + Send + 'static,
+    ) -> Result<(), DriverError> {
         if self.is_lacking(rpc) {
-            return Ok(T::default());
+            return Ok(());
         }
         match self.bounded(rpc, deadline, call).await {
             Err(error) if error.kind() == ErrorKind::Unimplemented => {
                 self.note_lack(rpc, &error);
-                Ok(T::default())
+                Ok(())
             }
             answer => answer,
         }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use openshell_driver_api::{Capabilities, ComputeDriver};
+use openshell_driver_api::{Capabilities, ComputeDriver, SandboxId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use crate::store::{Db, Record, Store, StoreError};
 use crate::usage::{self, UsageAction, UsageEvent, UsageOutcome};
-pub(crate) use drive::Settled;
+pub(crate) use drive::{Pace, Settled};
 use lanes::Lanes;
 pub(crate) use workspaces::WorkspaceSettled;
 
@@ -49,8 +49,10 @@ pub(crate) struct Engine {
     stopping: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
     background: Semaphore,
-    /// The workspaces that the driver was asked to prepare since the gateway came up.
+    /// The workspaces that the driver was asked to prepare since its watch came up.
     prepared: Mutex<HashSet<String>>,
+    /// The sandboxes that the driver is about to be asked for, because they seem to be gone.
+    doubted: Mutex<HashSet<SandboxId>>,
 }
 
 /// How the gateway stands with its driver.
@@ -102,6 +104,7 @@ impl Engine {
             tasks: Mutex::default(),
             background: Semaphore::new(BACKGROUND_CALLS),
             prepared: Mutex::default(),
+            doubted: Mutex::default(),
         })
     }
 
@@ -248,7 +251,10 @@ impl Engine {
         };
         self.counters().entered(after.life.phase);
         self.hub.state_of(after);
-        self.timer.notify_one();
+        // The clock looks at no others.
+        if after.life.waiting_since_ms.is_some() && after.life.owed.is_none() {
+            self.timer.notify_one();
+        }
         if before.life.phase == after.life.phase {
             return;
         }

@@ -29,7 +29,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_driver_api::{ComputeDriver, DriverError, ListenerRequirement};
+use openshell_driver_api::{ComputeDriver, DriverError};
 
 use driver::Driver;
 use engine::Engine;
@@ -116,15 +116,6 @@ impl Runtime {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.engine.stats()
-    }
-
-    /// The addresses that the driver's sandboxes need the gateway to listen on; none where an older driver does not
-    /// know the question.
-    ///
-    /// # Errors
-    /// The driver's.
-    pub async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
-        self.engine.driver.listener_requirements().await
     }
 
     /// Ends the watches of clients, and those to come, so that they do not hold up a server that drains.

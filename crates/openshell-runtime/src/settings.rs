@@ -95,8 +95,6 @@ pub struct Deadlines {
     pub ensure_workspace: Duration,
     /// `DeleteWorkspace`, and the longest that a client waits for the first answer to it.
     pub delete_workspace: Duration,
-    /// `GetGatewayListenerRequirements`.
-    pub listener_requirements: Duration,
     /// How long a create under way may go on once the sandbox shall be deleted.
     pub create_after_delete: Duration,
 }
@@ -115,7 +113,6 @@ impl Default for Deadlines {
             watch: Duration::from_secs(30),
             ensure_workspace: Duration::from_secs(30),
             delete_workspace: Duration::from_secs(60),
-            listener_requirements: Duration::from_secs(30),
             create_after_delete: Duration::from_secs(5),
         }
     }

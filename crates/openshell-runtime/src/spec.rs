@@ -18,7 +18,7 @@ use crate::store::Record;
 
 /// The prefix of the labels that drivers put on what they make.
 const RESERVED_LABELS: &str = "openshell.ai/";
-/// The most bytes of a spec, encoded: a thousand of them have to fit into one answer.
+/// The most bytes of a spec, encoded.
 const MAX_SPEC: usize = 1024 * 1024;
 
 /// Checks everything of a creation that needs neither store nor driver.
@@ -32,10 +32,11 @@ pub(crate) fn check(request: &proto::CreateSandboxRequest, config_key: &str) -> 
     }
     faults.extend(limits::label_faults("labels", &request.labels));
     faults.extend(limits::annotation_faults("annotations", &request.annotations));
-    let spec = request.spec.clone().unwrap_or_default();
-    faults.extend(spec_faults(&spec));
-    if let Err(error) = driver_spec(&spec, config_key) {
-        faults.push(error.message().to_owned());
+    if let Some(spec) = &request.spec {
+        faults.extend(spec_faults(spec));
+        if let Err(error) = driver_spec(spec, config_key) {
+            faults.push(error.message().to_owned());
+        }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
 }
@@ -74,7 +75,7 @@ fn spec_faults(spec: &proto::SandboxSpec) -> Vec<String> {
 /// # Errors
 /// `InvalidArgument` for a spec that cannot be read; what was checked at its creation can.
 pub(crate) fn driver_request(record: &Record, config_key: &str) -> Result<SandboxRequest, DriverError> {
-    let spec = proto::SandboxSpec::decode(record.spec.as_slice())
+    let spec = proto::SandboxSpec::decode(&*record.spec)
         .map_err(|error| invalid("the stored spec cannot be read").with_source(error))?;
     Ok(SandboxRequest {
         id: SandboxId::new(record.id.as_str())?,

@@ -97,11 +97,10 @@ pub(crate) enum Rpc {
     Watch,
     EnsureWorkspace,
     DeleteWorkspace,
-    ListenerRequirements,
 }
 
 impl Rpc {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 11] = [
         Self::Capabilities,
         Self::Validate,
         Self::Get,
@@ -113,7 +112,6 @@ impl Rpc {
         Self::Watch,
         Self::EnsureWorkspace,
         Self::DeleteWorkspace,
-        Self::ListenerRequirements,
     ];
 
     /// As the wire names it.
@@ -130,7 +128,6 @@ impl Rpc {
             Self::Watch => "WatchSandboxes",
             Self::EnsureWorkspace => "EnsureWorkspace",
             Self::DeleteWorkspace => "DeleteWorkspace",
-            Self::ListenerRequirements => "GetGatewayListenerRequirements",
         }
     }
 
@@ -148,7 +145,6 @@ impl Rpc {
             Self::Watch => "watch sandboxes",
             Self::EnsureWorkspace => "ensure workspace",
             Self::DeleteWorkspace => "delete workspace",
-            Self::ListenerRequirements => "get listener requirements",
         }
     }
 }

@@ -152,7 +152,7 @@ mod tests {
             name: number.to_string(),
             workspace: "default".to_owned(),
             driver: "fake".to_owned(),
-            spec: vec![0; 10_000],
+            spec: vec![0; 10_000].into(),
             labels: [("k".to_owned(), "v".to_owned())].into(),
             annotations: std::collections::BTreeMap::new(),
             created_at_ms: 0,
@@ -204,6 +204,53 @@ mod tests {
         assert!(matches!(store.write(panicking, |()| ()).await, Err(StoreError::Closed)));
         assert_eq!(store.count().await.unwrap(), 0);
         assert!(store.insert(record(1)).await.unwrap());
+    }
+
+    /// A reader holds on to what it reads, and the journal with it: it must let go again.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_journal_does_not_grow_while_others_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gateway.db");
+        let store = Store::open(&path).unwrap();
+        let (over, reading) = (Arc::new(std::sync::atomic::AtomicBool::new(false)), store.clone());
+        let until = Arc::clone(&over);
+        let reader = tokio::spawn(async move {
+            let filter = Filter { limit: 100, ..Filter::default() };
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                let filter = filter.clone();
+                reading.read(move |db| db.list(&filter, usize::MAX)).await.unwrap();
+            }
+        });
+        store.insert(record(0)).await.unwrap();
+        let mut largest = 0;
+        for number in 1..1500 {
+            store.insert(record(number)).await.unwrap();
+            let seen = store.get(&number.to_string()).await.unwrap();
+            assert!(seen.is_some(), "{number} was answered");
+            largest = largest.max(std::fs::metadata(path.with_extension("db-wal")).unwrap().len());
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        reader.await.unwrap();
+        // A checkpoint is due at 1,000 pages of 4 KiB; a list may be in its way for a while.
+        assert!(largest < 16 * 1024 * 1024, "{largest} bytes for some 22 MiB that were written");
+    }
+
+    #[tokio::test]
+    async fn another_program_that_holds_the_file_is_in_the_way_of_writers_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("gateway.db");
+        let store = Store::open(&path).unwrap();
+        store.insert(record(1)).await.unwrap();
+        let hurry = |connection: &mut rusqlite::Connection| {
+            Ok(connection.busy_timeout(std::time::Duration::from_millis(10))?)
+        };
+        store.writer.run(hurry).await.unwrap();
+        let other = rusqlite::Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        assert!(matches!(store.insert(record(2)).await, Err(StoreError::Locked)));
+        assert!(store.get("1").await.unwrap().is_some());
+        other.execute_batch("COMMIT").unwrap();
+        assert!(store.insert(record(2)).await.unwrap());
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! A stored sandbox, and a workspace, as clients see them.
 
 use openshell_driver_api::conditions::{self, READY};
-use openshell_driver_api::{Condition, ConditionStatus, PlatformEvent, SandboxStatus};
+use openshell_driver_api::{Condition, ConditionStatus, PlatformEvent};
 use openshell_proto::datamodel::v1::{ObjectMeta, Workspace, WorkspacePhase, WorkspaceStatus};
 use openshell_proto::openshell::v1 as proto;
 use prost::Message;
@@ -11,21 +11,33 @@ use crate::lifecycle::{self, Phase, reason};
 use crate::store::{self, Record};
 
 /// The sandbox of a row. One of another driver than `driver_name` is in phase UNKNOWN and says why.
-pub(crate) fn sandbox(record: &Record, driver_name: &str) -> proto::Sandbox {
+pub(crate) fn sandbox(mut record: Record, driver_name: &str) -> proto::Sandbox {
+    // Written by this crate; a row that something else has broken still shows the rest.
+    let spec = proto::SandboxSpec::decode(&*record.spec).ok();
+    let observed = record.life.observed.take().unwrap_or_default();
+    let conditions = conditions_of(&record, observed.conditions, driver_name);
+    let phase = wire_phase(phase(&record, driver_name)).into();
     proto::Sandbox {
         metadata: Some(ObjectMeta {
-            id: record.id.clone(),
-            name: record.name.clone(),
+            id: record.id,
+            name: record.name,
             created_at_ms: record.created_at_ms,
-            labels: record.labels.clone(),
+            labels: record.labels,
             resource_version: record.resource_version,
-            annotations: record.annotations.clone(),
-            workspace: record.workspace.clone(),
+            annotations: record.annotations,
+            workspace: record.workspace,
             deletion_timestamp_ms: record.deleted_at_ms.unwrap_or(0),
         }),
-        // Written by this crate; a row that something else has broken still shows the rest.
-        spec: proto::SandboxSpec::decode(record.spec.as_slice()).ok(),
-        status: Some(status(record, driver_name)),
+        spec,
+        status: Some(proto::SandboxStatus {
+            sandbox_name: observed.sandbox_name,
+            agent_pod: observed.instance_id,
+            agent_fd: observed.agent_fd,
+            sandbox_fd: observed.sandbox_fd,
+            conditions: conditions.into_iter().map(condition).collect(),
+            phase,
+            ..proto::SandboxStatus::default()
+        }),
     }
 }
 
@@ -34,22 +46,8 @@ pub(crate) fn phase(record: &Record, driver_name: &str) -> Phase {
     if record.driver == driver_name { record.life.phase } else { Phase::Unknown }
 }
 
-fn status(record: &Record, driver_name: &str) -> proto::SandboxStatus {
-    let empty = SandboxStatus::default();
-    let observed = record.life.observed.as_ref().unwrap_or(&empty);
-    proto::SandboxStatus {
-        sandbox_name: observed.sandbox_name.clone(),
-        agent_pod: observed.instance_id.clone(),
-        agent_fd: observed.agent_fd.clone(),
-        sandbox_fd: observed.sandbox_fd.clone(),
-        conditions: conditions_of(record, driver_name).into_iter().map(condition).collect(),
-        phase: wire_phase(phase(record, driver_name)).into(),
-        ..proto::SandboxStatus::default()
-    }
-}
-
 /// The backend's conditions, with the gateway's own `Ready` in place of the backend's where it has one.
-fn conditions_of(record: &Record, driver_name: &str) -> Vec<Condition> {
+fn conditions_of(record: &Record, mut shown: Vec<Condition>, driver_name: &str) -> Vec<Condition> {
     let life = &record.life;
     if record.driver != driver_name {
         let message = format!(
@@ -59,7 +57,6 @@ fn conditions_of(record: &Record, driver_name: &str) -> Vec<Condition> {
         let unknown = conditions::not_ready(reason::OTHER_DRIVER, message);
         return vec![Condition { status: ConditionStatus::Unknown, ..unknown }];
     }
-    let mut shown = life.observed.as_ref().map_or_else(Vec::new, |status| status.conditions.clone());
     if let Some(own) = &life.own {
         shown.retain(|condition| condition.kind != READY);
         let own = conditions::not_ready(&own.reason, own.message.clone()).since(rfc3339(own.since_ms));

@@ -85,7 +85,6 @@ pub(crate) fn deadlines(table: &DriverTable) -> Deadlines {
         delete: given.delete,
         ensure_workspace: given.ensure_workspace,
         delete_workspace: given.delete_workspace,
-        listener_requirements: given.listener_requirements,
         ..Deadlines::default()
     }
 }

@@ -68,8 +68,6 @@ pub struct Deadlines {
     pub ensure_workspace: Duration,
     /// `delete_workspace`.
     pub delete_workspace: Duration,
-    /// `listener_requirements`.
-    pub listener_requirements: Duration,
 }
 
 impl Deadlines {
@@ -91,7 +89,6 @@ impl Deadlines {
             watch: call,
             ensure_workspace: call,
             delete_workspace: call,
-            listener_requirements: call,
         }
     }
 
@@ -103,7 +100,7 @@ impl Deadlines {
     }
 
     /// Every deadline by its key.
-    fn each(&mut self) -> [(&'static str, &mut Duration); 12] {
+    fn each(&mut self) -> [(&'static str, &mut Duration); 11] {
         [
             ("create", &mut self.create),
             ("start", &mut self.start),
@@ -116,7 +113,6 @@ impl Deadlines {
             ("watch", &mut self.watch),
             ("ensure_workspace", &mut self.ensure_workspace),
             ("delete_workspace", &mut self.delete_workspace),
-            ("listener_requirements", &mut self.listener_requirements),
         ]
     }
 }

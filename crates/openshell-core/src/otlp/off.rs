@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing_subscriber::{Layer, Registry};
 
-/// No layer.
-pub(crate) fn layers() -> Vec<Box<dyn Layer<Registry> + Send + Sync>> {
-    Vec::new()
+/// No layer, and nothing wrong.
+pub(crate) fn layers() -> (Vec<Box<dyn Layer<Registry> + Send + Sync>>, Option<String>) {
+    (Vec::new(), None)
 }
 
 /// The service as it is.

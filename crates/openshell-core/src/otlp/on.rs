@@ -44,23 +44,17 @@ struct Target {
     service: String,
 }
 
-/// The layer that takes spans, where the environment names a collector. Called once, by what starts the log; what is
-/// wrong with the collector's address goes to standard error, for there is no log yet.
-pub(crate) fn layers() -> Vec<BoxedLayer> {
+/// The layer that takes spans, where the environment names a collector, or what is wrong with what it says. Called once,
+/// by what starts the log: whatever is wrong is to be told when there is one.
+pub(crate) fn layers() -> (Vec<BoxedLayer>, Option<String>) {
     let target = match Target::of(&Environment::from_process()) {
         Ok(Some(target)) => target,
-        Ok(None) => return Vec::new(),
-        Err(problem) => {
-            eprintln!("warning: no traces are sent: {problem}");
-            return Vec::new();
-        }
+        Ok(None) => return (Vec::new(), None),
+        Err(problem) => return (Vec::new(), Some(problem)),
     };
     match target.provider() {
-        Ok(provider) => vec![layer(PROVIDER.get_or_init(|| provider))],
-        Err(error) => {
-            eprintln!("warning: no traces are sent: {error}");
-            Vec::new()
-        }
+        Ok(provider) => (vec![layer(PROVIDER.get_or_init(|| provider))], None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
     }
 }
 
@@ -93,12 +87,18 @@ impl Target {
             (None, Some(base)) => (ENV_ENDPOINT, format!("{}/v1/traces", base.trim_end_matches('/'))),
             (None, None) => return Ok(None),
         };
-        let uri: http::Uri = endpoint.parse().map_err(|_| format!("`{name}`: `{endpoint}` is not a URL"))?;
+        // What it says is not shown: there may be a password or a key in it.
+        let uri: http::Uri = endpoint.parse().map_err(|_| format!("`{name}` is not a URL"))?;
         // There is no TLS of this crate's that everybody would have: a collector is on the host or beside the pod.
-        if uri.scheme_str() != Some("http") || uri.host().is_none() {
+        if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
             return Err(format!(
-                "`{name}`: `{endpoint}` is not an `http://` URL; run a collector beside the gateway, and have it \
-                 forward by TLS"
+                "`{name}` is not an `http://` URL; hint: run a collector beside the gateway, and have it forward by TLS"
+            ));
+        }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(format!(
+                "`{name}` holds a user or a password, which is not sent; hint: give the collector's key in \
+                 `OTEL_EXPORTER_OTLP_HEADERS`"
             ));
         }
         let service = text(ENV_SERVICE)?.map_or_else(program, str::to_owned);

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use futures_util::TryFutureExt;
-use openshell_driver_api::{SandboxSpec, async_trait};
+use openshell_driver_api::{ListenerRequirement, SandboxSpec, async_trait};
 use tokio::time::Instant;
 
 use super::*;
@@ -72,8 +72,7 @@ async fn every_call_has_a_deadline_of_its_own() {
         watch: seconds(9),
         ensure_workspace: seconds(10),
         delete_workspace: seconds(11),
-        listener_requirements: seconds(12),
-        create_after_delete: seconds(13),
+        create_after_delete: seconds(12),
     };
     let id = SandboxId::new("id").unwrap();
     let request = SandboxRequest {
@@ -85,7 +84,7 @@ async fn every_call_has_a_deadline_of_its_own() {
     };
     let driver = Driver::new(Arc::new(Hangs), deadlines);
     let team = || "team".to_owned();
-    let calls: [(&str, u64, Call<'_>); 12] = [
+    let calls: [(&str, u64, Call<'_>); 11] = [
         ("GetCapabilities", 1, Box::pin(driver.capabilities().map_ok(drop))),
         ("ValidateSandboxCreate", 2, Box::pin(driver.validate(request.clone()))),
         ("GetSandbox", 3, Box::pin(driver.exists(id.clone()).map_ok(drop))),
@@ -97,7 +96,6 @@ async fn every_call_has_a_deadline_of_its_own() {
         ("WatchSandboxes", 9, Box::pin(driver.watch().map_ok(drop))),
         ("EnsureWorkspace", 10, Box::pin(driver.ensure_workspace(team()))),
         ("DeleteWorkspace", 11, Box::pin(driver.delete_workspace(team()))),
-        ("GetGatewayListenerRequirements", 12, Box::pin(driver.listener_requirements().map_ok(drop))),
     ];
     for (name, deadline, call) in calls {
         let begun = Instant::now();

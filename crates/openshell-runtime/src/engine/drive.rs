@@ -50,6 +50,15 @@ struct Taken {
 /// Whoever waits for the first answer.
 type Reply = Option<oneshot::Sender<Settled>>;
 
+/// When the calls for a sandbox are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once: somebody has asked.
+    Now,
+    /// A few sandboxes at a time: many are owed at once, and a backend that came back is not to be run over.
+    InTurn,
+}
+
 impl Engine {
     /// Takes a client's request for a sandbox, and waits for the driver's answer where there is one to wait for.
     pub(crate) async fn request(self: &Arc<Self>, id: &str, request: Request) -> Settled {
@@ -75,7 +84,9 @@ impl Engine {
         }
         let (reply, answer) = oneshot::channel();
         let (engine, key) = (Arc::clone(self), id.to_owned());
-        let task = async move { engine.drive(&key, Some(request), Patience::Client, Some(reply)).await };
+        let task = async move {
+            engine.drive(&key, Some(request), Patience::Client, Pace::Now, Some(reply)).await;
+        };
         if !self.spawn(task.instrument(work_span(id))) {
             return Settled::Stopping;
         }
@@ -110,9 +121,9 @@ impl Engine {
     }
 
     /// Works off what a sandbox owes, in a task of its own.
-    pub(crate) fn drive_in_background(self: &Arc<Self>, id: &str) {
+    pub(crate) fn drive_in_background(self: &Arc<Self>, id: &str, pace: Pace) {
         let (engine, span, id) = (Arc::clone(self), work_span(id), id.to_owned());
-        let task = async move { engine.drive(&id, None, Patience::Gateway, None).await };
+        let task = async move { engine.drive(&id, None, Patience::Gateway, pace, None).await };
         // Once the gateway stops it stays owed, and is asked for when it comes up again.
         let _stopping = self.spawn(task.instrument(span));
     }
@@ -124,6 +135,7 @@ impl Engine {
         id: &str,
         request: Option<Request>,
         mut patience: Patience,
+        pace: Pace,
         mut reply: Reply,
     ) {
         let mut lane = tokio::select! {
@@ -137,10 +149,22 @@ impl Engine {
             return answer(&mut reply, settled);
         }
         let mut attempt = 0;
+        // Never marked as seen: once somebody is in a hurry, nothing of this waits for its turn any more.
+        let rush = lane.hurry.clone();
         loop {
             if *self.stopping.borrow() {
                 return;
             }
+            // For one call, not for the pauses between them: what fails for ever is in nobody's way.
+            let permit = if pace == Pace::InTurn && !rush.has_changed().unwrap_or(true) {
+                tokio::select! {
+                    permit = self.background.acquire() => permit.ok(),
+                    _ = lane.hurry.changed() => None,
+                    () = self.stopped() => return,
+                }
+            } else {
+                None
+            };
             // Before the row is read: whatever is asked for after that is seen.
             lane.hurry.mark_unchanged();
             let turn = match self.call_owed(id, &mut lane.hurry, patience, &mut reply).await {
@@ -156,6 +180,7 @@ impl Engine {
                     Turn::Again
                 }
             };
+            drop(permit);
             if reply.is_none() {
                 // The client has its answer; whatever comes now is for the gateway to see through.
                 patience = Patience::Gateway;
@@ -207,8 +232,15 @@ impl Engine {
         patience: Patience,
         reply: &mut Reply,
     ) -> Result<Option<Turn>, StoreError> {
-        if let Err(Failed { kind, message }) = &given {
-            tracing::warn!(sandbox = id, step = step.as_str(), ?kind, message, "the driver did not do it");
+        if let Err(Failed { kind, message, reason }) = &given {
+            tracing::warn!(
+                sandbox = id,
+                step = step.as_str(),
+                ?kind,
+                reason,
+                message,
+                "the driver did not do it"
+            );
         }
         let timeout_ms = millis(self.settings.provisioning_timeout);
         let stored = given.clone();
@@ -247,7 +279,7 @@ impl Engine {
                     answer = self.create(record) => answer?,
                     () = hurried(hurry, self.driver.deadlines().create_after_delete) => {
                         let message = "given up, for the sandbox shall be deleted".to_owned();
-                        return Err(Failed { kind: ErrorKind::Aborted, message });
+                        return Err(Failed { kind: ErrorKind::Aborted, message, reason: None });
                     }
                 }
             }
@@ -273,7 +305,7 @@ impl Engine {
     pub(super) async fn resume(self: &Arc<Self>) -> Result<(), StoreError> {
         let (engine, driver) = (Arc::clone(self), self.settings.driver_name.clone());
         let restart = move |db: &Db<'_>| {
-            let records = db.of_driver(&driver)?;
+            let records = db.unsettled(&driver)?;
             for record in records.iter().filter(|record| record.life.waiting_since_ms.is_some()) {
                 engine.change_in(db, &record.id, |record, now| {
                     record.life.restarted(now);
@@ -292,7 +324,7 @@ impl Engine {
     pub(super) fn resume_one(self: &Arc<Self>, record: &Record) {
         let step = record.life.owed.map(Step::as_str);
         tracing::info!(sandbox = record.id, name = record.name, step, "owed from before; asking the driver");
-        self.drive_in_background(&record.id);
+        self.drive_in_background(&record.id, Pace::InTurn);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use openshell_driver_api::{DriverError, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent};
@@ -84,8 +84,7 @@ impl Engine {
     /// The phase of every sandbox of this gateway's driver.
     pub(super) async fn phases(&self) -> Result<HashMap<String, Phase>, StoreError> {
         let driver = self.settings.driver_name.clone();
-        let records = self.store.read(move |db| db.of_driver(&driver)).await?;
-        Ok(records.into_iter().map(|record| (record.id, record.life.phase)).collect())
+        Ok(self.store.read(move |db| db.phases(&driver)).await?.into_iter().collect())
     }
 
     /// One subscription, from its beginning to its end.
@@ -97,7 +96,9 @@ impl Engine {
     }
 
     async fn begin_session(self: &Arc<Self>, memory: &mut Memory) -> Result<Events, Ended> {
+        // Another driver, or a newer one, may have come in place of the one that was asked before.
         self.driver.forget_lacks();
+        self.forget_prepared();
         let capabilities = self.driver.capabilities().await?;
         let events = self.driver.watch().await?;
         let listed = self.resync(memory).await?;
@@ -155,38 +156,12 @@ impl Engine {
                 WatchEvent::Sandbox(observed) => reports.push(Said::State(observed)),
                 WatchEvent::Platform { id, event } => reports.push(Said::Event(id, event)),
                 WatchEvent::Deleted(id) => {
-                    self.hear(std::mem::take(&mut reports)).await?;
+                    self.observe(std::mem::take(&mut reports)).await?;
                     self.missing(id).await?;
                 }
             }
         }
-        self.hear(reports).await
-    }
-
-    /// Stores what was reported and tells it, in one transaction; one that only reads where there is nothing to store.
-    async fn hear(self: &Arc<Self>, said: Vec<Said>) -> Result<(), StoreError> {
-        if said.is_empty() {
-            return Ok(());
-        }
-        if said.iter().any(|said| matches!(said, Said::State(_))) {
-            self.observe(said).await?;
-            return Ok(());
-        }
-        let driver = self.settings.driver_name.clone();
-        let ours = move |db: &Db<'_>| {
-            let mut heard = Vec::with_capacity(said.len());
-            for said in said {
-                if let Said::Event(id, event) = said
-                    && db.get(id.as_str())?.is_some_and(|record| record.driver == driver)
-                {
-                    heard.push((id, event));
-                }
-            }
-            Ok(heard)
-        };
-        for (id, event) in self.store.read(ours).await? {
-            self.hub.event_of(id.as_str(), event);
-        }
+        self.observe(reports).await?;
         Ok(())
     }
 
@@ -194,7 +169,7 @@ impl Engine {
     async fn resync(self: &Arc<Self>, memory: &mut Memory) -> Result<usize, Ended> {
         let driver = self.settings.driver_name.clone();
         // Before the list: what is made from now on may be missing in it and be there.
-        let records = self.store.read(move |db| db.of_driver(&driver)).await?;
+        let made = self.store.read(move |db| db.made(&driver)).await?;
         let listed = self.driver.list().await?;
         let present: HashSet<SandboxId> = listed.iter().map(|observed| observed.id.clone()).collect();
         let count = listed.len();
@@ -209,8 +184,10 @@ impl Engine {
                 }
             }
         }
-        for record in records.iter().filter(|record| record.life.made) {
-            let id = SandboxId::new(record.id.as_str())?;
+        // What is gone by now may come back, and be news.
+        memory.orphans.retain(|id| present.contains(id));
+        for id in made {
+            let id = SandboxId::new(id)?;
             if !present.contains(&id) {
                 self.missing(id).await?;
             }
@@ -218,8 +195,13 @@ impl Engine {
         Ok(count)
     }
 
-    /// Stores what was reported, by id alone, tells it in its order, and gives the ids that no row has.
+    /// Stores what was reported, by id alone, tells it in its order, and gives the ids that no row has. Where there is
+    /// nothing to store the transaction costs no sync; it is the writer's all the same, so that nothing is told, and
+    /// kept, of a sandbox whose end has been told.
     async fn observe(self: &Arc<Self>, said: Vec<Said>) -> Result<Vec<SandboxId>, StoreError> {
+        if said.is_empty() {
+            return Ok(Vec::new());
+        }
         let (engine, teller) = (Arc::clone(self), Arc::clone(self));
         let job = move |db: &Db<'_>| {
             let (mut unknown, mut told) = (Vec::new(), Vec::new());
@@ -265,6 +247,10 @@ impl Engine {
             // Whoever deletes it asks again and is told.
             Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
             owed => {
+                // Somebody is about to ask already.
+                if !self.doubted().insert(id.clone()) {
+                    return Ok(());
+                }
                 let engine = Arc::clone(self);
                 // A gateway that stops looks again when it comes up.
                 let _stopping = self.spawn(async move {
@@ -277,6 +263,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn doubted(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
+        // No code that may panic runs under this lock.
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ready once nothing is done for a sandbox, or the gateway stops.
@@ -294,6 +285,8 @@ impl Engine {
             lane = self.lanes.enter(id.as_str()) => lane,
             () = self.stopped() => return,
         };
+        // Before the question: what is said from here on is a question of its own.
+        self.doubted().remove(&id);
         match self.store.get(id.as_str()).await {
             Ok(Some(record)) if record.life.made && record.life.owed.is_none() => {}
             _ => return,

@@ -142,7 +142,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Has the driver prepare a workspace before its first sandbox since the gateway came up.
+    /// Has the driver prepare every workspace again before its next sandbox: the driver may be another one.
+    pub(super) fn forget_prepared(&self) {
+        self.prepared().clear();
+    }
+
+    /// Has the driver prepare a workspace before its first sandbox since the watch of the driver came up.
     pub(super) async fn prepare_workspace(&self, workspace: &str) -> Result<(), DriverError> {
         if self.prepared().contains(workspace) {
             return Ok(());

@@ -94,11 +94,15 @@ impl Life {
         self.made = false;
         self.observed = None;
         self.owed = None;
-        self.fail(
-            reason::BACKEND_GONE,
-            "the backend no longer has this sandbox: start makes it anew, without its workspace; delete removes it",
-            now_ms,
-        );
+        // What never ran has lost nothing, and why it failed says more than that it is gone.
+        let never_ran = self.begun == Begun::Create && !self.reached;
+        if !(never_ran && self.own.as_ref().is_some_and(|own| own.terminal)) {
+            self.fail(
+                reason::BACKEND_GONE,
+                "the backend no longer has this sandbox: start makes it anew, without its workspace; delete removes it",
+                now_ms,
+            );
+        }
         self.settle(now_ms);
         false
     }

@@ -20,11 +20,20 @@ pub(crate) struct Failed {
     pub(crate) kind: ErrorKind,
     /// The driver's words.
     pub(crate) message: String,
+    /// The reason that it gives for a sandbox that this ends, where it has a better one than the gateway.
+    pub(crate) reason: Option<&'static str>,
+}
+
+impl Failed {
+    /// Says that the sandbox is in ERROR for this: with the driver's reason, or the gateway's for such a call.
+    fn tell(&self, life: &mut Life, otherwise: &'static str, now_ms: i64) {
+        life.fail(self.reason.unwrap_or(otherwise), self.message.clone(), now_ms);
+    }
 }
 
 impl From<DriverError> for Failed {
     fn from(error: DriverError) -> Self {
-        Self { kind: error.kind(), message: error.message().to_owned() }
+        Self { kind: error.kind(), message: error.message().to_owned(), reason: error.reason() }
     }
 }
 
@@ -113,7 +122,7 @@ impl Life {
             self.explain(reason::PROVISIONING, format!("{}; trying again", failed.message), now_ms);
             return Turn::Again;
         }
-        self.fail(reason::PROVISIONING_FAILED, failed.message.clone(), now_ms);
+        failed.tell(self, reason::PROVISIONING_FAILED, now_ms);
         // A driver that says no has left nothing; one that was cut off may have.
         let open = failed.kind.is_retryable() || failed.kind == ErrorKind::Internal;
         self.owed = open.then_some(Step::CleanUp);
@@ -133,7 +142,7 @@ impl Life {
                 self.explain(reason::PROVISIONING, format!("{}; trying again", failed.message), now_ms);
                 return Turn::Again;
             }
-            _ => self.fail(reason::START_FAILED, failed.message.clone(), now_ms),
+            _ => failed.tell(self, reason::START_FAILED, now_ms),
         }
         self.pay()
     }
@@ -155,7 +164,7 @@ impl Life {
             self.reached = true;
             self.own = None;
         } else {
-            self.fail(reason::START_FAILED, failed.message.clone(), now_ms);
+            failed.tell(self, reason::START_FAILED, now_ms);
         }
         self.pay()
     }

@@ -1,9 +1,10 @@
 //! The table of the state machine, row by row, and the answers that take more than one step.
 
+mod reasons;
 mod table;
 
 use openshell_driver_api::conditions::{self, reason as word};
-use openshell_driver_api::{Condition, ConditionStatus, ErrorKind, SandboxStatus};
+use openshell_driver_api::{Condition, ConditionStatus, DriverError, ErrorKind, SandboxStatus};
 
 use super::*;
 
@@ -30,7 +31,12 @@ fn unknown() -> SandboxStatus {
 }
 
 fn failed(kind: ErrorKind) -> Result<Answer, Failed> {
-    Err(Failed { kind, message: "words".to_owned() })
+    Err(Failed { kind, message: "words".to_owned(), reason: None })
+}
+
+/// A failure of a driver that knows better why.
+fn failed_for(kind: ErrorKind, reason: &'static str) -> Result<Answer, Failed> {
+    Err(DriverError::new(kind, "pull image", "words").with_reason(reason).into())
 }
 
 fn answer(life: &mut Life, step: Step, answer: Result<Answer, Failed>) -> Turn {

@@ -22,7 +22,7 @@ use super::reflection;
 use super::unserved::{SERVICE, unserved_path};
 use crate::engine::Engine;
 
-/// The most bytes of an answer: a list of a thousand sandboxes may be long.
+/// The most bytes of an answer: a list of a thousand sandboxes may be long, and is bounded where it is read.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// How tonic says that a message is larger than it may be; it has no other mark.

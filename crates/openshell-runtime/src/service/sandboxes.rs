@@ -12,14 +12,19 @@ use tracing::Instrument as _;
 use super::Api;
 use super::page::Page;
 use super::status::{
-    no_sandbox, no_workspace, of_driver, of_random, of_settled, of_store, stopping, workspace_going,
+    list_too_large, no_sandbox, no_workspace, of_driver, of_random, of_settled, of_store, stopping,
+    workspace_going,
 };
 use crate::clock::now_ms;
-use crate::engine::Engine;
-use crate::lifecycle::{DEFAULT_WORKSPACE, Life, Request};
+use crate::engine::{Engine, Pace};
+use crate::lifecycle::{DEFAULT_WORKSPACE, Life, Phase, Request};
 use crate::store::{Filter, Inserted, Record};
 use crate::usage::{UsageAction, UsageEvent, UsageOutcome};
 use crate::{names, spec, view};
+
+/// The most bytes of sandboxes in one list. Clients can make them large: what is held in memory for one request, and sent
+/// in one message, is bounded.
+const MAX_LIST: usize = 32 * 1024 * 1024;
 
 /// How often a generated name may be taken.
 const NAME_ATTEMPTS: usize = 8;
@@ -42,7 +47,7 @@ impl Api {
             return Err(stopping());
         }
         let record = created.await.map_err(|_| stopping())??;
-        Ok(self.response(&record))
+        Ok(self.response(record))
     }
 
     pub(super) async fn get(
@@ -50,7 +55,7 @@ impl Api {
         request: proto::GetSandboxRequest,
     ) -> Result<proto::SandboxResponse, Status> {
         let record = self.find(&request.workspace, &request.name).await?;
-        Ok(self.response(&record))
+        Ok(self.response(record))
     }
 
     pub(super) async fn list(
@@ -64,11 +69,11 @@ impl Api {
         let filter = Filter { workspace, selector, limit, offset };
         let listed = self.engine.store.read(move |db| match &filter.workspace {
             Some(workspace) if db.is_active(workspace)?.is_none() => Ok(Err(no_workspace(workspace))),
-            _ => Ok(Ok(db.list(&filter)?)),
+            _ => Ok(db.list(&filter, MAX_LIST)?.ok_or_else(|| list_too_large(filter.limit))),
         });
         let records = listed.await.map_err(|error| of_store(&error))??;
         let driver_name = &self.engine.settings.driver_name;
-        let sandboxes = records.iter().map(|record| view::sandbox(record, driver_name)).collect();
+        let sandboxes = records.into_iter().map(|record| view::sandbox(record, driver_name)).collect();
         Ok(proto::ListSandboxesResponse { sandboxes })
     }
 
@@ -92,7 +97,7 @@ impl Api {
         request: proto::StopSandboxRequest,
     ) -> Result<proto::SandboxResponse, Status> {
         let found = self.find(&request.workspace, &request.name).await?;
-        Ok(self.response(&self.ask(&found, Request::Stop).await?))
+        Ok(self.response(self.ask(&found, Request::Stop).await?))
     }
 
     pub(super) async fn start(
@@ -100,7 +105,7 @@ impl Api {
         request: proto::StartSandboxRequest,
     ) -> Result<proto::SandboxResponse, Status> {
         let found = self.find(&request.workspace, &request.name).await?;
-        Ok(self.response(&self.ask(&found, Request::Start).await?))
+        Ok(self.response(self.ask(&found, Request::Start).await?))
     }
 
     async fn ask(&self, record: &Record, request: Request) -> Result<Record, Status> {
@@ -123,7 +128,7 @@ impl Api {
         found.await.map_err(|error| of_store(&error))??.ok_or_else(|| no_sandbox(name))
     }
 
-    fn response(&self, record: &Record) -> proto::SandboxResponse {
+    fn response(&self, record: Record) -> proto::SandboxResponse {
         let sandbox = view::sandbox(record, &self.engine.settings.driver_name);
         proto::SandboxResponse { sandbox: Some(sandbox) }
     }
@@ -153,7 +158,7 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
         name: request.name,
         workspace,
         driver: engine.settings.driver_name.clone(),
-        spec: spec.encode_to_vec(),
+        spec: spec.encode_to_vec().into(),
         labels: request.labels,
         annotations: request.annotations,
         created_at_ms: now,
@@ -174,13 +179,17 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
     }
     validate(engine, &record).await?;
     for _ in 0..NAME_ATTEMPTS {
-        let stored = record.clone();
-        let inserted = engine.store.write(move |db| db.insert(&stored), |_| ()).await;
+        let (stored, counting) = (record.clone(), Arc::clone(engine));
+        let count = move |inserted: &Inserted| {
+            if *inserted == Inserted::Stored {
+                counting.counters().entered(Phase::Provisioning);
+            }
+        };
+        let inserted = engine.store.write(move |db| db.insert(&stored), count).await;
         match inserted.map_err(|error| of_store(&error))? {
             Inserted::Stored => {
                 tracing::info!(sandbox = record.id, name = record.name, "sandbox is stored");
-                engine.counters().entered(record.life.phase);
-                engine.drive_in_background(&record.id);
+                engine.drive_in_background(&record.id, Pace::Now);
                 return Ok(record);
             }
             Inserted::NameTaken if !given => record.name = names::generate().map_err(of_random)?,

@@ -21,7 +21,7 @@ pub(super) fn of_store(error: &StoreError) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "the store failed");
     match error {
         StoreError::Full => Status::resource_exhausted(error.to_string()),
-        StoreError::Closed => Status::unavailable(error.to_string()),
+        StoreError::Closed | StoreError::Locked => Status::unavailable(error.to_string()),
         _ => Status::internal("the gateway's store failed"),
     }
 }
@@ -40,6 +40,14 @@ pub(super) fn no_workspace(name: &str) -> Status {
     let name = name.escape_debug();
     Status::not_found(format!(
         "there is no workspace `{name}`; hint: make it with `openshell workspace create {name}`"
+    ))
+}
+
+/// A list whose sandboxes are too large to be sent at once.
+pub(super) fn list_too_large(limit: u32) -> Status {
+    Status::resource_exhausted(format!(
+        "these sandboxes are too large for one answer; hint: ask for fewer than {limit} at a time \
+         (`limit`), and for the others with `offset`"
     ))
 }
 

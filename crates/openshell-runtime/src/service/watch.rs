@@ -1,6 +1,7 @@
 //! `WatchSandbox`: the present state, then changes, to an end that says why.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::stream;
 use openshell_proto::openshell::v1 as proto;
@@ -68,12 +69,13 @@ impl Watching {
             let message = "this gateway does not collect logs yet: no line will come".to_owned();
             ready.push(Payload::Warning(proto::SandboxStreamWarning { message }));
         }
-        ready.push(Payload::Sandbox(view::sandbox(&record, &driver_name)));
+        let version = record.resource_version;
         let over = request.stop_on_terminal && view::phase(&record, &driver_name).is_terminal();
+        ready.push(Payload::Sandbox(view::sandbox(record, &driver_name)));
         Self {
             ready,
             subscription,
-            version: record.resource_version,
+            version,
             status,
             events: request.follow_events,
             stop_on_terminal: request.stop_on_terminal,
@@ -91,7 +93,7 @@ impl Watching {
                 return None;
             }
             match self.subscription.next().await {
-                Ok(notice) => self.take(&notice),
+                Ok(notice) => self.take(notice),
                 Err(End::Gone) => return None,
                 Err(End::Closing) => return self.cut(stopping()),
                 Err(End::Slow) => {
@@ -108,7 +110,7 @@ impl Watching {
         Some((Err(status), self))
     }
 
-    fn take(&mut self, notice: &Notice) {
+    fn take(&mut self, notice: Notice) {
         match notice {
             Notice::State(record) => {
                 // What came between the subscription and the first look has been told already.
@@ -116,12 +118,13 @@ impl Watching {
                     return;
                 }
                 self.version = record.resource_version;
-                self.over = self.stop_on_terminal && view::phase(record, &self.driver_name).is_terminal();
+                self.over = self.stop_on_terminal && view::phase(&record, &self.driver_name).is_terminal();
                 if self.status || self.over {
+                    let record = Arc::unwrap_or_clone(record);
                     self.ready.push(Payload::Sandbox(view::sandbox(record, &self.driver_name)));
                 }
             }
-            Notice::Event(event) if self.events => self.ready.push(Payload::Event(view::event(event))),
+            Notice::Event(event) if self.events => self.ready.push(Payload::Event(view::event(&event))),
             Notice::Event(_) => {}
         }
     }

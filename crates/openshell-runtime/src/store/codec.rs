@@ -1,8 +1,10 @@
 //! Maps and reported states as JSON text, so that a person with `sqlite3` can read a row.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use openshell_driver_api::{Condition, ConditionStatus, SandboxStatus};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 pub(super) fn map_to_text(map: &BTreeMap<String, String>) -> String {
@@ -11,8 +13,7 @@ pub(super) fn map_to_text(map: &BTreeMap<String, String>) -> String {
 }
 
 pub(super) fn map_from_text(text: &str) -> Option<BTreeMap<String, String>> {
-    let object: Map<String, Value> = serde_json::from_str(text).ok()?;
-    object.into_iter().map(|(key, value)| Some((key, value.as_str()?.to_owned()))).collect()
+    serde_json::from_str(text).ok()
 }
 
 pub(super) fn status_to_text(status: &SandboxStatus) -> String {
@@ -41,31 +42,47 @@ pub(super) fn status_to_text(status: &SandboxStatus) -> String {
 }
 
 pub(super) fn status_from_text(text: &str) -> Option<SandboxStatus> {
-    let value: Value = serde_json::from_str(text).ok()?;
-    let conditions =
-        value["conditions"].as_array()?.iter().map(condition_from_value).collect::<Option<Vec<_>>>()?;
+    let stored: StoredStatus<'_> = serde_json::from_str(text).ok()?;
+    let conditions = stored.conditions.into_iter().map(|condition| Condition {
+        kind: condition.kind,
+        status: ConditionStatus::from_wire(&condition.status),
+        reason: condition.reason,
+        message: condition.message,
+        last_transition_time: condition.last_transition_time,
+    });
     Some(SandboxStatus {
-        sandbox_name: text_of(&value, "sandboxName")?,
-        instance_id: text_of(&value, "instanceId")?,
-        agent_fd: text_of(&value, "agentFd")?,
-        sandbox_fd: text_of(&value, "sandboxFd")?,
-        conditions,
-        deleting: value["deleting"].as_bool()?,
+        sandbox_name: stored.sandbox_name,
+        instance_id: stored.instance_id,
+        agent_fd: stored.agent_fd,
+        sandbox_fd: stored.sandbox_fd,
+        conditions: conditions.collect(),
+        deleting: stored.deleting,
     })
 }
 
-fn condition_from_value(value: &Value) -> Option<Condition> {
-    Some(Condition {
-        kind: text_of(value, "type")?,
-        status: ConditionStatus::from_wire(&text_of(value, "status")?),
-        reason: text_of(value, "reason")?,
-        message: text_of(value, "message")?,
-        last_transition_time: text_of(value, "lastTransitionTime")?,
-    })
+/// What [`status_to_text`] writes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredStatus<'t> {
+    sandbox_name: String,
+    instance_id: String,
+    agent_fd: String,
+    sandbox_fd: String,
+    #[serde(borrow)]
+    conditions: Vec<StoredCondition<'t>>,
+    deleting: bool,
 }
 
-fn text_of(value: &Value, key: &str) -> Option<String> {
-    Some(value.get(key)?.as_str()?.to_owned())
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredCondition<'t> {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(borrow)]
+    status: Cow<'t, str>,
+    reason: String,
+    message: String,
+    last_transition_time: String,
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! The statements: what can be asked of the store within one transaction.
 
+use std::collections::BTreeMap;
+
 use rusqlite::types::Value;
 use rusqlite::{
-    Connection, OptionalExtension, Row, Transaction, TransactionBehavior, named_params, params_from_iter,
+    Connection, OptionalExtension, Row, Statement, Transaction, TransactionBehavior, named_params,
+    params_from_iter,
 };
 
 use super::codec::{map_from_text, map_to_text, status_from_text, status_to_text};
@@ -30,9 +33,11 @@ pub(crate) struct Filter {
 
 const COLUMNS: &str = "id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
      resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, own_since_ms, \
-     own_terminal, waiting_since_ms, \
-     (SELECT json_group_object(key, value) FROM sandbox_label WHERE sandbox_id = sandbox.id) AS labels";
+     own_terminal, waiting_since_ms";
 const LABELS: &str = "sandbox_label WHERE sandbox_id = sandbox.id";
+const LABELS_OF: &str = "SELECT key, value FROM sandbox_label WHERE sandbox_id = ?1";
+const LONGEST_WAITING: &str = "SELECT id, waiting_since_ms FROM sandbox WHERE waiting_since_ms IS NOT NULL \
+     AND owed IS NULL AND driver = ?1 ORDER BY waiting_since_ms LIMIT 1";
 
 impl<'c> Db<'c> {
     pub(super) fn begin(
@@ -156,36 +161,44 @@ impl<'c> Db<'c> {
         Ok(count.cast_unsigned())
     }
 
-    /// Rows in the order of creation, then id.
-    pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
-        let mut clauses = vec!["1".to_owned()];
-        let mut values: Vec<Value> = Vec::new();
-        if let Some(workspace) = &filter.workspace {
-            clauses.push("workspace = ?".to_owned());
-            values.push(workspace.clone().into());
-        }
-        for requirement in filter.selector.requirements() {
-            let (clause, bound) = clause_of(requirement, LABELS);
-            clauses.push(clause);
-            values.extend(bound.into_iter().map(Value::from));
-        }
-        values.push(i64::from(filter.limit).into());
-        values.push(i64::from(filter.offset).into());
-        let clause = clauses.join(" AND ");
-        self.many(&format!("{clause} ORDER BY created_at_ms, id LIMIT ? OFFSET ?"), params_from_iter(values))
+    /// Rows in the order of creation, then id. `None` when they have more than so many bytes together: what is
+    /// read is held in memory.
+    pub(crate) fn list(&self, filter: &Filter, at_most: usize) -> Result<Option<Vec<Record>>, StoreError> {
+        let (clause, values) = clause_of_list(filter);
+        self.within(&clause, params_from_iter(values), at_most)
     }
 
-    /// Every row of a driver, in order.
-    pub(crate) fn of_driver(&self, driver: &str) -> Result<Vec<Record>, StoreError> {
-        self.many("driver = ?1 ORDER BY created_at_ms, id", [driver])
+    /// The rows of a driver that owe a call or wait for something, in order.
+    pub(crate) fn unsettled(&self, driver: &str) -> Result<Vec<Record>, StoreError> {
+        let unsettled = "driver = ?1 AND (owed IS NOT NULL OR waiting_since_ms IS NOT NULL)";
+        self.many(&format!("{unsettled} ORDER BY created_at_ms, id"), [driver])
+    }
+
+    /// The id and the phase of every row of a driver. It does not read the rest, which may be large.
+    pub(crate) fn phases(&self, driver: &str) -> Result<Vec<(String, Phase)>, StoreError> {
+        let mut statement =
+            self.transaction.prepare_cached("SELECT id, phase FROM sandbox WHERE driver = ?1")?;
+        let mut rows = statement.query([driver])?;
+        let mut phases = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: String = row.get(0)?;
+            let phase = word(row, 1, Phase::from_word)?;
+            phases.push((id.clone(), phase.ok_or(StoreError::Row { id, column: "phase" })?));
+        }
+        Ok(phases)
+    }
+
+    /// The ids of the rows of a driver that its backend has been given, in order.
+    pub(crate) fn made(&self, driver: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM sandbox WHERE driver = ?1 AND made ORDER BY created_at_ms, id";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_map([driver], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
     /// The id of the row of a driver that has waited longest with no call owed, and since when.
     pub(crate) fn longest_waiting(&self, driver: &str) -> Result<Option<(String, i64)>, StoreError> {
-        let sql = "SELECT id, waiting_since_ms FROM sandbox WHERE waiting_since_ms IS NOT NULL AND owed IS NULL \
-                   AND driver = ?1 ORDER BY waiting_since_ms LIMIT 1";
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        Ok(self.transaction.prepare_cached(sql)?.query_row([driver], row).optional()?)
+        Ok(self.transaction.prepare_cached(LONGEST_WAITING)?.query_row([driver], row).optional()?)
     }
 
     fn one(&self, clause: &str, values: impl rusqlite::Params) -> Result<Option<Record>, StoreError> {
@@ -193,15 +206,59 @@ impl<'c> Db<'c> {
     }
 
     fn many(&self, clause: &str, values: impl rusqlite::Params) -> Result<Vec<Record>, StoreError> {
-        let mut statement =
-            self.transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM sandbox WHERE {clause}"))?;
+        Ok(self.within(clause, values, usize::MAX)?.unwrap_or_default())
+    }
+
+    fn within(
+        &self,
+        clause: &str,
+        values: impl rusqlite::Params,
+        mut left: usize,
+    ) -> Result<Option<Vec<Record>>, StoreError> {
+        let mut statement = self.transaction.prepare_cached(&select(clause))?;
+        let mut labels = self.transaction.prepare_cached(LABELS_OF)?;
         let mut rows = statement.query(values)?;
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            records.push(record_of(row)?);
+            let mut record = record_of(row)?;
+            record.labels = labels_of(&mut labels, &record.id)?;
+            let Some(rest) = left.checked_sub(record.bytes()) else { return Ok(None) };
+            left = rest;
+            records.push(record);
         }
-        Ok(records)
+        Ok(Some(records))
     }
+}
+
+/// The labels that `statement` finds for a sandbox or a workspace.
+pub(super) fn labels_of(
+    statement: &mut Statement<'_>,
+    of: &str,
+) -> Result<BTreeMap<String, String>, StoreError> {
+    let pairs = statement.query_map([of], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(pairs.collect::<Result<_, _>>()?)
+}
+
+fn select(clause: &str) -> String {
+    format!("SELECT {COLUMNS} FROM sandbox WHERE {clause}")
+}
+
+/// What a list looks for, and what it binds.
+fn clause_of_list(filter: &Filter) -> (String, Vec<Value>) {
+    let mut clauses = vec!["1".to_owned()];
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(workspace) = &filter.workspace {
+        clauses.push("workspace = ?".to_owned());
+        values.push(workspace.clone().into());
+    }
+    for requirement in filter.selector.requirements() {
+        let (clause, bound) = clause_of(requirement, LABELS);
+        clauses.push(clause);
+        values.extend(bound.into_iter().map(Value::from));
+    }
+    values.push(i64::from(filter.limit).into());
+    values.push(i64::from(filter.offset).into());
+    (format!("{} ORDER BY created_at_ms, id LIMIT ? OFFSET ?", clauses.join(" AND ")), values)
 }
 
 /// A requirement as a clause over `labels`, which is a table of labels and whose they are, and what it binds.
@@ -221,49 +278,67 @@ pub(super) fn clause_of(requirement: &Requirement, labels: &str) -> (String, Vec
     }
 }
 
+/// The record of a row of [`COLUMNS`], without its labels. By place: to look for a name takes longer than to read what
+/// is there.
 fn record_of(row: &Row<'_>) -> Result<Record, StoreError> {
-    let id: String = row.get("id")?;
+    let id: String = row.get(0)?;
     let unreadable = |column| StoreError::Row { id: id.clone(), column };
-    let word = |column: &'static str| row.get::<_, String>(column);
-    let own = match row.get::<_, Option<String>>("own_reason")? {
+    let own = match row.get(16)? {
         None => None,
         Some(reason) => Some(OwnCondition {
             reason,
-            message: row.get("own_message")?,
-            since_ms: row.get("own_since_ms")?,
-            terminal: row.get("own_terminal")?,
+            message: row.get(17)?,
+            since_ms: row.get(18)?,
+            terminal: row.get(19)?,
         }),
     };
-    let observed = match row.get::<_, Option<String>>("observed")? {
+    let observed = match text(row, 15)? {
         None => None,
-        Some(text) => Some(status_from_text(&text).ok_or_else(|| unreadable("observed"))?),
+        Some(text) => Some(status_from_text(text).ok_or_else(|| unreadable("observed"))?),
     };
-    let owed = match row.get::<_, Option<String>>("owed")? {
+    let owed = match text(row, 13)? {
         None => None,
-        Some(text) => Some(Step::from_word(&text).ok_or_else(|| unreadable("owed"))?),
+        Some(text) => Some(Step::from_word(text).ok_or_else(|| unreadable("owed"))?),
     };
     let life = Life {
-        desired: Desired::from_word(&word("desired")?).ok_or_else(|| unreadable("desired"))?,
-        begun: Begun::from_word(&word("begun")?).ok_or_else(|| unreadable("begun"))?,
-        reached: row.get("reached")?,
-        made: row.get("made")?,
+        desired: word(row, 9, Desired::from_word)?.ok_or_else(|| unreadable("desired"))?,
+        begun: word(row, 10, Begun::from_word)?.ok_or_else(|| unreadable("begun"))?,
+        reached: row.get(11)?,
+        made: row.get(12)?,
         owed,
-        phase: Phase::from_word(&word("phase")?).ok_or_else(|| unreadable("phase"))?,
+        phase: word(row, 14, Phase::from_word)?.ok_or_else(|| unreadable("phase"))?,
         observed,
         own,
-        waiting_since_ms: row.get("waiting_since_ms")?,
+        waiting_since_ms: row.get(20)?,
     };
     Ok(Record {
-        name: row.get("name")?,
-        workspace: row.get("workspace")?,
-        driver: row.get("driver")?,
-        spec: row.get("spec")?,
-        labels: map_from_text(&word("labels")?).ok_or_else(|| unreadable("labels"))?,
-        annotations: map_from_text(&word("annotations")?).ok_or_else(|| unreadable("annotations"))?,
-        created_at_ms: row.get("created_at_ms")?,
-        deleted_at_ms: row.get("deleted_at_ms")?,
-        resource_version: row.get::<_, i64>("resource_version")?.cast_unsigned(),
+        name: row.get(1)?,
+        workspace: row.get(2)?,
+        driver: row.get(3)?,
+        spec: row.get(4)?,
+        labels: BTreeMap::new(),
+        annotations: word(row, 5, map_from_text)?.ok_or_else(|| unreadable("annotations"))?,
+        created_at_ms: row.get(6)?,
+        deleted_at_ms: row.get(7)?,
+        resource_version: row.get::<_, i64>(8)?.cast_unsigned(),
         life,
         id,
     })
 }
+
+/// The text of a column, where it lies.
+fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r str>, rusqlite::Error> {
+    Ok(row.get_ref(column)?.as_str_or_null()?)
+}
+
+/// What `read` makes of the text of a column; `None` when it can make nothing of it, or there is none.
+fn word<T>(
+    row: &Row<'_>,
+    column: usize,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, rusqlite::Error> {
+    Ok(text(row, column)?.and_then(read))
+}
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,9 @@ pub enum StoreError {
     /// There is no space left.
     #[error("the disk of the database is full")]
     Full,
+    /// Something else, a person's `sqlite3` perhaps, holds it for longer than it was waited.
+    #[error("another program holds the database")]
+    Locked,
     /// The writing thread could not be started.
     #[error("the store's thread cannot be started")]
     Thread(#[source] io::Error),
@@ -153,9 +156,11 @@ impl StoreError {
             Self::NotADatabase { path } | Self::Foreign { path } => {
                 format!("look what it is: `file '{}'`, and name another file with `--db-url`", path.display())
             }
-            Self::Newer { .. } => {
-                "run the newer gateway, or name another file with `--db-url`; there is no way back".to_owned()
-            }
+            Self::Newer { path, known, .. } => format!(
+                "run the newer gateway, or go back to the copy that it kept of the older file, without what came \
+                 later: `ls -l '{}'.v{known}-backup*`",
+                path.display()
+            ),
             Self::Corrupt { path, .. } => format!(
                 "put it aside and save what can be read: `sqlite3 '{0}' .recover | sqlite3 '{0}.recovered'`",
                 path.display()
@@ -190,6 +195,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Locked,
             _ => Self::Sqlite(error),
         }
     }

@@ -105,16 +105,30 @@ fn keep(part: &Path, name: &Path) -> io::Result<PathBuf> {
         match fs::hard_link(part, &name) {
             Ok(()) => {
                 fs::remove_file(part)?;
-                if let Some(directory) = name.parent() {
-                    File::open(directory)?.sync_all()?;
-                }
+                sync_directory(&name)?;
                 return Ok(name);
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            // Not every file system has links (link(2): EPERM). We hold the store's lock, so that no other gateway
+            // takes the name in between.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+            {
+                if fs::symlink_metadata(&name).is_err() {
+                    fs::rename(part, &name)?;
+                    sync_directory(&name)?;
+                    return Ok(name);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A name is on the disk when its directory is.
+fn sync_directory(name: &Path) -> io::Result<()> {
+    name.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

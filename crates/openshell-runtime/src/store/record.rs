@@ -1,6 +1,7 @@
 //! A sandbox and a workspace as they are stored.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::lifecycle::{Life, WorkspacePhase};
 
@@ -15,8 +16,8 @@ pub struct Record {
     pub workspace: String,
     /// The configured name of the driver that it was made on.
     pub driver: String,
-    /// The `openshell.v1.SandboxSpec` as it was asked for, encoded.
-    pub spec: Vec<u8>,
+    /// The `openshell.v1.SandboxSpec` as it was asked for, encoded. It never changes and may be large: clones share it.
+    pub spec: Arc<[u8]>,
     /// The client's labels, which selectors look at.
     pub labels: BTreeMap<String, String>,
     /// The client's annotations.
@@ -29,6 +30,18 @@ pub struct Record {
     pub resource_version: u64,
     /// Where it stands.
     pub life: Life,
+}
+
+impl Record {
+    /// About how many bytes of other people's it holds: what a client gave, and what its backend said.
+    pub(crate) fn bytes(&self) -> usize {
+        let texts = |map: &BTreeMap<String, String>| -> usize {
+            map.iter().map(|(key, value)| key.len() + value.len()).sum()
+        };
+        let conditions = self.life.observed.iter().flat_map(|status| &status.conditions);
+        let said: usize = conditions.map(|condition| condition.reason.len() + condition.message.len()).sum();
+        self.spec.len() + texts(&self.labels) + texts(&self.annotations) + said
+    }
 }
 
 /// The row of a workspace.

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
-use super::codec::map_from_text;
-use super::db::{Db, clause_of};
+use super::db::{Db, clause_of, labels_of};
 use super::{Filter, StoreError, Workspace};
 
-const COLUMNS: &str = "id, name, created_at_ms, deleted_at_ms, resource_version, \
-     (SELECT json_group_object(key, value) FROM workspace_label WHERE workspace = workspace.name) AS labels";
+const COLUMNS: &str = "id, name, created_at_ms, deleted_at_ms, resource_version";
 const LABELS: &str = "workspace_label WHERE workspace = workspace.name";
 
 impl Db<'_> {
@@ -99,25 +97,27 @@ impl Db<'_> {
     ) -> Result<Vec<Workspace>, StoreError> {
         let mut statement =
             self.transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM workspace WHERE {clause}"))?;
+        let labels = "SELECT key, value FROM workspace_label WHERE workspace = ?1";
+        let mut labels = self.transaction.prepare_cached(labels)?;
         let mut rows = statement.query(values)?;
         let mut workspaces = Vec::new();
         while let Some(row) = rows.next()? {
-            workspaces.push(workspace_of(row)?);
+            let mut workspace = workspace_of(row)?;
+            workspace.labels = labels_of(&mut labels, &workspace.name)?;
+            workspaces.push(workspace);
         }
         Ok(workspaces)
     }
 }
 
-fn workspace_of(row: &Row<'_>) -> Result<Workspace, StoreError> {
-    let id: String = row.get("id")?;
-    let labels: Option<BTreeMap<String, String>> = map_from_text(&row.get::<_, String>("labels")?);
-    let labels = labels.ok_or_else(|| StoreError::Row { id: id.clone(), column: "labels" })?;
+/// The workspace of a row of [`COLUMNS`], without its labels.
+fn workspace_of(row: &Row<'_>) -> Result<Workspace, rusqlite::Error> {
     Ok(Workspace {
-        name: row.get("name")?,
-        labels,
-        created_at_ms: row.get("created_at_ms")?,
-        deleted_at_ms: row.get("deleted_at_ms")?,
-        resource_version: row.get::<_, i64>("resource_version")?.cast_unsigned(),
-        id,
+        id: row.get(0)?,
+        name: row.get(1)?,
+        labels: BTreeMap::new(),
+        created_at_ms: row.get(2)?,
+        deleted_at_ms: row.get(3)?,
+        resource_version: row.get::<_, i64>(4)?.cast_unsigned(),
     })
 }

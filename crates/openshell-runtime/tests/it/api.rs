@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openshell_driver_api::{ErrorKind, ListenerRequirement};
+use openshell_driver_api::ErrorKind;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase, ServiceStatus};
 
 use crate::client::{gateway, id_of, name_of, phase_of, ready_of};
@@ -156,18 +156,6 @@ async fn lists_in_order_in_pages_and_by_labels() {
     ] {
         assert_eq!(gateway.list(request.clone()).await.join(" "), expected, "{request:?}");
     }
-}
-
-#[tokio::test]
-async fn what_the_driver_needs_to_be_listened_on() {
-    let fake = Fake::new();
-    let gateway = gateway(&fake).await;
-    let needed = gateway.runtime.listener_requirements().await.unwrap();
-    assert_eq!(needed, [ListenerRequirement::Loopback { reason: "for a test".to_owned() }]);
-    fake.script("listener_requirements", [Script::Fail(ErrorKind::Unimplemented, "an older driver")]);
-    assert!(gateway.runtime.listener_requirements().await.unwrap().is_empty());
-    assert!(gateway.runtime.listener_requirements().await.unwrap().is_empty());
-    assert_eq!(fake.calls("listener_requirements", ""), 2, "remembered");
 }
 
 #[tokio::test]

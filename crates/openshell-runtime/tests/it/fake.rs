@@ -24,6 +24,10 @@ pub(crate) enum Script {
     WorkAndHang,
     /// Does its work and then fails.
     WorkAndFail(ErrorKind),
+    /// Makes it, loses it, says so, and only then answers that it is made.
+    WorkAndLose,
+    /// Fails for a reason of its own.
+    FailFor(ErrorKind, &'static str),
 }
 
 /// The driver. Clones are the same one, so that a gateway can be started anew on it.
@@ -163,6 +167,9 @@ impl Fake {
         };
         match script {
             Some(Script::Fail(kind, message)) => Err(DriverError::new(kind, method, message)),
+            Some(Script::FailFor(kind, reason)) => {
+                Err(DriverError::new(kind, method, "the driver's words").with_reason(reason))
+            }
             Some(Script::Hang) => std::future::pending().await,
             Some(Script::Panic) => panic!("scripted"),
             after => Ok(after),
@@ -259,6 +266,9 @@ impl ComputeDriver for Fake {
             };
             state.sandboxes.insert(request.id.clone(), (request.clone(), status));
             state.tell(&request.id);
+        }
+        if matches!(after, Some(Script::WorkAndLose)) {
+            self.lose(request.id.as_str(), true);
         }
         leave(after, ()).await
     }

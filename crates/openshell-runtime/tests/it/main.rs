@@ -8,6 +8,7 @@ mod fake;
 mod follow;
 mod migration;
 mod probes;
+mod races;
 mod reflection;
 mod requests;
 mod restart;

@@ -40,7 +40,7 @@ async fn check_rows(store: &Store) {
     assert_eq!((one.name.as_str(), one.workspace.as_str(), one.resource_version), ("one", "default", 7));
     assert_eq!((one.life.phase, one.life.owed, one.life.made), (Phase::Ready, None, true));
     assert_eq!((one.labels["team"].as_str(), one.annotations["a"].as_str()), ("red", "b"));
-    assert_eq!(one.spec, b"\x0a\x04debu");
+    assert_eq!(*one.spec, *b"\x0a\x04debu");
     let two = store.get("id-2").await.expect("as prepared").expect("as prepared");
     assert_eq!((two.life.desired, two.life.owed), (Desired::Deleted, Some(Step::Delete)));
     assert_eq!(

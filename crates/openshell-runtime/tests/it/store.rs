@@ -14,7 +14,7 @@ fn record(number: usize) -> Record {
         name: format!("n{number}"),
         workspace: "default".to_owned(),
         driver: "fake".to_owned(),
-        spec: vec![1, 2, 3],
+        spec: [1, 2, 3].into(),
         labels: [("k".to_owned(), number.to_string())].into(),
         annotations: [("a".to_owned(), "b".to_owned())].into(),
         created_at_ms: 5,

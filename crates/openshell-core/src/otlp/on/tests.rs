@@ -157,8 +157,17 @@ fn the_environment_decides() {
     assert!(endpoint(&[base, (ENV_DISABLED, "1")]).is_some(), "`true` is the one word that the standard has");
     assert!(of(&[base]).unwrap().unwrap().service.starts_with("openshell"), "the program's name");
     assert_eq!(of(&[base, (ENV_SERVICE, "mine")]).unwrap().unwrap().service, "mine");
-    for junk in ["https://collector:4318", "collector:4318", "http://", "not a url", "unix:/run/c.sock"] {
+    for junk in [
+        "https://user:s3cret@collector:4318",
+        "http://user:s3cret@collector:4318",
+        "http://s3cret@collector",
+        "https://collector:4318/?key=s3cret",
+        "collector:4318",
+        "http://",
+        "s3cret is not a url",
+        "unix:/run/c.sock",
+    ] {
         let error = of(&[(ENV_ENDPOINT, junk)]).unwrap_err();
-        assert!(error.contains(ENV_ENDPOINT), "{junk}: {error}");
+        assert!(error.contains(ENV_ENDPOINT) && !error.contains("s3cret"), "{junk}: {error}");
     }
 }

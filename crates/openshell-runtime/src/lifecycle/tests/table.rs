@@ -57,6 +57,13 @@ fn situations() -> Vec<(&'static str, Life)> {
     ]
 }
 
+/// The phase, and for an ERROR of the gateway's own word its reason.
+fn shown(life: &Life) -> String {
+    let own = life.own.as_ref().filter(|own| own.terminal && life.phase == Phase::Error);
+    let reason = own.map_or_else(String::new, |own| format!(" ({})", own.reason));
+    format!("{}{reason}", life.phase.as_str())
+}
+
 /// What can happen, each with what comes of it in words; `None` when nothing does.
 fn outcomes(before: &Life) -> Vec<(String, Option<String>, Option<Phase>)> {
     let mut rows = Vec::new();
@@ -65,8 +72,8 @@ fn outcomes(before: &Life) -> Vec<(String, Option<String>, Option<Phase>)> {
         let said = change(&mut life);
         let owed =
             |life: &Life| life.owed.map_or_else(String::new, |step| format!(" owes {}", step.as_str()));
-        let now = format!("{}{}", life.phase.as_str(), owed(&life));
-        let was = format!("{}{}", before.phase.as_str(), owed(before));
+        let now = format!("{}{}", shown(&life), owed(&life));
+        let was = format!("{}{}", shown(before), owed(before));
         let text = match said {
             Some(said) if now == was => Some(said.to_owned()),
             Some(said) => Some(format!("{now}, {said}")),
@@ -106,6 +113,7 @@ fn outcomes(before: &Life) -> Vec<(String, Option<String>, Option<Phase>)> {
     });
     if let Some(step) = before.owed {
         use ErrorKind::{AlreadyExists, FailedPrecondition, Internal, NotFound, Unavailable, Unimplemented};
+        let no_image = |kind| failed_for(kind, word::IMAGE_PULL_FAILED);
         let answers = [
             ("done", Ok(Answer::Done), Patience::Client, 9),
             ("gone already", Ok(Answer::Gone), Patience::Client, 9),
@@ -113,10 +121,12 @@ fn outcomes(before: &Life) -> Vec<(String, Option<String>, Option<Phase>)> {
             ("not found", failed(NotFound), Patience::Client, 9),
             ("unimplemented", failed(Unimplemented), Patience::Client, 9),
             ("refused", failed(FailedPrecondition), Patience::Client, 9),
+            ("refused with reason", no_image(FailedPrecondition), Patience::Client, 9),
             ("broken", failed(Internal), Patience::Client, 9),
             ("away", failed(Unavailable), Patience::Client, 9),
             ("away, nobody waits", failed(Unavailable), Patience::Gateway, 9),
             ("away for too long", failed(Unavailable), Patience::Gateway, TIMEOUT + 9),
+            ("away with reason", no_image(Unavailable), Patience::Gateway, TIMEOUT + 9),
         ];
         for (event, given, patience, now) in answers {
             // Only a delete can find nothing to do.
@@ -139,7 +149,7 @@ fn table() -> String {
     let mut text = String::new();
     for (name, life) in situations() {
         let owed = life.owed.map_or_else(String::new, |step| format!(" owes {}", step.as_str()));
-        text += &format!("{name}: {}{owed}\n", life.phase.as_str());
+        text += &format!("{name}: {}{owed}\n", shown(&life));
         let mut same = Vec::new();
         for (event, outcome, _) in outcomes(&life) {
             match outcome {
