@@ -92,6 +92,15 @@ impl Default for MountRules {
     }
 }
 
+impl MountRules {
+    /// A directory of the host that lies in another one, with that one.
+    fn nested(&self) -> Option<(&PathBuf, &PathBuf)> {
+        let mut pairs =
+            self.binds.iter().flat_map(|inner| self.binds.iter().map(move |outer| (inner, outer)));
+        pairs.find(|(inner, outer)| inner != outer && inner.starts_with(outer))
+    }
+}
+
 /// When an image is fetched from its registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PullPolicy {
@@ -193,6 +202,14 @@ impl Config {
                 .and_then(|seconds| i32::try_from(seconds).ok())
                 .unwrap_or(default.stop_timeout),
         };
+        if let Some((inner, outer)) = config.mounts.nested().filter(|_| config.mounts.binds_writable) {
+            let (inner, outer) = (inner.display(), outer.display());
+            reader.fault(
+                "bind_mounts",
+                format!("`{inner}` lies in `{outer}`, where sandboxes may write: one could put a link in its place"),
+                Some("list one of the two, or leave bind_mounts_writable out".to_owned()),
+            );
+        }
         let faults = reader.faults(KEYS);
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
@@ -276,6 +293,16 @@ mod tests {
             gpu_cdi_kind: "amd.com/gpu".into(),
         };
         assert_eq!(config, Ok(expected));
+    }
+
+    #[test]
+    fn a_directory_in_another_that_sandboxes_write_in() {
+        let roots = "bind_mounts = ['/srv/data', '/srv/database', '/srv']";
+        assert!(read(roots).is_ok());
+        let faults = read(&format!("{roots}\nbind_mounts_writable = true")).expect_err("a fault");
+        assert_eq!((faults.len(), faults[0].key.as_str()), (1, "bind_mounts"));
+        assert!(faults[0].message.starts_with("`/srv/data` lies in `/srv`"), "{faults:?}");
+        assert!(read("bind_mounts = ['/srv/data', '/srv/database']\nbind_mounts_writable = true").is_ok());
     }
 
     #[test]

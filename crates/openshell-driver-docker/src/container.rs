@@ -286,16 +286,21 @@ fn storage(asked: &Asked, facts: &Facts) -> Result<Option<i64>, String> {
     ))
 }
 
-/// What no mount may touch: the gateway's state and credentials, every directory of sockets, and what the engine keeps.
+/// What no mount may touch: the gateway's state and settings, credentials of registries, gateways and engines, every
+/// directory of sockets, and what the engine keeps.
 fn protected(config: &Config, context: &DriverContext, facts: &Facts, socket: &Path) -> Protected {
     // A driver's directory is `drivers/<name>` in the gateway's.
     let state = context.state_dir.ancestors().nth(2).filter(|state| state.parent().is_some());
-    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let from =
+        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = |below: &str| Some(from("HOME")?.join(below));
     let paths = [
         state.map(Path::to_owned),
         Some(context.state_dir.clone()),
         from("XDG_RUNTIME_DIR"),
-        from("DOCKER_CONFIG").or_else(|| Some(from("HOME")?.join(".docker"))),
+        from("XDG_CONFIG_HOME").or_else(|| home(".config")).map(|settings| settings.join("openshell")),
+        from("DOCKER_CONFIG").or_else(|| home(".docker")),
+        from("DOCKER_CERT_PATH"),
         config.docker_config_path.clone(),
         Some(socket.to_owned()),
         Some(facts.data_root.clone()),

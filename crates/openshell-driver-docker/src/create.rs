@@ -12,7 +12,7 @@ use crate::container::{NamedVolume, Plan};
 use crate::driver::Inner;
 use crate::image::{self, Image};
 use crate::watch::News;
-use crate::{error, files, volumes};
+use crate::{error, files, state, volumes};
 
 /// How long a removal that somebody else has begun is waited for.
 const REMOVAL: Duration = Duration::from_secs(10);
@@ -26,7 +26,7 @@ impl Inner {
     pub(crate) async fn create(&self, request: &SandboxRequest, plan: &Plan) -> Result<(), DriverError> {
         let id = &request.id;
         let turn = self.locks.turn(id).await;
-        if !self.engine.containers_of(id).await?.is_empty() {
+        if self.is_there(id).await? {
             return Err(exists(id));
         }
         // What an earlier sandbox of this id may have left must not become this one's workspace.
@@ -50,6 +50,24 @@ impl Inner {
             // Somebody removed it in between. Whoever does so twice wants it gone.
             last = true;
         }
+    }
+
+    /// Whether there is a sandbox of this id. A container that never ran is none: a create starts what it makes, so this
+    /// one was ended in the middle, by the end of the gateway's process, and may lack its token. It goes.
+    async fn is_there(&self, id: &SandboxId) -> Result<bool, DriverError> {
+        let mut remnants = Vec::new();
+        for container in self.engine.containers_of(id).await? {
+            let Some(found) = self.engine.inspect(&container).await? else { continue };
+            if !state::never_ran(&found) {
+                return Ok(true);
+            }
+            remnants.push(container);
+        }
+        for container in &remnants {
+            tracing::warn!(sandbox = %id, %container, "a container that a create left half-made is removed");
+            self.remove_container(container).await?;
+        }
+        Ok(false)
     }
 
     /// Everything but the image. `fresh` is told of the named volumes that were not there before.

@@ -170,13 +170,15 @@ impl Inner {
     pub(crate) async fn observe_all(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
         let containers = self.engine.containers(&self.engine.scope.filters()).await?;
         let ids = containers.into_iter().filter_map(|container| container.id);
-        let inspected: Vec<Option<ContainerInspectResponse>> =
-            stream::iter(ids.map(|id| async move { self.engine.inspect(&id).await }))
-                .buffer_unordered(INSPECTIONS)
-                .try_collect()
-                .await?;
-        let mut sandboxes: Vec<_> =
-            inspected.iter().flatten().filter_map(|container| self.read(container)).collect();
+        // Read as they come: the engine's description of a container is some twenty times of what is kept of it.
+        let observe = |id: String| async move {
+            Ok::<_, DriverError>(self.engine.inspect(&id).await?.and_then(|found| self.read(&found)))
+        };
+        let mut sandboxes: Vec<ObservedSandbox> = stream::iter(ids.map(observe))
+            .buffer_unordered(INSPECTIONS)
+            .try_filter_map(|found| std::future::ready(Ok(found)))
+            .try_collect()
+            .await?;
         sandboxes.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(sandboxes)
     }

@@ -124,10 +124,12 @@ fn first_member(archive: &[u8]) -> Option<String> {
 }
 
 const BLOCK: usize = 512;
+/// How long a name may be in a header.
+const MAX_NAME: usize = 100;
 
-/// A tar archive being written, in the POSIX "ustar" format.
+/// A tar archive being written, in the POSIX "ustar" format, with extended headers for long names.
 ///
-/// Source of the layout: POSIX.1-2017, "pax", "ustar Interchange Format".
+/// Source of the layout: POSIX.1-2017, "pax", "ustar Interchange Format" and "pax Extended Header".
 #[derive(Default)]
 struct Archive {
     bytes: Vec<u8>,
@@ -140,14 +142,16 @@ impl Archive {
 
     fn file(&mut self, path: &str, mode: u32, owner: Owner, content: &[u8]) {
         self.header(path.trim_start_matches('/'), b'0', mode, owner, content.len() as u64);
-        self.bytes.extend_from_slice(content);
-        let whole = self.bytes.len().next_multiple_of(BLOCK);
-        self.bytes.resize(whole, 0);
+        self.content(content);
     }
 
     fn header(&mut self, name: &str, kind: u8, mode: u32, owner: Owner, size: u64) {
+        if name.len() > MAX_NAME {
+            self.long_name(name);
+        }
         let mut header = [0_u8; BLOCK];
-        header[..name.len()].copy_from_slice(name.as_bytes());
+        let short = &name.as_bytes()[..name.len().min(MAX_NAME)];
+        header[..short.len()].copy_from_slice(short);
         number(&mut header[100..108], u64::from(mode));
         number(&mut header[108..116], u64::from(owner.uid));
         number(&mut header[116..124], u64::from(owner.gid));
@@ -160,6 +164,23 @@ impl Archive {
         let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
         number(&mut header[148..155], sum);
         self.bytes.extend_from_slice(&header);
+    }
+
+    /// A name that has no room in a header, in a record before it: `LENGTH path=NAME`, the length its own digits included.
+    fn long_name(&mut self, name: &str) {
+        let rest = " path=\n".len() + name.len();
+        let digits = |length: usize| length.to_string().len();
+        // One more digit may make the length one digit longer.
+        let length = rest + digits(rest + digits(rest));
+        let record = format!("{length} path={name}\n");
+        self.header("path", b'x', 0o600, Owner::default(), record.len() as u64);
+        self.content(record.as_bytes());
+    }
+
+    fn content(&mut self, content: &[u8]) {
+        self.bytes.extend_from_slice(content);
+        let whole = self.bytes.len().next_multiple_of(BLOCK);
+        self.bytes.resize(whole, 0);
     }
 
     fn finish(mut self) -> Vec<u8> {
@@ -200,6 +221,21 @@ mod tests {
         assert_eq!(&bytes[100..108], b"0000600\0");
         assert_eq!(&bytes[108..116], b"0001750\0");
         assert_eq!(&bytes[257..265], b"ustar\x0000");
+    }
+
+    #[test]
+    fn a_long_name_is_whole() {
+        for length in [99, 100, 101, 511, 988, 990, 1024] {
+            let mut archive = Archive::default();
+            let name = format!("/{}", "a".repeat(length - 1));
+            archive.directory(&name, 0o755, Owner { uid: 1000, gid: 1000 });
+            let root = tempfile::tempdir().expect("a directory");
+            let file = root.path().join("archive.tar");
+            std::fs::write(&file, archive.finish()).expect("a file");
+            let listed = std::process::Command::new("tar").arg("-tf").arg(&file).output().expect("tar");
+            let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+            assert_eq!(String::from_utf8_lossy(&listed.stdout).trim(), format!("{}/", &name[1..]), "{said}");
+        }
     }
 
     #[test]

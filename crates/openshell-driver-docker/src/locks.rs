@@ -44,6 +44,7 @@ impl Locks {
 
     /// Waits until nobody else works on the sandbox.
     pub(crate) async fn turn(&self, id: &SandboxId) -> Turn {
+        // Subscribed to now and not once it is this one's turn: a delete that comes while it waits is meant for it, too.
         let (turn, hurry) = {
             let mut slots = self.slots();
             let slot = slots.entry(id.clone()).or_insert_with(|| Slot {
@@ -52,14 +53,14 @@ impl Locks {
                 users: 0,
             });
             slot.users += 1;
-            (Arc::clone(&slot.turn), slot.hurry.clone())
+            (Arc::clone(&slot.turn), slot.hurry.subscribe())
         };
         let user = User { locks: self.clone(), id: id.clone() };
         let guard = turn.lock_owned().await;
-        Turn { _guard: guard, _user: user, hurry: hurry.subscribe() }
+        Turn { _guard: guard, _user: user, hurry }
     }
 
-    /// Tells whoever works on the sandbox that its work is for nothing.
+    /// Tells whoever works on the sandbox, or waits to, that its work is for nothing.
     pub(crate) fn hurry(&self, id: &SandboxId) {
         if let Some(slot) = self.slots().get(id) {
             slot.hurry.send_replace(());
@@ -68,7 +69,7 @@ impl Locks {
 }
 
 impl Turn {
-    /// Returns once somebody called [`Locks::hurry`].
+    /// Returns once somebody has called [`Locks::hurry`] since the turn was asked for.
     pub(crate) async fn hurried(&self) {
         let mut hurry = self.hurry.clone();
         if hurry.changed().await.is_err() {
@@ -93,6 +94,8 @@ impl Drop for User {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -121,5 +124,22 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(20), turn.hurried()).await.is_err());
         locks.hurry(&id("a"));
         tokio::time::timeout(Duration::from_millis(200), turn.hurried()).await.expect("hurried");
+    }
+
+    #[tokio::test]
+    async fn hurry_reaches_whoever_waits_for_the_turn_and_nobody_after() {
+        let locks = Locks::default();
+        let a = id("a");
+        let first = locks.turn(&a).await;
+        let mut second = std::pin::pin!(locks.turn(&a));
+        assert!(second.as_mut().now_or_never().is_none());
+        locks.hurry(&a);
+        let mut third = std::pin::pin!(locks.turn(&a));
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first);
+        let second = second.await;
+        assert!(second.hurried().now_or_never().is_some());
+        drop(second);
+        assert!(third.await.hurried().now_or_never().is_none());
     }
 }

@@ -82,6 +82,13 @@ impl Scope {
         ])
     }
 
+    /// Whether a container of this name is one through which files are put, and no sandbox. By its name, which is the
+    /// driver's alone to give: a label could be an image's.
+    pub(crate) fn is_files_container(&self, name: &str) -> bool {
+        let rest = name.trim_start_matches('/').strip_prefix(&self.network());
+        rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".files"))
+    }
+
     /// Whether a resource with these labels is a sandbox's of this gateway, and whose.
     pub(crate) fn owner(&self, labels: &HashMap<String, String>) -> Option<SandboxId> {
         let is = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
@@ -152,6 +159,19 @@ mod tests {
         labels.insert(labels::SANDBOX_ID.to_owned(), "s".to_owned());
         assert_eq!(scope("gw").owner(&labels), Some(id("s")));
         assert_eq!(scope("gw2").owner(&labels), None);
+    }
+
+    #[test]
+    fn a_container_for_files_is_no_sandbox_s() {
+        let gateway = scope("gw");
+        assert!(gateway.is_files_container(&format!("/{}", gateway.files_container(&id("a")))));
+        for name in [
+            gateway.container(&id("a")),
+            gateway.container(&id("a.files")),
+            scope("g").files_container(&id("a")),
+        ] {
+            assert!(!gateway.is_files_container(&name), "{name}");
+        }
     }
 
     #[test]

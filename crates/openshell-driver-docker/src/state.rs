@@ -22,6 +22,10 @@ pub(crate) fn observe(
 ) -> Option<ObservedSandbox> {
     let found = container.config.as_ref()?.labels.as_ref()?;
     let id = scope.owner(found)?;
+    let name = container.name.as_deref().unwrap_or_default();
+    if scope.is_files_container(name) {
+        return None;
+    }
     let label = |key: &str| found.get(key).cloned().unwrap_or_default();
     let state = container.state.clone().unwrap_or_default();
     let asked = stopped(&id, started_at(container));
@@ -31,7 +35,7 @@ pub(crate) fn observe(
         namespace: String::new(),
         workspace: label(labels::SANDBOX_WORKSPACE),
         status: SandboxStatus {
-            sandbox_name: container.name.as_deref().unwrap_or_default().trim_start_matches('/').to_owned(),
+            sandbox_name: name.trim_start_matches('/').to_owned(),
             instance_id: container.id.clone().unwrap_or_default(),
             conditions,
             deleting: state.status == Some(Status::REMOVING),
@@ -44,6 +48,15 @@ pub(crate) fn observe(
 /// When the present or the last run started: what tells runs of one container apart.
 pub(crate) fn started_at(container: &ContainerInspectResponse) -> &str {
     container.state.as_ref().and_then(|state| state.started_at.as_deref()).unwrap_or_default()
+}
+
+/// Whether a container was made and never started.
+pub(crate) fn never_ran(container: &ContainerInspectResponse) -> bool {
+    let state = container.state.as_ref();
+    let started = state.and_then(|state| state.started_at.as_deref()).unwrap_or_default();
+    // The engine's word for never.
+    let never = started.is_empty() || started.starts_with("0001-01-01T");
+    never && state.and_then(|state| state.status) == Some(Status::CREATED)
 }
 
 fn conditions(state: &ContainerState, created: &str, stop_asked: bool) -> Vec<Condition> {

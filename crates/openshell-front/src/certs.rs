@@ -20,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::files;
+use crate::{files, validity};
 
 /// How far back certificates are valid, for hosts whose clocks differ.
 const BACK: Duration = Duration::hours(1);
@@ -103,6 +103,12 @@ pub enum CertsError {
         /// Its certificate.
         path: PathBuf,
     },
+    /// The authority that is there has ended.
+    #[error("the authority `{}` has expired", path.display())]
+    Expired {
+        /// Its certificate.
+        path: PathBuf,
+    },
     /// A certificate cannot be made.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
@@ -123,6 +129,10 @@ impl CertsError {
             Self::Half { there, .. } => {
                 vec![format!("put the missing file back, or remove `{}`", there.display())]
             }
+            Self::Expired { path } => vec![format!(
+                "make a new one, and give it to all clients: remove `{}` and its key",
+                path.display()
+            )],
             Self::Foreign { .. } => {
                 vec!["take another directory, or sign with that authority's own tools".to_owned()]
             }
@@ -146,7 +156,7 @@ pub fn generate(request: &Request) -> Result<Made, CertsError> {
             return Err(CertsError::Name { name: client.clone(), of: "client" });
         }
     }
-    let mut work = Work { request, written: Vec::new(), kept: Vec::new() };
+    let mut work = Work { request, ends: None, written: Vec::new(), kept: Vec::new() };
     directory(&request.dir)?;
     let ca = Pair::named(&request.dir, "ca");
     let issuer = work.authority(&ca)?;
@@ -229,6 +239,8 @@ impl Pair {
 
 struct Work<'a> {
     request: &'a Request,
+    /// When the authority ends, if it was there.
+    ends: Option<OffsetDateTime>,
     written: Vec<PathBuf>,
     kept: Vec<PathBuf>,
 }
@@ -245,6 +257,10 @@ impl Work<'_> {
             let ours = params.self_signed(&key)?;
             if anchor(&there).ok_or_else(foreign)? != anchor(ours.der()).ok_or_else(foreign)? {
                 return Err(foreign());
+            }
+            self.ends = validity::ends(&there);
+            if self.ends.is_some_and(|ends| ends <= OffsetDateTime::now_utc()) {
+                return Err(CertsError::Expired { path: pair.cert.clone() });
             }
             self.kept.push(pair.cert.clone());
             return Ok(Issuer::new(params, key));
@@ -270,6 +286,8 @@ impl Work<'_> {
         }
         let key = KeyPair::generate()?;
         let mut params = params(name, self.request.days);
+        // A certificate is worth nothing without its authority's.
+        params.not_after = self.ends.map_or(params.not_after, |ends| ends.min(params.not_after));
         params.subject_alt_names = names;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];

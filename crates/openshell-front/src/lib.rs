@@ -18,9 +18,10 @@ mod probes;
 mod request_id;
 mod service;
 mod tls;
+mod validity;
 
 pub use access::{AccessSettings, IdentityRule, Policy, Rate, token};
-pub use listen::{Entrance, Limits, serve};
+pub use listen::{Entrance, Guest, Limits, serve};
 pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, Sample, Value};
 pub use peer::{ClientCertificate, Identity, Peer, Role};
 pub use probes::{Backend, Probes};

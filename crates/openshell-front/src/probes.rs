@@ -8,16 +8,20 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use tokio::sync::Mutex;
 use tower_service::Service;
 
 use crate::observe::{self, Family, FrontBody, Metrics};
 
 /// How long a page waits for the gateway's other parts.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long what was found of the gateway's readiness counts, and how often it is looked for at most: everybody may ask,
+/// and to look may cost a question to the store.
+const FRESH: Duration = Duration::from_millis(250);
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -57,6 +61,13 @@ impl Page {
 pub struct Probes {
     metrics: Arc<Metrics>,
     backend: Arc<dyn Backend>,
+    found: Arc<Mutex<Option<Found>>>,
+}
+
+/// What spoke against asking the gateway, and when.
+struct Found {
+    at: Instant,
+    reasons: Vec<String>,
 }
 
 impl fmt::Debug for Probes {
@@ -67,7 +78,7 @@ impl fmt::Debug for Probes {
 
 impl Probes {
     pub(crate) fn new(metrics: Arc<Metrics>, backend: Arc<dyn Backend>) -> Self {
-        Self { metrics, backend }
+        Self { metrics, backend, found: Arc::default() }
     }
 
     /// Answers a request for a page.
@@ -90,16 +101,27 @@ impl Probes {
     }
 
     async fn readiness(&self) -> Response<FrontBody> {
-        let reasons = match tokio::time::timeout(PATIENCE, self.backend.readiness()).await {
-            Ok(reasons) => reasons,
-            Err(_) => vec!["the gateway does not say in time whether it is ready".to_owned()],
-        };
+        let reasons = self.reasons().await;
         if reasons.is_empty() {
             return text(StatusCode::OK, "ok\n");
         }
         // A line a reason, whatever a reason holds.
         let lines: String = reasons.iter().map(|reason| reason.replace(['\r', '\n'], " ") + "\n").collect();
         text(StatusCode::SERVICE_UNAVAILABLE, lines)
+    }
+
+    /// Those who ask at once wait for one answer.
+    async fn reasons(&self) -> Vec<String> {
+        let mut found = self.found.lock().await;
+        if let Some(found) = found.as_ref().filter(|found| found.at.elapsed() < FRESH) {
+            return found.reasons.clone();
+        }
+        let reasons = match tokio::time::timeout(PATIENCE, self.backend.readiness()).await {
+            Ok(reasons) => reasons,
+            Err(_) => vec!["the gateway does not say in time whether it is ready".to_owned()],
+        };
+        *found = Some(Found { at: Instant::now(), reasons: reasons.clone() });
+        reasons
     }
 
     async fn metrics(&self) -> Response<FrontBody> {

@@ -26,7 +26,7 @@ use crate::access::{Caller, Denied, MethodId, Policy, Refusal};
 use crate::observe::{FrontBody, Metrics, Record, code_name};
 use crate::probes::{Backend, Page, Probes, text};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{Peer, Role};
+use crate::{Guest, Peer, Role};
 
 pub use future::FrontFuture;
 
@@ -55,19 +55,21 @@ pub struct FrontOptions {
 pub struct Front<S> {
     inner: S,
     options: Arc<FrontOptions>,
+    probes: Probes,
 }
 
 impl<S> Front<S> {
     /// The door of `inner`.
     #[must_use]
     pub fn new(inner: S, options: FrontOptions) -> Self {
-        Self { inner, options: Arc::new(options) }
+        let probes = Probes::new(Arc::clone(&options.metrics), Arc::clone(&options.backend));
+        Self { inner, options: Arc::new(options), probes }
     }
 
     /// The probes alone, for a listener of their own.
     #[must_use]
     pub fn probes(&self) -> Probes {
-        Probes::new(Arc::clone(&self.options.metrics), Arc::clone(&self.options.backend))
+        self.probes.clone()
     }
 }
 
@@ -124,6 +126,9 @@ where
             Ok(caller) => caller,
             Err(refused) => return options.refuse(&asked, refused, id.clone()),
         };
+        if let Some(guest) = request.extensions().get::<Guest>() {
+            guest.welcome();
+        }
         let span = asked.span(&caller);
         let record = Record::new(&options.metrics, asked.method, began, span);
         let identity = caller.identity();

@@ -4,20 +4,25 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use time::OffsetDateTime;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::{ClientCertificate, Peer};
+use crate::files::Stamp;
+use crate::{ClientCertificate, Peer, validity};
 
 /// How often the files are looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long before its end a certificate is worth a warning, and how often.
+const SOON: time::Duration = time::Duration::days(14);
+const REMIND: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where the certificates are, in PEM (RFC 7468).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,12 +121,12 @@ struct Shared {
 
 struct State {
     config: Arc<ServerConfig>,
-    stamp: Stamp,
+    /// When the certificate ends.
+    ends: Option<OffsetDateTime>,
+    stamps: Vec<Option<Stamp>>,
     looked: Instant,
+    reminded: Option<Instant>,
 }
-
-/// What tells that files have changed.
-type Stamp = Vec<Option<(u64, SystemTime)>>;
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,9 +140,11 @@ impl Tls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let stamp = files.stamp();
-        let state = Mutex::new(State { config: files.config()?, stamp, looked: Instant::now() });
-        Ok(Self { shared: Arc::new(Shared { files, state }) })
+        let stamps = files.stamps();
+        let (config, ends) = files.config()?;
+        let mut state = State { config, ends, stamps, looked: Instant::now(), reminded: None };
+        state.remind(&files.cert_path);
+        Ok(Self { shared: Arc::new(Shared { files, state: Mutex::new(state) }) })
     }
 
     /// Answers a client's handshake.
@@ -151,12 +158,12 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked.elapsed() >= LOOK {
             state.looked = Instant::now();
-            let stamp = self.files.stamp();
-            if stamp != state.stamp {
+            let stamps = self.files.stamps();
+            if stamps != state.stamps {
                 match self.files.config() {
-                    Ok(config) => {
+                    Ok((config, ends)) => {
                         tracing::info!(certificate = %self.files.cert_path.display(), "TLS certificates read anew");
-                        state.config = config;
+                        (state.config, state.ends, state.reminded) = (config, ends, None);
                     }
                     Err(error) => {
                         tracing::error!(
@@ -165,25 +172,42 @@ impl Shared {
                         );
                     }
                 }
-                state.stamp = stamp;
+                state.stamps = stamps;
             }
+            state.remind(&self.files.cert_path);
         }
         Arc::clone(&state.config)
     }
 }
 
+impl State {
+    /// Says that the certificate ends soon or has ended, once a day.
+    fn remind(&mut self, path: &Path) {
+        let Some(left) = self.ends.map(|ends| ends - OffsetDateTime::now_utc()) else { return };
+        if left > SOON || self.reminded.is_some_and(|at| at.elapsed() < REMIND) {
+            return;
+        }
+        self.reminded = Some(Instant::now());
+        let path = path.display();
+        if left.is_positive() {
+            tracing::warn!(certificate = %path, days = left.whole_days(), "the TLS certificate ends soon");
+        } else {
+            tracing::error!(certificate = %path, "the TLS certificate has expired: clients that check it refuse it");
+        }
+    }
+}
+
 impl TlsFiles {
-    fn stamp(&self) -> Stamp {
+    fn stamps(&self) -> Vec<Option<Stamp>> {
         let paths = [Some(&self.cert_path), Some(&self.key_path), self.client_ca_path.as_ref()];
-        let stamp = |path: &PathBuf| {
-            let metadata = std::fs::metadata(path).ok()?;
-            Some((metadata.len(), metadata.modified().ok()?))
-        };
+        let stamp = |path: &PathBuf| std::fs::metadata(path).ok().map(|found| Stamp::of(&found));
         paths.into_iter().flatten().map(stamp).collect()
     }
 
-    fn config(&self) -> Result<Arc<ServerConfig>, TlsError> {
+    /// The configuration, and when the server's certificate ends.
+    fn config(&self) -> Result<(Arc<ServerConfig>, Option<OffsetDateTime>), TlsError> {
         let chain = certificates("the certificate", &self.cert_path)?;
+        let ends = chain.first().and_then(|certificate| validity::ends(certificate));
         let key = private_key(&self.key_path)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pair =
@@ -208,7 +232,10 @@ impl TlsFiles {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(config))
+        // A session that is resumed is not judged anew: for a day, a client would outlive its certificate.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok((Arc::new(config), ends))
     }
 }
 

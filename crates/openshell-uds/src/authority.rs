@@ -1,10 +1,12 @@
 //! A way around a `:authority` that HTTP libraries refuse, for clients that put a socket's path into it.
 //!
-//! Over `unix:///run/gateway.sock`, gRPC's C core (Python, C++, Ruby …) sends `:authority: run%2Fgateway.sock`. That is a
-//! reg-name of RFC 3986, but `http::uri::Authority` takes `%` in user information only, and h2 resets the stream before
-//! any service sees the request; there is no switch for it. Nobody here reads the authority of a request on a Unix
-//! socket, so the bytes that offend are replaced on their way in: `%` by `-`, one byte by one byte, so that every length
-//! and the peer's HPACK table stay what the peer thinks they are.
+//! Over `unix:///run/gateway.sock`, gRPC's C core (Python, C++, Ruby …) sends `:authority: run%2Fgateway.sock`, since 1.57
+//! (grpc/grpc#33571), and Swift's the like; grpc-java sends `/run/gateway.sock`. The former is a reg-name of RFC 3986, but
+//! `http::uri::Authority` takes `%` in user information only, and h2 resets the stream before any service sees the
+//! request; there is no switch for it (hyperium/h2#487 would relax it, grpc/grpc#38142 asked for the other end). Clients
+//! can set another authority, but those that exist do not. Nobody here reads the authority of a request on a Unix socket,
+//! so the bytes that offend are replaced on their way in: `%` and `/` by `-`, one byte by one byte, so that every length and
+//! the peer's HPACK table stay what the peer thinks they are.
 //!
 //! The walk knows as much of HTTP/2 as it needs: frames (RFC 9113, section 4.1), which of them carry a header block
 //! (6.2, 6.10), and the representations in a block (RFC 7541, section 6). It decodes nothing: a Huffman-coded authority, or
@@ -274,7 +276,7 @@ impl Mender {
         if let Field::Value { left, mend } = self.field {
             let count = left.min(bytes.len());
             if mend {
-                for byte in bytes[..count].iter_mut().filter(|byte| **byte == b'%') {
+                for byte in bytes[..count].iter_mut().filter(|byte| matches!(**byte, b'%' | b'/')) {
                     *byte = b'-';
                     self.needed = true;
                 }

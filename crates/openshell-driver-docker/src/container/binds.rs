@@ -9,8 +9,8 @@
 //! What is not below a root is refused before the disk is touched, so that nobody learns what the host has.
 //!
 //! Between this look and the engine's own a path may change. Who may write in a root could put a link into the place of
-//! a directory, so a root that sandboxes write in is mounted whole or not at all: from inside nobody replaces it. Users
-//! of the host who may write in a root are the operator's to choose.
+//! a directory, so a root that sandboxes write in is mounted whole or not at all, and holds no other root: from inside
+//! nobody replaces it. Users of the host who may write in a root are the operator's to choose.
 
 use std::fs;
 use std::io;
@@ -73,7 +73,7 @@ pub(super) fn resolve(source: &str, rules: &MountRules, protected: &Protected) -
             .to_owned());
     }
     let shown = path.display();
-    let Some(root) = rules.binds.iter().find(|root| path.starts_with(root)) else {
+    let Some(listed) = rules.binds.iter().find(|root| path.starts_with(root)) else {
         let roots: Vec<String> = rules.binds.iter().map(|root| format!("`{}`", root.display())).collect();
         return Err(format!("`{shown}` is not below {}, which `bind_mounts` lists", roots.join(" or ")));
     };
@@ -83,7 +83,7 @@ pub(super) fn resolve(source: &str, rules: &MountRules, protected: &Protected) -
             _ => format!("`{}` cannot be looked at: {error}", path.display()),
         })
     };
-    let (root, found) = (follow(root)?, follow(path)?);
+    let (root, found) = (follow(listed)?, follow(path)?);
     if !found.starts_with(&root) {
         return Err(format!("`{shown}` leads out of what `bind_mounts` lists"));
     }
@@ -95,11 +95,20 @@ pub(super) fn resolve(source: &str, rules: &MountRules, protected: &Protected) -
             "`{shown}` is never mounted: it holds, or lies in, what the gateway or the engine keeps"
         ));
     }
-    if rules.binds_writable && found != root {
-        return Err(format!(
-            "`{shown}` lies below a root that sandboxes may write in (`bind_mounts_writable`): such a root is mounted \
-             whole"
-        ));
+    if rules.binds_writable {
+        if found != root {
+            return Err(format!(
+                "`{shown}` lies below a root that sandboxes may write in (`bind_mounts_writable`): such a root is \
+                 mounted whole"
+            ));
+        }
+        // As it is listed and not as it is found: a sandbox may have put a link there since.
+        if let Some(outer) = holder(listed, &rules.binds) {
+            return Err(format!(
+                "`{shown}` lies in `{}`, which sandboxes may write in (`bind_mounts_writable`)",
+                outer.display()
+            ));
+        }
     }
     let metadata = fs::metadata(&found).map_err(|error| format!("`{shown}` cannot be looked at: {error}"))?;
     if !metadata.is_dir() && !metadata.is_file() {
@@ -109,6 +118,19 @@ pub(super) fn resolve(source: &str, rules: &MountRules, protected: &Protected) -
         no_sockets(&found, metadata.dev())?;
     }
     Ok(found)
+}
+
+/// Another root that holds one, by their texts or once the links on the way to it are followed.
+fn holder<'a>(root: &Path, roots: &'a [PathBuf]) -> Option<&'a PathBuf> {
+    let above = || root.ancestors().skip(1);
+    roots.iter().filter(|other| other.as_path() != root).find(|other| {
+        root.starts_with(other)
+            || fs::canonicalize(other).is_ok_and(|other| {
+                above()
+                    .filter_map(|above| fs::canonicalize(above).ok())
+                    .any(|above| above.starts_with(&other))
+            })
+    })
 }
 
 fn nature(kind: fs::FileType) -> &'static str {
@@ -277,5 +299,31 @@ mod tests {
         let host = Host::new(true);
         assert!(host.resolve("root").is_ok());
         host.refused("root/in", "mounted whole");
+    }
+
+    /// A sandbox with the outer root replaces the inner one by a link, and another one asks for it.
+    #[test]
+    fn a_root_in_another_that_sandboxes_write_in_is_not_mounted() {
+        for links in [false, true] {
+            let mut host = Host::new(true);
+            let mut inner = host.path("root/in");
+            if links {
+                symlink("root", host.path("link")).expect("a link");
+                inner = host.path("link/in");
+            }
+            let source = inner.to_str().expect("UTF-8").to_owned();
+            host.rules.binds.insert(0, inner);
+            let tried = |host: &Host| resolve(&source, &host.rules, &Protected::default());
+            assert!(tried(&host).expect_err("in another").contains("which sandboxes may write in"));
+            fs::remove_dir_all(host.path("root/in")).expect("removed");
+            symlink(host.path("out"), host.path("root/in")).expect("a link");
+            assert!(tried(&host).expect_err("a link").contains("which sandboxes may write in"), "{links}");
+            assert!(host.resolve("root").is_ok(), "the outer one is");
+            // Nobody writes there from inside: the inner one is as good as the outer one.
+            host.rules.binds_writable = false;
+            fs::remove_file(host.path("root/in")).expect("removed");
+            fs::create_dir(host.path("root/in")).expect("a directory");
+            assert!(tried(&host).is_ok());
+        }
     }
 }

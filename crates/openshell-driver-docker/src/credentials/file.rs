@@ -180,6 +180,45 @@ mod tests {
     }
 
     #[test]
+    fn nobody_else_is_given_an_entry() {
+        let file = file(
+            r#"{"auths": {"registry.example.com": {"auth": "YTpwdw=="}, "https://index.docker.io/v1/": {"auth": "YTpwdw=="}},
+                "credHelpers": {"helped.example": "h"}}"#,
+        );
+        let given = |reference: &str| {
+            assert_eq!(crate::image::check(reference), Ok(()), "{reference}");
+            let (registry, repository) = crate::image::place(reference);
+            file.find(registry, repository).expect("a whole file") != Entry::None
+        };
+        for (reference, expected) in [
+            ("registry.example.com/a", true),
+            ("registry.example.com/a/b:1@sha256:ff", true),
+            ("docker.io/a/b", true),
+            ("index.docker.io/a/b", true),
+            ("a/b", true),
+            ("a", true),
+            // On Docker Hub, whatever it looks like: there is no registry without a `/`.
+            ("registry.example.com.evil.org", true),
+            ("helped.example/a", true),
+            ("registry.example.com:443/a", false),
+            ("registry.example.com.evil.org/a", false),
+            ("registry.example.com.evil.org:5000/a", false),
+            ("evil-registry.example.com/a", false),
+            ("evil.org/registry.example.com/a", false),
+            ("evil.org/docker.io/a", false),
+            ("localhost/registry.example.com/a", false),
+            ("REGISTRY.example.com/a", false),
+            ("DOCKER.IO/a", false),
+            ("docker.io.evil.org/a", false),
+            ("docker.io:5000/a", false),
+            ("index.docker.io:443/a", false),
+            ("helped.example.evil.org/a", false),
+        ] {
+            assert_eq!(given(reference), expected, "{reference}");
+        }
+    }
+
+    #[test]
     fn helpers_come_before_entries() {
         let file = file(
             r#"{"auths": {"r": {"auth": "YTpwdw=="}}, "credsStore": "all", "credHelpers": {"r:5": "five", "https://index.docker.io/v1/": "hub"}}"#,

@@ -105,6 +105,58 @@ mod tests {
         }
     }
 
+    /// A helper that is a script, by its path.
+    fn script(text: &str) -> (tempfile::TempDir, String) {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("helper");
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("a mode");
+        let path = path.to_str().expect("UTF-8").to_owned();
+        (root, path)
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_talks_without_end_is_cut() {
+        let (_root, program) = script("while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done");
+        let ended = tokio::time::timeout(PATIENCE, run(&program, "r:5")).await.expect("an end");
+        let (success, said) = ended.expect("it ran");
+        assert_eq!((success, said.expose().len() as u64), (false, MAX_ANSWER));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_reads_nothing_is_heard_and_its_words_are_not_shown() {
+        let (_root, program) = script("exec <&-; echo s3cret; echo s3cret >&2; exit 3");
+        let (success, said) = run(&program, "r:5").await.expect("it ran");
+        assert_eq!((success, said.expose()), (false, "s3cret\n"));
+        assert!(!format!("{said:?}").contains("s3cret"));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_hangs_is_ended_and_no_zombie() {
+        let (root, program) = script("echo $$ > \"$0.pid\"; exec sleep 300");
+        let noted = root.path().join("helper.pid");
+        let pid = async {
+            loop {
+                match std::fs::read_to_string(&noted) {
+                    Ok(pid) if pid.ends_with('\n') => return pid.trim().to_owned(),
+                    _ => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        let pid = tokio::select! {
+            _ = run(&program, "r:5") => panic!("it sleeps"),
+            pid = pid => pid,
+        };
+        // The program that was given up is killed, and waited for.
+        let process = std::path::Path::new("/proc").join(pid);
+        let gone = async {
+            while process.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, gone).await.expect("it ends");
+    }
+
     #[tokio::test]
     async fn a_helper_that_is_not_there() {
         let problem = get("no-such-helper-anywhere", "r:5").await.expect_err("a problem");

@@ -108,7 +108,7 @@ impl Engine {
         listed.map_err(|error| error::engine("list containers", error))
     }
 
-    /// The engine's ids of a sandbox's containers: one, or none.
+    /// The engine's ids of a sandbox's containers: one or none, and a moment long the one for its files.
     pub(crate) async fn containers_of(&self, id: &SandboxId) -> Result<Vec<String>, DriverError> {
         let containers = self.containers(&self.scope.filters_of(id)).await?;
         Ok(containers.into_iter().filter_map(|container| container.id).collect())
@@ -143,7 +143,11 @@ impl Engine {
         id: &SandboxId,
     ) -> Result<Option<(String, ContainerInspectResponse)>, DriverError> {
         for container in self.containers_of(id).await? {
-            if let Some(found) = self.inspect(&container).await? {
+            let found = self.inspect(&container).await?;
+            let is_sandbox = |found: &ContainerInspectResponse| {
+                !self.scope.is_files_container(found.name.as_deref().unwrap_or_default())
+            };
+            if let Some(found) = found.filter(is_sandbox) {
                 return Ok(Some((container, found)));
             }
         }

@@ -117,12 +117,18 @@ impl Fault {
     }
 }
 
-/// Words of engines from 20.10 on and of registries, and what they mean; the first that is found counts.
+/// Words of engines from 20.10 on, with containerd's image store or without, and of registries, and what they mean; the
+/// first that is found counts.
 const WORDS: &[(Cause, &[&str])] = &[
     (Cause::NoSpace, &["no space left on device", "disk quota exceeded"]),
     (
         Cause::Platform,
-        &["no matching manifest", "does not match the specified platform", "no image found in manifest list"],
+        &[
+            "no matching manifest",
+            "no match for platform",
+            "does not match the specified platform",
+            "no image found in manifest list",
+        ],
     ),
     (Cause::Busy, &["toomanyrequests", "too many requests", "rate limit"]),
     (Cause::Untrusted, &["x509:", "server gave http response to https client", "tls: ", "certificate"]),
@@ -136,6 +142,8 @@ const WORDS: &[(Cause, &[&str])] = &[
             "authentication required",
             "incorrect username or password",
             "forbidden",
+            "insufficient_scope",
+            "authorization failed",
         ],
     ),
     (
@@ -206,6 +214,19 @@ mod tests {
             (500, "toomanyrequests: You have reached your pull rate limit.", Cause::Busy),
             (200, "failed to register layer: write /lib/x: no space left on device", Cause::NoSpace),
             (404, "no matching manifest for linux/amd64 in the manifest list entries", Cause::Platform),
+            (404, "no match for platform in manifest: not found", Cause::Platform),
+            (404, "failed to resolve reference \"r:5/a:1\": r:5/a:1: not found", Cause::Absent),
+            (
+                500,
+                "failed to resolve reference \"r:5/a:1\": pull access denied, repository does not exist or may \
+                 require authorization: server message: insufficient_scope: authorization failed",
+                Cause::Denied,
+            ),
+            (
+                500,
+                "failed to do request: Head \"https://r:5/v2/a/manifests/1\": dial tcp: lookup r: no such host",
+                Cause::Away,
+            ),
             (400, "invalid reference format", Cause::BadReference),
             (500, "something new", Cause::Other),
             (403, "something new", Cause::Denied),

@@ -171,15 +171,14 @@ async fn pull(
     })?;
     let (name, tag) = reference::split(reference);
     let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
-    let mut lines = engine.docker.create_image(Some(options), None, access.credentials());
+    // An engine begins its answer once the registry has begun its own, so that the patience for the one is that for the
+    // other; the client library's is for engines.
+    let docker = engine.docker.clone().with_timeout(STALL * 2);
+    let mut lines = docker.create_image(Some(options), None, access.credentials());
     let mut layers = Layers::default();
     loop {
         let Ok(line) = tokio::time::timeout(STALL, lines.next()).await else {
-            let seconds = STALL.as_secs();
-            let message =
-                format!("cannot pull `{reference}`: nothing came from `{registry}` for {seconds} seconds");
-            return Err(Fault::new(ErrorKind::DeadlineExceeded, message)
-                .hint(format!("ask it from the engine's host: curl -sSI https://{registry}/v2/")));
+            return Err(stalled(reference, registry));
         };
         match line {
             None => return Ok(()),
@@ -187,6 +186,13 @@ async fn pull(
             Some(Err(error)) => return Err(Fault::of(reference, registry, &access.told(), error)),
         }
     }
+}
+
+fn stalled(reference: &str, registry: &str) -> Fault {
+    let seconds = STALL.as_secs();
+    let message = format!("cannot pull `{reference}`: nothing came from `{registry}` for {seconds} seconds");
+    Fault::new(ErrorKind::DeadlineExceeded, message)
+        .hint(format!("ask it from the engine's host: curl -sSI https://{registry}/v2/"))
 }
 
 #[cfg(test)]

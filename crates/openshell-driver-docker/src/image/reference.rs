@@ -18,6 +18,10 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     if text.len() > 512 || !text.split('/').all(whole) {
         return Err("is not an image reference".to_owned());
     }
+    // `user@host` is no such thing here: behind an `@` is a digest, and the name before it says where the image is.
+    if text.split_once('@').is_some_and(|(_, digest)| !is_digest(digest)) {
+        return Err("has something behind its `@` that is no digest".to_owned());
+    }
     let (name, _) = split(text);
     let repository = match name.split_once('/') {
         Some((host, rest)) if is_registry(host) => rest,
@@ -27,6 +31,15 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         return Err("has capital letters in its repository".to_owned());
     }
     Ok(())
+}
+
+/// Whether a text is `algorithm:hexadecimal`.
+fn is_digest(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(algorithm, digits)| {
+        algorithm.starts_with(|c: char| c.is_ascii_lowercase())
+            && algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
 }
 
 /// Whether the first part of a name is a registry and not part of a repository on Docker Hub.
@@ -82,8 +95,28 @@ mod tests {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [
-            "", "a b", "../a", "a/../b", "a//b", "/a", "a/", "a:", "a@", "a?x=1", "a#b", "a%2fb", "A",
-            "a/B:1", "-a", "a\n", "ü",
+            "",
+            "a b",
+            "../a",
+            "a/../b",
+            "a//b",
+            "/a",
+            "a/",
+            "a:",
+            "a@",
+            "a?x=1",
+            "a#b",
+            "a%2fb",
+            "A",
+            "a/B:1",
+            "-a",
+            "a\n",
+            "ü",
+            "user@registry.example/a",
+            "user:pw@registry.example/a",
+            "a@b@sha256:ff",
+            "a@sha256:ff/b",
+            "a@latest",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

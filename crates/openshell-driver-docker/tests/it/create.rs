@@ -1,12 +1,14 @@
 //! Creates that fail leave nothing, and a second one disturbs nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bollard::models::VolumeCreateRequest;
-use openshell_driver_api::{ErrorKind, WatchEvent};
+use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+use openshell_driver_api::{ErrorKind, Secret, WatchEvent, labels};
 
-use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id};
+use crate::bench::{Bench, PATIENCE, image, read_until, ready_reason, request, sandbox_id};
 
 #[tokio::test]
 async fn a_second_create_disturbs_nothing() {
@@ -154,4 +156,60 @@ async fn a_volume_without_its_container() {
     assert_eq!(bench.driver.get(&id).await.expect_err("no container").kind(), ErrorKind::NotFound);
     assert!(bench.driver.delete(&id).await.expect("delete"), "something was there");
     assert!(!bench.driver.delete(&id).await.expect("delete"));
+}
+
+/// Makes a container of a sandbox and does not start it: as far as a gateway gets that is killed in the middle.
+async fn half_made(bench: &Bench, id: &str, suffix: &str) -> String {
+    let labels = [
+        (labels::MANAGED_BY, labels::MANAGED_BY_VALUE),
+        (labels::GATEWAY_ID, bench.gateway_id.as_str()),
+        (labels::SANDBOX_ID, id),
+    ];
+    let labels: HashMap<String, String> =
+        labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let name = format!("openshell-{}.{id}{suffix}", bench.gateway_id);
+    let options = CreateContainerOptionsBuilder::new().name(&name).build();
+    let body = ContainerCreateBody {
+        image: Some(image()),
+        cmd: Some(vec!["sleep".to_owned(), "300".to_owned()]),
+        labels: Some(labels),
+        ..ContainerCreateBody::default()
+    };
+    bench.docker.create_container(Some(options), body).await.expect("a container").id
+}
+
+#[tokio::test]
+async fn what_a_killed_gateway_left_half_made_is_made_anew() {
+    let Some(bench) = Bench::new("").await else { return };
+    let left = [half_made(&bench, "anew", "").await, half_made(&bench, "anew", ".files").await];
+    let mut request = request("anew", &["sh", "-c", "cat /run/openshell/token; echo; exec sleep 300"]);
+    request.spec.token = Secret::new("s3cret");
+    bench.driver.create(&request).await.expect("create");
+    let made = bench.until("anew", "Running").await;
+    assert!(!left.contains(&made.status.instance_id));
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while bench.output("anew").await != "s3cret\n" {
+        assert!(tokio::time::Instant::now() < deadline, "no token in {:?}", bench.output("anew").await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bench.driver.create(&request).await.expect_err("taken").kind(), ErrorKind::AlreadyExists);
+    assert!(bench.driver.delete(&sandbox_id("anew")).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_container_for_a_sandbox_s_files_is_not_taken_for_it() {
+    let Some(bench) = Bench::new("").await else { return };
+    let id = sandbox_id("sealed");
+    bench.driver.create(&request("sealed", &["sleep", "300"])).await.expect("create");
+    let made = bench.driver.get(&id).await.expect("a sandbox");
+    // Younger than the sandbox's own, and thus listed first.
+    half_made(&bench, "sealed", ".files").await;
+    assert_eq!(bench.driver.get(&id).await.expect("a sandbox"), made);
+    assert_eq!(bench.driver.list().await.expect("a list"), [made]);
+    bench.driver.stop(&id).await.expect("stop");
+    bench.driver.start(&id).await.expect("start");
+    assert_eq!(ready_reason(&bench.driver.get(&id).await.expect("a sandbox")), "Running");
+    assert!(bench.driver.delete(&id).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
 }

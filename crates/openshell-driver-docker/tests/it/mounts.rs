@@ -70,6 +70,15 @@ async fn a_volume_is_shared_within_a_workspace_and_outlives_its_sandboxes() {
 }
 
 #[tokio::test]
+async fn a_volume_at_a_long_path_belongs_to_the_sandbox_s_user() {
+    let Some(bench) = Bench::new("allow_volumes = true\nuser = 'sandbox'").await else { return };
+    let target = format!("/mnt/{}/{}", "a".repeat(120), "b".repeat(120));
+    let volume = json!([{"type": "volume", "target": target, "source": "data"}]);
+    let script = format!("touch {target}/x && stat -c %u {target}");
+    assert_eq!(run(&bench, "long", &script, volume).await, "1000\n");
+}
+
+#[tokio::test]
 async fn a_volume_that_somebody_else_has_made_is_not_taken() {
     let Some(bench) = Bench::new("allow_volumes = true").await else { return };
     // Of the right name, and pointed at the host by whoever made it.

@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub(crate) requests: Vec<SandboxRequest>,
     pub(crate) workspaces: Vec<String>,
     pub(crate) fails: Option<ErrorKind>,
+    /// The reason that its errors give.
+    pub(crate) reason: Option<&'static str>,
     pub(crate) flood: bool,
     pub(crate) panics: bool,
     pub(crate) greetings: usize,
@@ -41,13 +43,19 @@ impl Fake {
 
     /// Fails as the test asked for.
     fn check(&self) -> Result<(), DriverError> {
-        let (fails, panics) = {
+        let (fails, reason, panics) = {
             let state = self.state();
-            (state.fails, state.panics)
+            (state.fails, state.reason, state.panics)
         };
         assert!(!panics, "the driver was told to panic");
         match fails {
-            Some(kind) => Err(DriverError::new(kind, "do it", "`it` cannot be done")),
+            Some(kind) => {
+                let error = DriverError::new(kind, "do it", "`it` cannot be done");
+                Err(match reason {
+                    Some(reason) => error.with_reason(reason),
+                    None => error,
+                })
+            }
             None => Ok(()),
         }
     }

@@ -128,6 +128,24 @@ async fn every_kind_of_error_arrives_as_it_is() {
 }
 
 #[tokio::test]
+async fn the_reason_of_a_failed_create_arrives() {
+    let (_home, path) = place();
+    let fake = Fake::new();
+    let served = serve_at(&path, &fake, ServeOptions::default());
+    let remote = dial(&path).await;
+    fake.state().fails = Some(ErrorKind::FailedPrecondition);
+    // One that is no end is the driver's mistake, and none.
+    for (given, arrives) in
+        [(None, None), (Some("ImagePullFailed"), Some("ImagePullFailed")), (Some("Starting"), None)]
+    {
+        fake.state().reason = given;
+        assert_eq!(remote.create(&full("a")).await.expect_err("told to fail").reason(), arrives);
+        assert_eq!(remote.start(&id("a")).await.expect_err("told to fail").reason(), arrives);
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_driver_lacks_is_remembered_and_where_optional_no_error() {
     let (_home, path) = place();
     let fake = Fake::new();

@@ -1,8 +1,8 @@
 //! Files that hold a bearer token: made, replaced, read, and read again when they change.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use rustix::fs::OFlags;
 use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::files::{self, Stamp};
 
 /// Random bytes in a token of our own making.
 const RANDOM_BYTES: usize = 32;
@@ -130,12 +132,11 @@ pub fn load_or_create(path: &Path) -> Result<Made, TokenError> {
         Err(TokenError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let fresh = Fresh::write(path, "make")?;
-    // A link fails where a rename would replace what another has just made.
-    match fs::hard_link(&fresh.path, path) {
-        Ok(()) => fresh.sync_directory().map(|()| Made::Created),
+    let failed = |source| TokenError::Io { action: "make", path: path.to_owned(), source };
+    match files::create(path, prepare(path, failed)?.as_bytes(), 0o600) {
+        Ok(()) => Ok(Made::Created),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(path).map(|_| Made::Found),
-        Err(source) => Err(TokenError::Io { action: "make", path: path.to_owned(), source }),
+        Err(source) => Err(failed(source)),
     }
 }
 
@@ -148,9 +149,7 @@ pub fn rotate(path: &Path) -> Result<(), TokenError> {
     // What a link points to is replaced, not the link.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |source| TokenError::Io { action: "replace", path: path.to_owned(), source };
-    let fresh = Fresh::write(&target, "replace")?;
-    fs::rename(&fresh.path, &target).map_err(failed)?;
-    fresh.sync_directory()
+    files::replace(&target, prepare(&target, failed)?.as_bytes(), 0o600).map_err(failed)
 }
 
 /// Reads a token file, which has to be its owner's alone.
@@ -161,81 +160,18 @@ pub fn read(path: &Path) -> Result<Token, TokenError> {
     look(path).map(|(token, _)| token)
 }
 
-/// A token in a file with a name that nobody looks for; the name goes with the value.
-struct Fresh {
-    path: PathBuf,
-    directory: PathBuf,
-    action: &'static str,
+/// The text of a new token file, whose directory is made if it is missing.
+fn prepare(path: &Path, failed: impl Fn(io::Error) -> TokenError) -> Result<String, TokenError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(files::directory(path)).map_err(failed)?;
+    Ok(Token::random()?.0 + "\n")
 }
 
-impl Fresh {
-    fn write(beside: &Path, action: &'static str) -> Result<Self, TokenError> {
-        let failed = |source| TokenError::Io { action, path: beside.to_owned(), source };
-        let directory = match beside.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed)?;
-        let token = Token::random()?;
-        let mut suffix = [0; 8];
-        getrandom::fill(&mut suffix).map_err(TokenError::Random)?;
-        let path = directory.join(format!(".token.{:016x}", u64::from_ne_bytes(suffix)));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        let fresh = Self { path, directory, action };
-        file.write_all(token.0.as_bytes()).map_err(failed)?;
-        file.write_all(b"\n").map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        Ok(fresh)
-    }
-
-    /// Makes the new name last.
-    fn sync_directory(&self) -> Result<(), TokenError> {
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| TokenError::Io { action: self.action, path: self.directory.clone(), source })
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        // After a rename it is gone already.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// What tells one state of a file from another without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    mode: u32,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(found: &Metadata) -> Self {
-        Self {
-            device: found.dev(),
-            inode: found.ino(),
-            size: found.size(),
-            mode: found.mode(),
-            modified: (found.mtime(), found.mtime_nsec()),
-            changed: (found.ctime(), found.ctime_nsec()),
-        }
-    }
-
-    /// Whether the next change is sure to show.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let since = Duration::new(
-            u64::try_from(self.changed.0).unwrap_or(0),
-            u32::try_from(self.changed.1).unwrap_or(0),
-        );
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.checked_sub(since).is_some_and(|age| age > SETTLED)
-    }
+/// Whether the next change of a file with this stamp is sure to show.
+fn is_settled(stamp: &Stamp, now: SystemTime) -> bool {
+    let (seconds, nanoseconds) = stamp.changed;
+    let since = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0));
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.checked_sub(since).is_some_and(|age| age > SETTLED)
 }
 
 fn look(path: &Path) -> Result<(Token, Stamp), TokenError> {
@@ -325,7 +261,7 @@ impl TokenFile {
 impl Held {
     fn take(&mut self, (token, stamp): (Token, Stamp)) {
         self.digest = Some(Digest::of(token.0.as_bytes()));
-        self.stamp = stamp.is_settled(SystemTime::now()).then_some(stamp);
+        self.stamp = is_settled(&stamp, SystemTime::now()).then_some(stamp);
         self.complaint = None;
     }
 

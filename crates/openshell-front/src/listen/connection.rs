@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::room::{Place, Visit};
@@ -21,12 +22,24 @@ use super::{BoxError, Limits};
 use crate::tls;
 use crate::{Closed, DoorCounters, Peer};
 
-/// How long a connection that is shown out may take to hear of it.
-const FAREWELL: Duration = Duration::from_millis(200);
-/// The most that the headers of a request may come to.
-const HEADER_BYTES: u32 = 64 * 1024;
+/// How long a connection that is shown out may take to hear of it, or to fetch its last answer.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// The same for one of which nobody knows whose it is.
+const CURT_FAREWELL: Duration = Duration::from_millis(200);
+/// The most that the headers of a request may come to, over however many CONTINUATION frames (CVE-2024-27316): the
+/// longest token four times over, and what gRPC's own servers take.
+const HEADER_BYTES: u32 = 16 * 1024;
 /// Streams that a peer may open and reset before they are dealt with (CVE-2023-44487).
 const PENDING_RESETS: usize = 32;
+/// Streams that a peer may have us reset by breaking the rules on them (CVE-2025-8671).
+const OWN_RESETS: usize = 64;
+/// What a peer may send ahead of those who read it: the messages of one stream, and of all streams together. Nobody can
+/// make a connection hold more.
+const WINDOW: u32 = 1024 * 1024;
+/// What an answer may hold back for a peer that does not read it.
+const SEND_BUFFER: usize = 64 * 1024;
+/// What an HTTP/1 connection reads ahead. Only the probes are asked over it.
+const HTTP1_BUFFER: usize = 16 * 1024;
 
 /// A connection that was let in.
 pub(super) struct Connection {
@@ -91,65 +104,111 @@ impl Connection {
         let guarded = Guarded { inner: service, peer: peer.clone(), place: Arc::clone(&place) };
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded));
         let mut connection = pin!(connection);
-        let mut why = None;
+        let mut leaving: Option<Leaving> = None;
         let mut patience = pin!(tokio::time::sleep(limits.first_byte));
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
-                    if let (Err(error), None) = (&ended, why) {
+                    let Some(Leaving { why, .. }) = leaving else {
+                        let Err(error) = &ended else { return Closed::Ended };
                         tracing::debug!(%peer, error = error.as_ref() as &dyn std::error::Error, "a connection ended with an error");
-                    }
-                    return why.unwrap_or(if ended.is_ok() { Closed::Ended } else { Closed::Failed });
+                        return Closed::Failed;
+                    };
+                    return why;
                 }
                 () = patience.as_mut() => {
-                    if let Some(why) = why {
-                        return why;
+                    if let Some(leaving) = &leaving {
+                        match leaving.patience(&place) {
+                            Some(more) => patience.as_mut().reset(Instant::now() + more),
+                            None => return leaving.why,
+                        }
+                        continue;
                     }
                     let (idle, spoke) = (place.idle(), spoke.load(Ordering::Relaxed));
                     let limit = if spoke { limits.idle } else { limits.first_byte };
                     match idle {
                         Some(idle) if idle >= limit => {
                             tracing::debug!(%peer, ?idle, spoke, "a connection that nobody uses is closed");
-                            why = Some(if spoke { Closed::Idle } else { Closed::Silent });
+                            // It keeps its place, so a request that was on its way may take its time.
+                            let why = if spoke { Closed::Idle } else { Closed::Silent };
+                            leaving = Some(Leaving { why, until: None });
                             connection.as_mut().graceful_shutdown();
-                            patience.as_mut().reset(tokio::time::Instant::now() + FAREWELL);
+                            patience.as_mut().reset(Instant::now() + farewell(&place));
                         }
                         idle => {
                             let left = limit.saturating_sub(idle.unwrap_or_default());
-                            patience.as_mut().reset(tokio::time::Instant::now() + left.max(FAREWELL));
+                            patience.as_mut().reset(Instant::now() + left.max(CURT_FAREWELL));
                         }
                     }
                 }
-                () = place.displaced(), if why.is_none() => {
-                    tracing::debug!(%peer, "a connection that nobody uses made room for another");
-                    why = Some(Closed::Displaced);
+                // It comes once.
+                () = place.displaced() => {
+                    tracing::debug!(%peer, "a connection made room for another");
+                    // A request that was on its way when it lost its place is answered, if anybody knows whose it is.
+                    let more = if place.is_welcome() { limits.drain } else { Duration::ZERO };
+                    leaving = Some(Leaving { why: Closed::Displaced, until: Some(Instant::now() + more) });
                     connection.as_mut().graceful_shutdown();
-                    patience.as_mut().reset(tokio::time::Instant::now() + FAREWELL);
+                    patience.as_mut().reset(Instant::now() + farewell(&place));
                 }
-                _ = stopping.wait_for(|stop| *stop), if why.is_none() => {
-                    why = Some(Closed::Stopped);
+                _ = stopping.wait_for(|stop| *stop), if leaving.is_none() => {
+                    // The drain of the whole server bounds it from here on.
+                    leaving = Some(Leaving { why: Closed::Stopped, until: None });
                     connection.as_mut().graceful_shutdown();
                     if !spoke.load(Ordering::Relaxed) {
                         return Closed::Stopped;
                     }
-                    // The drain of the whole server bounds it from here on.
-                    patience.as_mut().reset(tokio::time::Instant::now() + limits.drain);
+                    patience.as_mut().reset(Instant::now() + farewell(&place));
                 }
             }
         }
     }
 }
 
+/// A connection that was told to go (GOAWAY; RFC 9113, section 6.8). It ends by itself once the client has heard of it and
+/// has its answers; one that does not listen is cut.
+#[derive(Debug)]
+struct Leaving {
+    why: Closed,
+    /// When it goes although requests are under way.
+    until: Option<Instant>,
+}
+
+impl Leaving {
+    /// How much longer to wait for it; `None`: no longer.
+    fn patience(&self, place: &Place) -> Option<Duration> {
+        let farewell = farewell(place);
+        match place.idle() {
+            Some(idle) => farewell.checked_sub(idle).filter(|more| !more.is_zero()),
+            None if self.until.is_some_and(|until| until <= Instant::now()) => None,
+            None => Some(farewell),
+        }
+    }
+}
+
+fn farewell(place: &Place) -> Duration {
+    if place.is_welcome() { FAREWELL } else { CURT_FAREWELL }
+}
+
+/// HTTP within bounds. Every one is set here, so that none changes with the library's defaults.
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     let (interval, timeout) = limits.keep_alive;
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.first_byte).max_headers(64);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.first_byte)
+        .max_headers(64)
+        .max_buf_size(HTTP1_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(HEADER_BYTES)
         .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(OWN_RESETS)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder
@@ -177,10 +236,8 @@ where
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let visit = self.place.visit();
-        if let Peer::Unix(credentials) = &self.peer {
-            request.extensions_mut().insert(*credentials);
-        }
         request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.place.guest());
         Answer { answer: self.inner.call(request), visit: Some(visit) }
     }
 }
@@ -204,21 +261,8 @@ where
         let this = self.project();
         let answer = std::task::ready!(this.answer.poll(cx));
         let visit = this.visit.take();
-        Poll::Ready(answer.map(|response| {
-            if let Some(visit) = &visit
-                && !is_refusal(response.status(), response.headers())
-            {
-                visit.welcome();
-            }
-            response.map(|body| Counted { body, visit })
-        }))
+        Poll::Ready(answer.map(|response| response.map(|body| Counted { body, visit })))
     }
-}
-
-/// Whether the front did not know who asks.
-fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::UNAUTHORIZED
-        || headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"16")
 }
 
 pin_project! {

@@ -1,8 +1,8 @@
 //! The listeners: one loop that accepts, for each of them a bounded room of connections, and an orderly end.
 //!
-//! A room that is full makes place by closing the connection that nobody has used for longest, first of all one that has
-//! never got an answer; so connections that only lie there keep nobody out, and rooms are apart, so what strangers do to
-//! the TCP listener does nothing to the Unix socket.
+//! A room that is full makes place by closing a connection, first of all one of which nobody knows whose it is; so
+//! strangers keep nobody out, whether they lie there or ask without end, and rooms are apart, so what they do to the TCP
+//! listener does nothing to the Unix socket.
 
 mod connection;
 mod room;
@@ -23,6 +23,7 @@ use tower_service::Service;
 use crate::tls::Tls;
 use crate::{Closed, DoorCounters, Peer};
 use connection::Connection;
+pub use room::Guest;
 use room::Room;
 use stream::Stream;
 
@@ -97,7 +98,7 @@ impl Entrance {
 /// Serves `service` over HTTP/2 and HTTP/1.1 on every entrance, until `shutdown` is ready; then no further connection is
 /// accepted, requests under way have `limits.drain` to end, and the rest is cut.
 ///
-/// Every request carries the [`Peer`] of its connection as an extension.
+/// Every request carries the [`Peer`] of its connection as an extension, and its [`Guest`].
 ///
 /// # Errors
 /// When a listening socket itself fails; what goes wrong with one connection is logged.
@@ -187,7 +188,7 @@ impl Door {
                     Ok(None) => self.counters.refused(Closed::Peer),
                     Ok(Some((stream, peer))) => {
                         let Some(place) = self.room.enter() else {
-                            tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them have requests under way");
+                            tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them are known and have requests under way");
                             self.counters.refused(Closed::Displaced);
                             continue;
                         };

@@ -1,4 +1,8 @@
 //! How many connections there may be at a time, and which goes when there is no room for another.
+//!
+//! First goes who has not said who they are: the one that has been idle for longest, then, when all such have requests
+//! under way, the one of these without a change for longest; for what a stranger asks is refused, at leisure. Then goes
+//! the longest idle one of those that are known. A known one with a request under way stays.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -19,6 +23,52 @@ pub(super) struct Room {
 struct Inside {
     next: u64,
     connections: HashMap<u64, Arc<State>>,
+    /// Idle strangers in the order in which they go, the first at the end: to look through all connections for each
+    /// that comes would make a flood dear.
+    going: Vec<(Order, u64)>,
+}
+
+/// How many of those that go next are noted at once.
+const NOTED: usize = 64;
+
+/// Who goes before whom: known or not, busy or not, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Order {
+    welcome: bool,
+    busy: bool,
+    since_ms: u64,
+}
+
+impl Inside {
+    fn first_to_go(&mut self) -> Option<u64> {
+        // Nobody can have come before an idle stranger who is noted and has not moved since.
+        while let Some((noted, id)) = self.going.pop() {
+            if self.connections.get(&id).is_some_and(|state| state.order() == noted) {
+                return Some(id);
+            }
+        }
+        let all = self.connections.iter().map(|(id, state)| (state.order(), *id));
+        let mut all: Vec<_> = all.filter(|(order, _)| !(order.welcome && order.busy)).collect();
+        if all.len() > NOTED {
+            all.select_nth_unstable(NOTED);
+            all.truncate(NOTED);
+        }
+        all.sort_unstable();
+        let (_, first) = *all.first()?;
+        let strangers = all.into_iter().skip(1).filter(|(order, _)| !(order.welcome || order.busy));
+        self.going.extend(strangers.rev());
+        Some(first)
+    }
+}
+
+impl State {
+    fn order(&self) -> Order {
+        Order {
+            welcome: self.welcome.load(Ordering::Relaxed),
+            busy: self.busy.load(Ordering::Relaxed) > 0,
+            since_ms: self.since_ms.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// What is known of a connection while it lasts.
@@ -28,7 +78,7 @@ struct State {
     busy: AtomicU32,
     /// Milliseconds, counted from the room's beginning, at the last change of `busy`.
     since_ms: AtomicU64,
-    /// It has asked something that was not refused.
+    /// It is known who they are.
     welcome: AtomicBool,
     leave: Notify,
 }
@@ -48,23 +98,32 @@ pub(super) struct Visit {
     state: Arc<State>,
 }
 
+/// The connection of a request. Every request that [`serve`](super::serve) hands on carries it as an extension.
+#[derive(Debug, Clone)]
+pub struct Guest(Arc<State>);
+
+impl Guest {
+    /// Notes that whoever is at the other end has said who they are, and may be here: when all places are taken, they
+    /// stay before those of whom nothing is known.
+    pub fn welcome(&self) {
+        if !self.0.welcome.load(Ordering::Relaxed) {
+            self.0.welcome.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Room {
     pub(super) fn new(limit: usize) -> Self {
         Self { limit: limit.max(1), began: Instant::now(), inside: Mutex::default() }
     }
 
-    /// A place for one more; when there is none, the connection that has been idle for longest is told to leave, and
-    /// one that never asked for anything before one that did. `None` when all of them are busy.
+    /// A place for one more; when there is none, a connection is told to leave. `None` when all of them are known and
+    /// busy.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
         let state = Arc::new(State { since_ms: AtomicU64::new(self.now_ms()), ..State::default() });
         let mut inside = self.inside();
         if inside.connections.len() >= self.limit {
-            let idle = inside.connections.iter().filter(|(_, state)| state.busy.load(Ordering::Relaxed) == 0);
-            let order = |state: &State| {
-                (state.welcome.load(Ordering::Relaxed), state.since_ms.load(Ordering::Relaxed))
-            };
-            let (id, _) = idle.min_by_key(|(_, state)| order(state))?;
-            let id = *id;
+            let id = inside.first_to_go()?;
             // Its place is taken at once; the connection itself is closed in a moment.
             let leaving = inside.connections.remove(&id)?;
             leaving.leave.notify_one();
@@ -97,6 +156,16 @@ impl Place {
         Visit { room: Arc::clone(&self.room), state: Arc::clone(&self.state) }
     }
 
+    /// Whether it is known who they are.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.state.welcome.load(Ordering::Relaxed)
+    }
+
+    /// For the service, to say that it knows them.
+    pub(super) fn guest(&self) -> Guest {
+        Guest(Arc::clone(&self.state))
+    }
+
     /// How long there has been no request; `None` while there is one.
     pub(super) fn idle(&self) -> Option<Duration> {
         let since = self.state.since_ms.load(Ordering::Relaxed);
@@ -108,13 +177,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.room.inside().connections.remove(&self.id);
-    }
-}
-
-impl Visit {
-    /// The request was not refused: its connection is worth more than one of which nothing is known.
-    pub(super) fn welcome(&self) {
-        self.state.welcome.store(true, Ordering::Relaxed);
     }
 }
 
@@ -151,18 +213,48 @@ mod tests {
     }
 
     #[test]
-    fn who_has_got_an_answer_stays_before_who_has_not_and_who_is_busy_stays() {
+    fn strangers_go_before_who_is_known_and_who_is_known_and_busy_stays() {
         let room = Arc::new(Room::new(2));
-        let client = room.enter().expect("a place");
-        client.visit().welcome();
+        let known = room.enter().expect("a place");
+        known.guest().welcome();
         std::thread::sleep(Duration::from_millis(5));
         let stranger = room.enter().expect("a place");
         let busy = stranger.visit();
-        assert!(client.idle().is_some() && stranger.idle().is_none());
-        drop(busy);
+        assert!(known.idle().is_some() && stranger.idle().is_none());
         let next = room.enter().expect("a place");
-        assert!(is_displaced(&stranger) && !is_displaced(&client), "although the client was idle for longer");
-        let _requests = (client.visit(), next.visit());
-        assert!(room.enter().is_none(), "all are busy");
+        assert!(
+            is_displaced(&stranger) && !is_displaced(&known),
+            "although the one is busy, and the other idle"
+        );
+        drop(busy);
+        let idle = room.enter().expect("a place");
+        assert!(is_displaced(&next) && !is_displaced(&known));
+        idle.guest().welcome();
+        let _request = idle.visit();
+        let last = room.enter().expect("a place");
+        assert!(is_displaced(&known) && !is_displaced(&idle), "both are known, and one is busy");
+        last.guest().welcome();
+        let _request = last.visit();
+        assert!(room.enter().is_none(), "all are known and busy");
+    }
+
+    #[test]
+    fn what_was_noted_counts_only_while_it_holds() {
+        let room = Arc::new(Room::new(4));
+        let mut inside: Vec<_> = (0..4)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(2));
+                room.enter().expect("a place")
+            })
+            .collect();
+        inside.push(room.enter().expect("the place of the first"));
+        // Those that were to follow have become known, have begun to ask, and have gone.
+        inside[1].guest().welcome();
+        let _request = inside[2].visit();
+        drop(inside.remove(3));
+        inside.push(room.enter().expect("the place of the one that has gone"));
+        assert!(inside[1..].iter().all(|place| !is_displaced(place)));
+        inside.push(room.enter().expect("the place of a stranger"));
+        assert!(!is_displaced(&inside[1]) && !is_displaced(&inside[2]) && is_displaced(&inside[3]));
     }
 }

@@ -13,10 +13,15 @@ use tokio_rustls::server::TlsStream;
 
 use crate::tls::Tls;
 
-/// A connection, which notes when it is spoken on.
+/// What has to be read of a connection before it counts as spoken on: the client's preface of HTTP/2 (RFC 9113,
+/// section 3.4), and hardly more than the shortest request of HTTP/1.1.
+const GREETING: usize = 24;
+
+/// A connection, which notes when it has been spoken on: a byte is no greeting.
 #[derive(Debug)]
 pub(super) struct Stream {
     transport: Transport,
+    read: usize,
     spoke: Arc<AtomicBool>,
 }
 
@@ -44,14 +49,14 @@ impl Stream {
     }
 
     fn new(transport: Transport) -> Self {
-        Self { transport, spoke: Arc::default() }
+        Self { transport, read: 0, spoke: Arc::default() }
     }
 
     /// The connection after its TLS handshake, where it has one, and the session of TLS to look at.
     pub(super) async fn shake_hands(self) -> io::Result<Self> {
         let Transport::Bare(stream, tls) = self.transport else { return Ok(self) };
         let stream = tls.accept(stream).await?;
-        Ok(Self { transport: Transport::Tls(Box::new(stream)), spoke: self.spoke })
+        Ok(Self { transport: Transport::Tls(Box::new(stream)), read: self.read, spoke: self.spoke })
     }
 
     /// What the client's end of TLS has shown.
@@ -62,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// Whether anything has been read, also once the connection is in other hands.
+    /// Whether it has been spoken on, also once the connection is in other hands.
     pub(super) fn spoke(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.spoke)
     }
@@ -87,8 +92,11 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let had = buffer.filled().len();
         let read = on!(self.as_mut(), stream => Pin::new(stream).poll_read(cx, buffer));
-        if buffer.filled().len() > had && !self.spoke.load(Ordering::Relaxed) {
-            self.spoke.store(true, Ordering::Relaxed);
+        if self.read < GREETING {
+            self.read += buffer.filled().len() - had;
+            if self.read >= GREETING {
+                self.spoke.store(true, Ordering::Relaxed);
+            }
         }
         read
     }

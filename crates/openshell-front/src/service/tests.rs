@@ -399,6 +399,17 @@ async fn readiness_gives_its_reasons_and_does_not_wait_for_good() {
     assert!(silent.metrics().await.contains("openshell_gateway_build_info"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_asks_at_once_for_readiness_shares_one_look() {
+    let silent = fixture(Fake::Hangs);
+    let began = tokio::time::Instant::now();
+    let asks = (0..100).map(|_| silent.page("/readyz", Version::HTTP_11, &[]));
+    for (status, _) in futures_util::future::join_all(asks).await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn the_probes_alone_are_nothing_else() {
     let fixture = fixture(Fake::Says(Vec::new()));

@@ -126,3 +126,108 @@ async fn the_drain_is_bounded() {
     assert!(began.elapsed() < SHORT * 20, "{:?}", began.elapsed());
     answer.await.expect("no panic").expect_err("it was cut");
 }
+
+/// The client's side of HTTP/2 by hand: the preface and empty settings.
+const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a frame").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A request for `path`, which is short.
+fn get(stream: u32, path: &str) -> Vec<u8> {
+    let length = u8::try_from(path.len()).expect("short");
+    frame(1, 0x5, stream, &[&[0x82, 0x86, 0x04, length][..], path.as_bytes(), b"\x01\x01a"].concat())
+}
+
+#[tokio::test]
+async fn a_few_bytes_are_no_greeting() {
+    let server = Server::start(None, Limits { first_byte: SHORT, ..Limits::default() }).await;
+    for sent in [&b"P"[..], &HELLO[..23]] {
+        let mut slow = server.tcp().await;
+        slow.write_all(sent).await.expect("write");
+        hung_up(&mut slow).await;
+    }
+}
+
+#[tokio::test]
+async fn floods_of_frames_end_their_connection_alone() {
+    let server = Server::start(None, Limits::default()).await;
+    let resets: Vec<u8> = (0..20_000_u32)
+        .flat_map(|at| [get(at * 2 + 1, "/stranger"), frame(3, 0, at * 2 + 1, &[0, 0, 0, 8])].concat())
+        .collect();
+    // A header that never ends, each part of it small.
+    let part = [&[0x00, 1, b'x', 0x7f, 0x81, 0x06][..], &vec![b'v'; 0x7f + 0x301]].concat();
+    let endless: Vec<u8> = std::iter::once(frame(1, 0, 1, &part))
+        .chain((0..2_000).map(|_| frame(9, 0, 1, &part)))
+        .flatten()
+        .collect();
+    let empty: Vec<u8> = std::iter::once(frame(1, 0, 1, &[]))
+        .chain((0..200_000).map(|_| frame(9, 0, 1, &[])))
+        .flatten()
+        .collect();
+    for (what, flood) in [("rapid reset", resets), ("CONTINUATION", endless), ("empty CONTINUATION", empty)] {
+        let (mut reader, mut writer) = server.tcp().await.into_split();
+        let flooding = tokio::spawn(async move {
+            writer.write_all(HELLO).await?;
+            writer.write_all(&flood).await?;
+            Ok::<_, std::io::Error>(writer)
+        });
+        hung_up(&mut reader).await;
+        drop(flooding.await.expect("no panic"));
+        assert_eq!(ask(server.tcp().await).await.expect(what), "tcp", "after {what}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_with_requests_under_way_keep_nobody_out() {
+    let server = Server::start(None, Limits { connections: 4, ..Limits::default() }).await;
+    let mut known = Client::over(server.tcp().await).await.expect("HTTP/2");
+    assert_eq!(known.ask("/").await.expect("an answer"), "tcp");
+    let mut strangers = Vec::new();
+    for _ in 0..12 {
+        let mut stranger = server.tcp().await;
+        stranger.write_all(&[HELLO, &get(1, "/stranger")].concat()).await.expect("write");
+        strangers.push(stranger);
+        assert_eq!(known.ask("/").await.expect("who is known stays"), "tcp");
+    }
+    assert_eq!(ask(server.tcp().await).await.expect("a place for another"), "tcp");
+}
+
+#[tokio::test]
+async fn a_request_that_begins_as_the_connection_is_shown_out_is_answered() {
+    let server = Server::start(None, Limits { connections: 1, ..Limits::default() }).await;
+    // A client that has not heard of the end when it asks: it reads nothing before.
+    let mut late = server.tcp().await;
+    late.write_all(&[HELLO, &get(1, "/")].concat()).await.expect("write");
+    let mut said = vec![0; 1];
+    late.read_exact(&mut said).await.expect("a word");
+    while server.service.answered() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(ask(server.tcp().await).await.expect("its place"), "tcp");
+    late.write_all(&get(3, "/slow")).await.expect("write");
+    tokio::time::timeout(PATIENCE, server.service.asked.notified()).await.expect("it is taken");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    server.service.go_on.notify_one();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, late.read_to_end(&mut rest)).await.expect("an end");
+    let answers = rest.windows(3).filter(|window| window == b"tcp").count();
+    assert_eq!(answers, 2, "{rest:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_listen_does_not_hold_up_the_end() {
+    let mut server = Server::start(None, Limits::default()).await;
+    let mut deaf = server.tcp().await;
+    deaf.write_all(&[HELLO, &get(1, "/")].concat()).await.expect("write");
+    while server.service.answered() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    server.begin_stop();
+    server.ended().await;
+    assert!(began.elapsed() < Limits::default().drain / 2, "{:?}", began.elapsed());
+}

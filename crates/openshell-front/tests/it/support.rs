@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openshell_front::certs::{self, Made};
-use openshell_front::{DoorCounters, Entrance, Limits, Peer, Tls, TlsFiles, serve};
+use openshell_front::{DoorCounters, Entrance, Guest, Limits, Peer, Tls, TlsFiles, serve};
 use openshell_uds::PeerPolicy;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -32,11 +33,19 @@ use tower_service::Service;
 /// Longer than anything here takes on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Answers every request with its peer, as far as the connection proves it; `/slow` once it is told to.
+/// Answers every request with its peer, as far as the connection proves it; `/slow` once it is told to, `/stranger` never.
 #[derive(Clone, Default)]
 pub(crate) struct WhoAmI {
     pub(crate) asked: Arc<Notify>,
     pub(crate) go_on: Arc<Notify>,
+    answers: Arc<AtomicUsize>,
+}
+
+impl WhoAmI {
+    /// How many answers there were.
+    pub(crate) fn answered(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
 }
 
 impl Service<Request<Incoming>> for WhoAmI {
@@ -50,7 +59,14 @@ impl Service<Request<Incoming>> for WhoAmI {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let this = self.clone();
+        // Where it may be known who asks; `/stranger` is somebody whom nobody knows.
+        if !request.uri().path().starts_with("/stranger") {
+            request.extensions().get::<Guest>().expect("the guest").welcome();
+        }
         Box::pin(async move {
+            if request.uri().path() == "/stranger" {
+                std::future::pending::<()>().await;
+            }
             if request.uri().path() == "/slow" {
                 this.asked.notify_one();
                 this.go_on.notified().await;
@@ -62,6 +78,7 @@ impl Service<Request<Incoming>> for WhoAmI {
                 Peer::Tls { certificate: None, .. } => "tls".to_owned(),
                 Peer::Tls { certificate: Some(shown), .. } => format!("tls {}", shown.names.join(",")),
             };
+            this.answers.fetch_add(1, Ordering::Relaxed);
             Ok(Response::new(Full::new(Bytes::from(said))))
         })
     }

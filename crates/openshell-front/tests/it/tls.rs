@@ -152,3 +152,42 @@ fn files_that_do_not_do_are_named() {
         assert!(error.hints().concat().contains(hint), "{:?}", error.hints());
     }
 }
+
+#[tokio::test]
+async fn every_connection_is_judged_anew() {
+    let home = TempDir::new().expect("a directory");
+    let made = certificates(home.path(), &["ci"]);
+    let server = Server::start(Some(load(files(&made, Some(&made.ca)))), Limits::default()).await;
+    for versions in [&[&rustls::version::TLS12][..], &[&rustls::version::TLS13][..]] {
+        let config = client_of(versions, &made.ca, Some(&made.clients[0].1));
+        for _ in 0..2 {
+            let mut stream = server.tls(config.clone()).await.expect("TLS");
+            // With TLS 1.3 tickets come after the handshake, so something has to be read.
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").await.expect("write");
+            let mut said = Vec::new();
+            stream.read_to_end(&mut said).await.expect("an answer");
+            assert!(said.ends_with(b"tls ci"), "{}", String::from_utf8_lossy(&said));
+            let kind = stream.get_ref().1.handshake_kind();
+            assert_eq!(kind, Some(rustls::HandshakeKind::Full), "{versions:?}");
+        }
+    }
+}
+
+/// A file may be swapped for one of the same length and age, as `cp -p` and links of a directory do it.
+#[tokio::test]
+async fn a_change_shows_whatever_its_time_says() {
+    let home = TempDir::new().expect("a directory");
+    let made = certificates(home.path(), &[]);
+    let tls = load(files(&made, None));
+    let server = Server::start(Some(tls), Limits::default()).await;
+    let new = certificates(&home.path().join("new"), &[]);
+    for (from, to) in [(&new.key, &made.key), (&new.cert, &made.cert)] {
+        let modified = fs::metadata(to).expect("metadata").modified().expect("a time");
+        let file = fs::File::options().write(true).open(from).expect("a file");
+        file.set_modified(modified).expect("a time");
+        fs::rename(from, to).expect("rename");
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let stream = server.tls(client(&new.ca, None)).await.expect("the new certificate");
+    assert_eq!(ask(stream).await.expect("an answer"), "tls");
+}

@@ -45,6 +45,8 @@ fn the_authority_of_a_path_is_mended_and_nothing_else() {
         (indexed(1, b"tmp%2Fg.sock"), indexed(1, b"tmp-2Fg.sock")),
         (literal(b":authority", b"%2F%2F"), literal(b":authority", b"-2F-2F")),
         (indexed(1, b"localhost"), indexed(1, b"localhost")),
+        // As grpc-java has it.
+        (indexed(1, b"/tmp/g.sock"), indexed(1, b"-tmp-g.sock")),
         // Without indexing, and never indexed.
         ([&[0x01, 3][..], b"a%b"].concat(), [&[0x01, 3][..], b"a-b"].concat()),
         ([&[0x11, 3][..], b"a%b"].concat(), [&[0x11, 3][..], b"a-b"].concat()),
@@ -157,6 +159,51 @@ fn random_bytes_never_harm() {
         let out = mended(&bytes);
         let changed = bytes.iter().zip(&out).filter(|(before, after)| before != after);
         assert_eq!(out.len(), bytes.len());
-        assert!(changed.clone().all(|(before, after)| (*before, *after) == (b'%', b'-')));
+        assert!(changed.clone().all(|(before, after)| matches!((*before, *after), (b'%' | b'/', b'-'))));
     }
+}
+
+/// What gRPC's C core 58 (grpcio 1.85.1) sent to a server that only acknowledged its settings, with another path of
+/// the same length put in place of the socket's: two calls, each cancelled at its deadline. The second
+/// names its authority by the index that the first one gave it.
+#[test]
+fn a_recorded_client_is_mended_once_and_to_the_byte() {
+    let sent = include_bytes!("grpc-core-58.bin");
+    let mut wanted = sent.to_vec();
+    let path = b"run%2Fopenshell%2Fgw.sock";
+    let at = sent.windows(path.len()).position(|window| window == path).expect("the authority");
+    wanted[at..at + path.len()].copy_from_slice(b"run-2Fopenshell-2Fgw.sock");
+    assert_eq!(mended(sent), wanted);
+    for size in 1..40 {
+        let (mut bytes, mut mender) = (sent.to_vec(), Mender::new());
+        bytes.chunks_mut(size).for_each(|chunk| mender.mend(chunk));
+        assert_eq!(bytes, wanted, "{size} bytes at a time");
+    }
+}
+
+/// What other encoders send before and between: size updates (RFC 7541, section 6.3), names by dynamic index, PRIORITY and
+/// unknown frames, and trailers.
+#[test]
+fn size_updates_dynamic_names_and_trailers_are_seen_through() {
+    let all = |authority: &[u8]| {
+        let first = [
+            &[0x20, 0x3f, 0xe1, 0x1f][..],
+            &METHOD_AND_SCHEME,
+            &literal(b"x-a", b"1%2"),
+            // By a name of the dynamic table, index 62 and so in two bytes.
+            &[0x7f, 0x00, 1, b'%', 0x0f, 0x2f, 1, b'/'],
+            &indexed(1, authority),
+        ]
+        .concat();
+        let trailers = [&[0xbe][..], &literal(b"x-t", b"%")].concat();
+        connection(&[
+            frame(2, 0, &[0, 0, 0, 0, 16]),
+            frame(0xfa, 0, b"whatever%"),
+            frame(HEADERS, END_HEADERS, &first),
+            frame(0, 0x8, b"\x02data%%%"),
+            frame(HEADERS, END_HEADERS | 1, &trailers),
+            frame(HEADERS, END_HEADERS, &indexed(1, authority)),
+        ])
+    };
+    assert_eq!(mended(&all(b"a%2Fb")), all(b"a-2Fb"));
 }
