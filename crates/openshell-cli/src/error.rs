@@ -1,7 +1,7 @@
 //! What can go wrong, the exit code of each kind of it, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -118,17 +118,29 @@ impl Kind {
 pub(crate) struct Refusal {
     pub(crate) code: Code,
     message: String,
+    /// What the gateway itself says to do, taken out of its message: it goes where hints are printed.
+    hint: Option<String>,
 }
 
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         let code = status.code();
         // The message is somebody else's: it may hold what a terminal obeys.
-        let message = match status.message() {
-            "" => code.description().to_lowercase(),
-            message => text::clean(message),
+        let said = text::clean(status.message());
+        let (message, hint) = match said.split_once(" hint: ") {
+            Some((message, hint)) => (message.trim_end_matches(';').to_owned(), Some(hint.to_owned())),
+            None if said.is_empty() => (code.description().to_lowercase(), None),
+            None => (said, None),
         };
-        Self { code, message }
+        Self { code, message, hint }
+    }
+}
+
+impl Refusal {
+    /// The gateway's hint and then ours. Of credentials ours alone: the gateway cannot know where they came from.
+    fn hints(&self, ours: Option<&String>) -> Vec<String> {
+        let theirs = self.hint.as_ref().filter(|_| self.code != Code::Unauthenticated || ours.is_none());
+        theirs.into_iter().chain(ours).cloned().collect()
     }
 }
 
@@ -270,6 +282,7 @@ impl CliError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::Target(TargetError::Store(error)) => store_hints(error),
             Self::Target(error) => error.hints(),
             Self::Store(error) => store_hints(error),
             Self::Dial(error) | Self::Add(error) => error.hints(),
@@ -277,7 +290,7 @@ impl CliError {
             Self::Ambiguous { .. } => vec!["give more of the id, or the name".to_owned()],
             Self::Interrupted { hints, .. } => hints.clone(),
             Self::Needs { hint, .. } => vec![hint.clone()],
-            Self::Refused { hint, .. } => hint.iter().cloned().collect(),
+            Self::Refused { hint, source, .. } => source.hints(hint.as_ref()),
             Self::Silent { limit, .. } => {
                 vec![format!("give it longer with --timeout {}s", limit.as_secs().max(1).saturating_mul(4))]
             }
@@ -328,7 +341,14 @@ fn store_hints(error: &StoreError) -> Vec<String> {
         StoreError::Present { name } => {
             vec![format!("forget that one first: openshell gateway remove {name}")]
         }
-        StoreError::Malformed { .. } | StoreError::BadName { .. } | StoreError::Io { .. } => Vec::new(),
+        StoreError::Malformed { path, .. } => {
+            let name = path.parent().and_then(Path::file_name).unwrap_or_default();
+            vec![format!(
+                "mend it, or forget it and add it anew: openshell gateway remove {}",
+                text::quoted(Path::new(name))
+            )]
+        }
+        StoreError::BadName { .. } | StoreError::Io { .. } => Vec::new(),
     }
 }
 
@@ -354,6 +374,27 @@ mod tests {
                 kind.meaning().replace("--wait", "`--wait`").replace("--timeout", "`--timeout`")
             );
             assert!(docs.contains(&row), "docs/cli.md lacks {row}");
+        }
+    }
+
+    #[test]
+    fn a_hint_of_the_gateway_is_printed_once_where_hints_are() {
+        let refused = |status: Status, hint: Option<&str>| {
+            let error = CliError::Refused {
+                what: "ask".to_owned(),
+                hint: hint.map(str::to_owned),
+                source: Refusal::from(status),
+            };
+            shell::render(&error, &error.hints())
+        };
+        for (status, ours, printed) in [
+            (Status::not_found("no `w`; hint: make it"), None, "no `w`\nhint: make it\n"),
+            (Status::not_found("no `w`; hint: make it"), Some("list"), "no `w`\nhint: make it\nhint: list\n"),
+            (Status::not_found("no `w`"), Some("list"), "no `w`\nhint: list\n"),
+            (Status::unauthenticated("who asks? hint: a token"), Some("add it"), "who asks?\nhint: add it\n"),
+            (Status::unauthenticated("who asks? hint: a token"), None, "who asks?\nhint: a token\n"),
+        ] {
+            assert_eq!(refused(status, ours), format!("error: cannot ask\n  caused by: {printed}"));
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,6 +49,21 @@ impl Interceptor for Credentials {
     }
 }
 
+/// Whom a gateway's socket may belong to: this user, root, and whom the command line names. This user is named even so:
+/// a policy that names nobody refuses a socket that others may write to, and a gateway with `uids` has one (0666). What
+/// counts is who listens, which the kernel says; the file's mode says only who may knock.
+fn trusted(named: &[u32]) -> PeerPolicy {
+    let this_user = rustix::process::geteuid().as_raw();
+    PeerPolicy { allowed_uids: [&[this_user], named].concat(), allowed_gids: Vec::new() }
+}
+
+/// The socket of a gateway that need not let this user in, and whose it is: root and the gateway's own user it knows.
+fn others(endpoint: &Endpoint) -> Option<(PathBuf, u32)> {
+    let Endpoint::Unix(path) = endpoint else { return None };
+    let (this_user, owner) = (rustix::process::geteuid(), std::fs::metadata(path).ok()?.uid());
+    (!this_user.is_root() && this_user.as_raw() != owner).then(|| (path.clone(), owner))
+}
+
 /// A connected gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
@@ -62,7 +79,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Connects to the gateway that is meant.
     pub(crate) async fn dial(target: Target, common: &Common) -> Result<Self, CliError> {
-        let policy = PeerPolicy { allowed_uids: common.trust_uid.clone(), allowed_gids: Vec::new() };
+        let policy = trusted(&common.trust_uid);
         let bearer = target.token.as_deref().map(connect::bearer).transpose().map_err(CliError::Dial)?;
         let refused = Arc::new(AtomicBool::new(false));
         let stream = tokio::time::timeout(common.timeout, connect::dial(&target, &policy, &refused))
@@ -80,7 +97,11 @@ impl Gateway {
             async move { stream.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotConnected)) }
         });
         let not_a_gateway = |source| {
-            CliError::Dial(DialError::NotAGateway { endpoint: target.endpoint.clone(), source: Some(source) })
+            let endpoint = target.endpoint.clone();
+            CliError::Dial(match others(&endpoint) {
+                Some((path, owner)) => DialError::HungUp { path, owner, source: Some(source) },
+                None => DialError::NotAGateway { endpoint, source: Some(source) },
+            })
         };
         let authority = match &target.endpoint {
             Endpoint::Unix(_) => "http://gateway.openshell.invalid".to_owned(),
@@ -175,6 +196,12 @@ impl Gateway {
                     endpoint: self.target.endpoint.clone(),
                     source: None,
                 });
+            }
+            // The first call may be under way when a gateway hangs up that does not know us.
+            if !self.answered.load(Ordering::Relaxed)
+                && let Some((path, owner)) = others(&self.target.endpoint)
+            {
+                return CliError::Dial(DialError::HungUp { path, owner, source: None });
             }
             let hint = match &self.target.endpoint {
                 Endpoint::Tcp { tls: false, .. } if !self.answered.load(Ordering::Relaxed) => {

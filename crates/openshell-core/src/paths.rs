@@ -21,10 +21,10 @@ const ROOT_RUNTIME: &str = "/run/openshell";
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
     /// The environment does not say where state goes.
-    #[error("there is no state directory: neither `XDG_STATE_HOME` nor `HOME` is an absolute path")]
+    #[error("there is no state directory: neither `XDG_STATE_HOME` nor `HOME` is set to an absolute path")]
     NoState,
     /// The environment does not say where sockets go.
-    #[error("there is no runtime directory: `XDG_RUNTIME_DIR` is not an absolute path")]
+    #[error("there is no runtime directory: `XDG_RUNTIME_DIR` is not set to an absolute path")]
     NoRuntime,
     /// It cannot be made or looked at.
     #[error("cannot use the directory `{path}`", path = path.display())]
@@ -59,7 +59,11 @@ impl Remedy for PathError {
             Self::NoState => vec!["export XDG_STATE_HOME=\"$HOME/.local/state\"".to_owned()],
             Self::NoRuntime => vec!["openshell-gateway --listen-socket /path/to/gateway.sock".to_owned()],
             Self::Foreign { path, uid, .. } => vec![format!("chown {uid} {}", path.display())],
-            Self::Io { .. } | Self::NotADirectory { .. } => Vec::new(),
+            Self::Io { path, .. } => vec![format!(
+                "see whether there is room and leave to write: df -h {0}; ls -ld {0}",
+                path.ancestors().find(|folder| folder.is_dir()).unwrap_or(path).display()
+            )],
+            Self::NotADirectory { path } => vec![format!("see what it is: ls -ld {}", path.display())],
         }
     }
 
@@ -157,7 +161,7 @@ mod tests {
         assert!(matches!(state_dir(&env), Err(PathError::NoState)));
         assert_eq!(
             runtime_dir(&env).unwrap_err().render(),
-            "error: there is no runtime directory: `XDG_RUNTIME_DIR` is not an absolute path\n\
+            "error: there is no runtime directory: `XDG_RUNTIME_DIR` is not set to an absolute path\n\
              hint: openshell-gateway --listen-socket /path/to/gateway.sock\n"
         );
     }

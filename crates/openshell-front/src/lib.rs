@@ -24,7 +24,7 @@ pub use access::{AccessSettings, IdentityRule, Policy, Rate, token};
 pub use listen::{Entrance, Guest, Limits, serve};
 pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, Sample, Value};
 pub use peer::{ClientCertificate, Identity, Peer, Role};
-pub use probes::{Backend, Probes};
+pub use probes::Backend;
 pub use request_id::RequestId;
 pub use service::{Front, FrontFuture, FrontOptions};
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -3,17 +3,13 @@
 //! `/healthz` says `ok` as long as the process serves. `/readyz` says `ok`, or with 503 what speaks against it, a line a
 //! reason. What the gateway's other parts have to say to that has to come within a second.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::sync::Mutex;
-use tower_service::Service;
 
 use crate::observe::{self, Family, FrontBody, Metrics};
 
@@ -55,10 +51,9 @@ impl Page {
     }
 }
 
-/// Answers the three pages and nothing else, to everybody: for a listener of its own, which the operator has placed where
-/// only those come who may see them.
+/// Answers the three pages.
 #[derive(Clone)]
-pub struct Probes {
+pub(crate) struct Probes {
     metrics: Arc<Metrics>,
     backend: Arc<dyn Backend>,
     found: Arc<Mutex<Option<Found>>>,
@@ -143,28 +138,4 @@ pub(crate) fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Respons
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
-}
-
-impl<B> Service<Request<B>> for Probes {
-    type Response = Response<FrontBody>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let probes = self.clone();
-        let method = request.method().clone();
-        let page = Page::of(request.uri().path());
-        // What the request has of a body is never read.
-        drop(request);
-        Box::pin(async move {
-            Ok(match page {
-                Some(page) => probes.answer(page, method).await,
-                None => text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics here\n"),
-            })
-        })
-    }
 }

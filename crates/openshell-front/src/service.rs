@@ -56,6 +56,8 @@ pub struct Front<S> {
     inner: S,
     options: Arc<FrontOptions>,
     probes: Probes,
+    /// There is nothing here but the probes, and they are for everybody.
+    probes_alone: bool,
 }
 
 impl<S> Front<S> {
@@ -63,13 +65,17 @@ impl<S> Front<S> {
     #[must_use]
     pub fn new(inner: S, options: FrontOptions) -> Self {
         let probes = Probes::new(Arc::clone(&options.metrics), Arc::clone(&options.backend));
-        Self { inner, options: Arc::new(options), probes }
+        Self { inner, options: Arc::new(options), probes, probes_alone: false }
     }
 
-    /// The probes alone, for a listener of their own.
+    /// The probes alone and for everybody, for a listener that the operator has placed where only those come who may see
+    /// them. It is the same type, so that what serves it is in the program once.
     #[must_use]
-    pub fn probes(&self) -> Probes {
-        self.probes.clone()
+    pub fn probes(&self) -> Self
+    where
+        S: Clone,
+    {
+        Self { probes_alone: true, ..self.clone() }
     }
 }
 
@@ -105,6 +111,14 @@ where
         let id = RequestId::of(request.headers());
         let options = &*self.options;
         let page = Page::of(request.uri().path());
+        if self.probes_alone {
+            let Some(page) = page else {
+                let answer = text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics here\n");
+                return FrontFuture::answer(answer, id);
+            };
+            let answer = self.probes.clone().answer(page, request.method().clone());
+            return FrontFuture::later(Box::pin(answer), id);
+        }
         if page.is_none() && request.version() < Version::HTTP_2 {
             let mut answer = text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "the API is gRPC, over HTTP/2\n");
             // Its body is not read, so nothing can follow it.
@@ -119,7 +133,7 @@ where
             {
                 return options.refuse(&asked, refused, id.clone());
             }
-            let answer = self.probes().answer(page, request.method().clone());
+            let answer = self.probes.clone().answer(page, request.method().clone());
             return FrontFuture::later(Box::pin(answer), id);
         }
         let caller = match options.admit(&asked, asked.method.method().role) {

@@ -132,8 +132,7 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
             request_bytes: front.limits.request_bytes.into(),
         },
     );
-    let probes = service.probes();
-    let service = otlp::continued(service);
+    let (probes, service) = (otlp::continued(service.probes()), otlp::continued(service));
     // Probes are answered until the last request is: they say that the gateway is going away.
     let (ended, end) = oneshot::channel::<()>();
     let health = openshell_front::serve(

@@ -80,6 +80,14 @@ pub(crate) enum DialError {
         #[source]
         source: io::Error,
     },
+    /// Another user's gateway, which hung up before it answered anything.
+    #[error("the gateway of uid {owner} at `{path}` hung up", path = path.display())]
+    HungUp {
+        path: PathBuf,
+        owner: u32,
+        #[source]
+        source: Option<tonic::transport::Error>,
+    },
     /// Somebody, but no gateway.
     #[error("what listens at {endpoint} does not speak HTTP/2")]
     NotAGateway {
@@ -179,6 +187,7 @@ impl DialError {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Unix(ConnectError::Permission { .. } | ConnectError::WrongOwner { .. })
+            | Self::HungUp { .. }
             | Self::ClientRefused { .. } => Kind::Denied,
             Self::Untrusted { .. } | Self::NoRoots | Self::NotLoopback { .. } => Kind::Untrusted,
             Self::File { .. } | Self::BadFile { .. } => Kind::Usage,
@@ -214,6 +223,10 @@ impl DialError {
             Self::ClientRefused { .. } => one(
                 "show a certificate of the gateway's client CA: openshell gateway add NAME --endpoint … --ca FILE --cert FILE --key FILE",
             ),
+            Self::HungUp { .. } => vec![format!(
+                "it does that to users whom it does not know; its owner lets you in: uids = [{}] in [openshell.gateway.identities.NAME]",
+                rustix::process::geteuid().as_raw()
+            )],
             Self::NotTls { endpoint } => {
                 vec![format!(
                     "if it is on this machine: {}",
@@ -262,10 +275,6 @@ fn unix_hints(error: &ConnectError) -> Vec<String> {
         ConnectError::Busy { .. } => vec!["try again, or look at the gateway's log".to_owned()],
         ConnectError::WrongOwner { peer, .. } => {
             vec![format!("if you trust that user: openshell --trust-uid {} status", peer.uid)]
-        }
-        // Somebody else's socket is left alone.
-        ConnectError::WritableByOthers { path, .. } => {
-            vec![format!("if that is the gateway's socket: chmod 0600 {}", text::quoted(path))]
         }
         other => other.hint().into_iter().collect(),
     }

@@ -187,13 +187,18 @@ impl Store {
 
     /// Forgets a context, and that it was selected. Gives whether it was.
     pub(crate) fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let context = self.load(name)?;
+        let dir = match self.load(name) {
+            Ok(context) => context.dir,
+            // What cannot be read can be forgotten all the same.
+            Err(StoreError::Malformed { .. }) => self.gateways().join(name),
+            Err(error) => return Err(error),
+        };
         let was_active = self.active()?.as_deref() == Some(name);
         if was_active {
             let path = self.active_path();
             fs::remove_file(&path).map_err(io("remove", &path))?;
         }
-        fs::remove_dir_all(&context.dir).map_err(io("remove", &context.dir))?;
+        fs::remove_dir_all(&dir).map_err(io("remove", &dir))?;
         Ok(was_active)
     }
 }

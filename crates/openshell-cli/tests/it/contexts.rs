@@ -75,6 +75,24 @@ fn secrets_are_readable_by_nobody_else() {
 }
 
 #[test]
+fn a_context_that_is_broken_is_told_and_can_be_forgotten() {
+    let home = home();
+    run(home.path(), "gateway add lab --endpoint http://127.0.0.1:1 --select").good();
+    let dir = home.path().join(".config/openshell/gateways/lab");
+    std::fs::write(dir.join("metadata.json"), "{").expect("a file");
+    for line in ["status", "gateway show lab", "gateway select lab"] {
+        let err = run(home.path(), line).bad(1);
+        assert!(err.contains("metadata.json"), "{err}");
+        assert!(
+            err.ends_with("\nhint: mend it, or forget it and add it anew: openshell gateway remove lab\n"),
+            "{err}"
+        );
+    }
+    run(home.path(), "gateway remove lab").good();
+    assert!(!dir.exists());
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused() {
     let home = home();
     let empty = home.path().join("empty");

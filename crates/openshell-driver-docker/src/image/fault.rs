@@ -83,7 +83,8 @@ impl Fault {
             )
             .hint(format!("log in as the user that runs the gateway: docker login {registry}")),
             Cause::Away => {
-                Self::new(ErrorKind::Unavailable, message(&format!("`{registry}` does not answer")))
+                // No trying again by itself: most often the name, or the host's way to the world, is what is wrong.
+                Self::new(ErrorKind::FailedPrecondition, message(&format!("`{registry}` does not answer")))
                     .hint(format!("ask it from the engine's host: curl -sSI https://{registry}/v2/"))
             }
             Cause::Busy => Self::new(

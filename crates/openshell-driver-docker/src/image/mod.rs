@@ -67,7 +67,7 @@ impl Images {
     ///
     /// # Errors
     /// With the reason `ImagePullFailed`: `FailedPrecondition` when it cannot be had, `PermissionDenied` without access,
-    /// `Unavailable` when the registry or the engine is away, `ResourceExhausted` when the engine's disk is full,
+    /// `Unavailable` when the engine is away or the registry wants to be asked less, `ResourceExhausted` when the engine's disk is full,
     /// `InvalidArgument` when the reference makes no sense.
     pub(crate) async fn resolve(
         &self,

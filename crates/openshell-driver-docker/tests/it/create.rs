@@ -48,7 +48,7 @@ async fn an_image_that_does_not_exist() {
     // Nobody listens on port 1, so the pull fails at once.
     request.spec.template.image = "127.0.0.1:1/no/such:image".to_owned();
     let error = bench.driver.create(&request).await.expect_err("no image");
-    assert_eq!((error.kind(), error.reason()), (ErrorKind::Unavailable, Some("ImagePullFailed")));
+    assert_eq!((error.kind(), error.reason()), (ErrorKind::FailedPrecondition, Some("ImagePullFailed")));
     assert!(error.message().contains("127.0.0.1:1/no/such:image"), "{error}");
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
     let mut reasons = Vec::new();

@@ -220,10 +220,10 @@ async fn newer_keeps_what_is_there_when_the_registry_is_away() {
 
     let always = Bench::new("pull_policy = 'always'").await.expect("an engine");
     let error = always.driver.create(&of(&registry, "always")).await.expect_err("away");
-    refused(&error, ErrorKind::Unavailable, "does not answer");
+    refused(&error, ErrorKind::FailedPrecondition, "does not answer");
     registry.forget().await;
     let error = bench.driver.create(&of(&registry, "none")).await.expect_err("away, and nothing there");
-    refused(&error, ErrorKind::Unavailable, "does not answer");
+    refused(&error, ErrorKind::FailedPrecondition, "does not answer");
 }
 
 #[tokio::test]

@@ -47,14 +47,26 @@ pub(crate) struct Answer {
 
 /// A unary gRPC call with an empty message, such as `/openshell.v1.OpenShell/Health`.
 pub(crate) fn call(channel: &Channel, path: &str, metadata: &[(&str, &str)]) -> Result<Answer, String> {
-    send(channel, grpc(path, metadata), &|| ())
+    call_with(channel, path, metadata, &[])
 }
 
-fn grpc(path: &str, metadata: &[(&str, &str)]) -> Request<Full<Bytes>> {
+/// The same with a message, encoded.
+pub(crate) fn call_with(
+    channel: &Channel,
+    path: &str,
+    metadata: &[(&str, &str)],
+    message: &[u8],
+) -> Result<Answer, String> {
+    send(channel, grpc(path, metadata, message), &|| ())
+}
+
+fn grpc(path: &str, metadata: &[(&str, &str)], message: &[u8]) -> Request<Full<Bytes>> {
     let request = Request::post(format!("http://localhost{path}")).header("content-type", "application/grpc");
     let request = metadata.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-    // A message of no bytes, behind its length.
-    request.body(Full::new(Bytes::from_static(&[0; 5]))).expect("a request")
+    // Not compressed, its length, itself.
+    let length = u32::try_from(message.len()).expect("less than 4 GiB").to_be_bytes();
+    let body = [&[0], &length[..], message].concat();
+    request.body(Full::from(body)).expect("a request")
 }
 
 /// Opens a stream, `grpc.health.v1.Health/Watch`, says once it has its first message, and reads it to its end.
@@ -63,7 +75,7 @@ pub(crate) fn watch_health(
     metadata: &[(&str, &str)],
     begun: &std::sync::mpsc::Sender<()>,
 ) -> Result<Answer, String> {
-    let request = grpc("/grpc.health.v1.Health/Watch", metadata);
+    let request = grpc("/grpc.health.v1.Health/Watch", metadata, &[]);
     send(channel, request, &|| begun.send(()).expect("a test that waits"))
 }
 

@@ -21,8 +21,9 @@ pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_openshell-gateway");
 /// A program of another package, from the folder that `cargo xtask test` built; `None`, and said so, without it.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
-        println!(
-            "skipped: no program `{name}`: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)"
+        required(
+            "programs",
+            &format!("no program `{name}`: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)"),
         );
         return None;
     };
@@ -35,7 +36,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
 /// names it.
 pub(crate) fn docker() -> bool {
     let socket = docker_socket();
-    answers(&socket, "/_ping") || skip(&format!("no docker engine at {socket}"))
+    answers(&socket, "/_ping") || required("docker", &format!("no docker engine at {socket}"))
 }
 
 /// Whether the engine has the tests' image, too, and its client is there to look at what was made.
@@ -45,11 +46,11 @@ pub(crate) fn docker_with_image() -> bool {
     }
     let (socket, image) = (docker_socket(), image());
     if !answers(&socket, &format!("/images/{image}/json")) {
-        return skip(&format!("no image {image} on the docker engine at {socket}"));
+        return required("docker", &format!("no image {image} on the docker engine at {socket}"));
     }
     let client = Command::new("docker").arg("--version").output();
     client.is_ok_and(|output| output.status.success())
-        || skip("no program `docker` to look at the engine with")
+        || required("docker", "no program `docker` to look at the engine with")
 }
 
 fn docker_socket() -> String {
@@ -57,12 +58,11 @@ fn docker_socket() -> String {
     host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
 }
 
-fn skip(why: &str) -> bool {
+/// Says that a test is skipped because `what` is away, and gives false; where OPENSHELL_TEST_REQUIRE names it, the test
+/// fails.
+pub(crate) fn required(what: &str, why: &str) -> bool {
     let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|name| name.trim() == "docker"),
-        "docker is required, and there is {why}"
-    );
+    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required, and there is {why}");
     println!("skipped: {why}");
     false
 }
@@ -142,6 +142,15 @@ impl Home {
         let uid = rustix::process::geteuid().as_raw();
         let env = Environment::new([("XDG_RUNTIME_DIR", self.path("run"))], uid);
         registration::live(&env).into_iter().find(|found| found.socket == self.socket())
+    }
+
+    /// Where the gateway with this id listens for TCP: the scheme, and host and port.
+    pub(crate) fn endpoint(&self, gateway_id: &str) -> (String, String) {
+        let found = self.registered().expect("a registered gateway");
+        assert_eq!(found.gateway_id, gateway_id);
+        let endpoint = found.endpoint.expect("a TCP listener");
+        let (scheme, address) = endpoint.split_once("://").expect("a URL");
+        (scheme.to_owned(), address.to_owned())
     }
 
     /// The state directory of the gateway in here.
@@ -230,6 +239,18 @@ impl Process {
             assert!(Instant::now() < deadline, "SIGTERM does not end it:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// The bytes of memory that it holds.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+        line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
+    }
+
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process").count()
     }
 
     pub(crate) fn log(&self) -> String {

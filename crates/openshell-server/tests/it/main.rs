@@ -1,10 +1,12 @@
 //! The gateway as its users meet it: the program itself, the client beside it, real backends behind it.
 
+mod attacks;
 mod client;
 mod front;
 mod harness;
 mod lifecycle;
 mod programs;
+mod python;
 mod refusals;
 mod shutdown;
 mod startup;
