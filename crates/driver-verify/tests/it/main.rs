@@ -1,0 +1,10 @@
+//! The judge on files, graphs and messages that were made for it.
+
+mod bad_input;
+mod controls;
+mod fixture;
+mod layers;
+mod mutation;
+mod reports;
+mod scene;
+mod speed;
