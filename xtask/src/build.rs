@@ -12,15 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use driver_manifest::{Assembly, Driver, Selection};
+use driver_verify::Answer;
 
 pub(crate) use line::{CargoLine, Profile};
 pub(crate) use messages::{Compiled, Package, read_messages, run_cargo};
-pub(crate) use place::{Staged, sha256_of, turn};
+pub(crate) use place::{Staged, hex, sha256_of, turn};
+pub(crate) use record::{FileRecord, Record};
 
 use crate::error::{Error, Result};
 use crate::selection::{self, SelectionArgs};
+use crate::verify::{Verifier, colour};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
-use record::Record;
 
 /// Build a gateway with exactly the drivers you name, or standalone driver programs
 #[derive(Debug, Clone, clap::Args)]
@@ -38,7 +40,7 @@ pub(crate) struct Args {
     /// Print build.json as well, before the folder's path
     #[arg(long)]
     json: bool,
-    /// Leave out the verification of the result; there is none to leave out yet, and scripts may say so already
+    /// Do not verify that what was left out is absent
     #[arg(long)]
     no_verify: bool,
 }
@@ -96,7 +98,8 @@ pub(crate) fn run(args: &Args) -> Result {
     }
     refuse_drift(&workspace)?;
     for job in &jobs {
-        let made = job.run(&workspace)?;
+        let verifies = (!args.no_verify).then_some(&assembly);
+        let made = job.run(&workspace, verifies)?;
         if args.json {
             print!("{}", made.json);
         }
@@ -190,8 +193,14 @@ impl Job {
         self.files.iter().map(CargoLine::shell)
     }
 
-    /// Builds it and puts the folder into its place.
-    pub(crate) fn run(&self, workspace: &Workspace) -> Result<Made> {
+    /// The folder, below cargo's target directory.
+    pub(crate) fn folder(&self, target_dir: &Path, triple: &str) -> PathBuf {
+        let folder = target_dir.join(&self.place);
+        if self.nested { folder.join(self.profile.name()).join(triple) } else { folder }
+    }
+
+    /// Builds it and puts the folder into its place; given the manifest, verified. What is not clean is not put there.
+    pub(crate) fn run(&self, workspace: &Workspace, verifies: Option<&Assembly>) -> Result<Made> {
         let rustc = Rustc::ask(workspace);
         // Cargo gives the gateway of every selection the same path: nobody else builds until ours is copied.
         let _turn = turn(workspace.root());
@@ -201,10 +210,7 @@ impl Job {
         }
         let rustc = joined(rustc)?;
         let (target_dir, triple) = compiled[0].place(&self.profile)?;
-        let mut folder = target_dir.join(&self.place);
-        if self.nested {
-            folder = folder.join(self.profile.name()).join(&triple);
-        }
+        let folder = self.folder(&target_dir, &triple);
         let staged = Staged::new(&folder)?;
         let mut record =
             Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
@@ -213,8 +219,47 @@ impl Job {
             record.add(line, compiled, &copied, &target_dir);
         }
         let json = record.json();
-        staged.write("build.json", json.as_bytes())?;
+        staged.write(record::BUILD_JSON, json.as_bytes())?;
+        if let Some(assembly) = verifies {
+            let offline = self.files.iter().any(CargoLine::offline);
+            let mut verifier = Verifier::new(workspace, assembly, offline)?;
+            verify(workspace, &mut verifier, &record, &staged, &folder)?;
+        }
         staged.swap_in()?;
         Ok(Made { folder, json, compiled: compiled.swap_remove(0) })
     }
+}
+
+/// Judges what was built, and lays the statements beside it.
+fn verify(
+    workspace: &Workspace,
+    verifier: &mut Verifier<'_>,
+    record: &Record,
+    staged: &Staged,
+    folder: &Path,
+) -> Result<()> {
+    let verified = verifier.folder(record, staged.path(), folder)?;
+    for one in &verified {
+        if one.answer != Answer::Clean {
+            eprint!(
+                "{}",
+                one.verdict
+                    .as_ref()
+                    .map(|verdict| verdict.table(colour(&std::io::stderr())))
+                    .unwrap_or_default()
+            );
+            return Err(Error::Unverified {
+                message: format!("`{}` was built and is not clean: {}", one.file, one.answer.word()),
+                hint: format!(
+                    "`{}` stays as it was; --no-verify builds without a verdict",
+                    workspace.show(folder)
+                ),
+                code: one.answer.exit_code(),
+            });
+        }
+        let (name, text) = &one.statement;
+        staged.write(name, text.as_bytes())?;
+        eprintln!("verified: `{}` is {}", one.file, one.answer.word());
+    }
+    Ok(())
 }

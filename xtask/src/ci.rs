@@ -2,6 +2,7 @@
 //! this and nothing else.
 
 mod checks;
+mod compiled_out;
 mod evidence;
 mod gateway;
 mod refusal;
@@ -44,6 +45,8 @@ enum Job {
     Zero,
     /// Every selection compiles without a warning and refuses a driver that it lacks
     Selections,
+    /// Every file of every selection is free of what was left out, by what is in it
+    Verify,
     /// What betrays an option is in every file that has it, and in none that lacks it
     Options,
     /// The README's test command
@@ -65,7 +68,7 @@ enum Job {
 }
 
 /// Quick to fail first.
-const QUICK: [Job; 10] = [
+const QUICK: [Job; 11] = [
     Job::Fmt,
     Job::Gen,
     Job::Tidy,
@@ -73,6 +76,7 @@ const QUICK: [Job; 10] = [
     Job::Clippy,
     Job::Zero,
     Job::Selections,
+    Job::Verify,
     Job::Options,
     Job::Bytes,
     Job::Test,
@@ -148,6 +152,7 @@ impl Job {
             }
             Self::Zero => checks::zero(ci),
             Self::Selections => checks::selections(ci),
+            Self::Verify => compiled_out::verify(ci),
             Self::Options => evidence::options(ci),
             Self::Test => ci.cargo(&["--locked", "xtask", "test", "--locked"]),
             Self::Bytes => checks::same_bytes(ci, "release"),

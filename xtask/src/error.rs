@@ -47,6 +47,16 @@ pub(crate) enum Error {
         /// What to do.
         hint: Option<String>,
     },
+    /// A file holds what it must not, or nobody can say that it does not.
+    #[error("{message}")]
+    Unverified {
+        /// Which, and why.
+        message: String,
+        /// What to do.
+        hint: String,
+        /// 1 for a leak, 2 where nothing can be certified.
+        code: u8,
+    },
     /// Cargo failed and has said why on standard error.
     #[error("`{line}` failed with exit code {code}")]
     Cargo {
@@ -77,6 +87,11 @@ impl Error {
         Self::Refused { message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// What cannot be certified, and a remedy; an empty one is not printed.
+    pub(crate) fn uncertain(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Unverified { message: message.into(), hint: hint.into(), code: 2 }
+    }
+
     /// A refusal that says which file it is about.
     pub(crate) fn about(self, shown: &str) -> Self {
         match self {
@@ -97,6 +112,7 @@ impl Error {
         match self {
             Self::NoWorkspace => Some("run `cargo xtask` inside the repository"),
             Self::Refused { hint, .. } => hint.as_deref(),
+            Self::Unverified { hint, .. } => Some(hint.as_str()).filter(|hint| !hint.is_empty()),
             _ => None,
         }
     }
@@ -104,7 +120,7 @@ impl Error {
     /// Cargo's own exit code where cargo failed, 2 for a request or a manifest that is wrong, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Cargo { code, .. } => ExitCode::from(*code),
+            Self::Cargo { code, .. } | Self::Unverified { code, .. } => ExitCode::from(*code),
             Self::Refused { .. } | Self::Manifest { .. } | Self::NoWorkspace => ExitCode::from(2),
             Self::File { .. } | Self::Spawn { .. } | Self::Output { .. } => ExitCode::FAILURE,
         }

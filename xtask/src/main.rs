@@ -13,6 +13,7 @@ mod size;
 mod table;
 mod test;
 mod tidy;
+mod verify;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ use clap::Parser;
 enum Command {
     Gen(generate::Args),
     Build(build::Args),
+    VerifyCompiledOut(verify::Args),
+    Learn(verify::LearnArgs),
     List(list::Args),
     Test(test::Args),
     Tidy(tidy::Args),
@@ -34,9 +37,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Command::parse() {
+    let result = match parse() {
         Command::Gen(args) => generate::run(args),
         Command::Build(args) => build::run(&args),
+        Command::VerifyCompiledOut(args) => verify::run(&args),
+        Command::Learn(args) => verify::learn(&args),
         Command::List(args) => list::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
@@ -47,5 +52,18 @@ fn main() -> ExitCode {
     result.unwrap_or_else(|error| {
         error.print();
         error.exit_code()
+    })
+}
+
+/// The command line. A wrong call of the verification is no verdict, and has an exit code of its own.
+fn parse() -> Command {
+    Command::try_parse().unwrap_or_else(|error| {
+        let verifies = std::env::args().nth(1).is_some_and(|name| name == "verify-compiled-out");
+        if !verifies || error.exit_code() == 0 {
+            error.exit();
+        }
+        // A closed standard error is no reason to panic.
+        let _gone = error.print();
+        std::process::exit(verify::TOOL_FAILED.into())
     })
 }

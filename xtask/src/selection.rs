@@ -73,7 +73,7 @@ impl SelectionArgs {
             without_options: self.without_option.clone(),
             ..Request::default()
         };
-        let together = assembly.select(&request).map_err(|errors| refusal(&errors))?;
+        let together = select(assembly, &request)?;
         let named = together.drivers.iter().filter(|name| !together.implied.contains(name));
         Ok(named.map(|name| alone(&together, name)).collect())
     }
@@ -119,10 +119,14 @@ pub(crate) fn alone(selection: &Selection, name: &str) -> Selection {
     }
 }
 
+/// What a request comes to.
+pub(crate) fn select(assembly: &Assembly, request: &Request) -> Result<Selection> {
+    assembly.select(request).map_err(|errors| refusal(&errors))
+}
+
 /// Every driver, options at their defaults.
 pub(crate) fn everything(assembly: &Assembly) -> Result<Selection> {
-    let request = Request { all: true, ..Request::default() };
-    assembly.select(&request).map_err(|errors| refusal(&errors))
+    select(assembly, &Request { all: true, ..Request::default() })
 }
 
 /// The same drivers with one option switched.
@@ -135,7 +139,7 @@ pub(crate) fn switched(
     let mut request = Request { drivers: selection.drivers.clone(), ..Request::default() };
     let list = if on { &mut request.with_options } else { &mut request.without_options };
     list.push(option.to_owned());
-    assembly.select(&request).map_err(|errors| refusal(&errors))
+    select(assembly, &request)
 }
 
 /// The same drivers without any option.
@@ -145,7 +149,7 @@ pub(crate) fn without_options(assembly: &Assembly, selection: &Selection) -> Res
         without_options: assembly.options.iter().map(|option| option.name.clone()).collect(),
         ..Request::default()
     };
-    assembly.select(&request).map_err(|errors| refusal(&errors))
+    select(assembly, &request)
 }
 
 /// The selections of drivers that checks go through, options at their defaults, small ones first.
@@ -160,7 +164,7 @@ pub(crate) fn subsets(assembly: &Assembly) -> Result<Vec<Selection>> {
         let drivers = names.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
         let drivers = drivers.map(|(_, name)| name.clone()).collect();
         let request = Request { drivers, ..Request::default() };
-        let selection = assembly.select(&request).map_err(|errors| refusal(&errors))?;
+        let selection = select(assembly, &request)?;
         if !found.contains(&selection) {
             found.push(selection);
         }

@@ -34,6 +34,12 @@ impl Workspace {
         root.map(|root| Self { root: root.to_owned() }).ok_or(Error::NoWorkspace)
     }
 
+    /// The workspace of a directory, for tests.
+    #[cfg(test)]
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// The root directory.
     pub(crate) fn root(&self) -> &Path {
         &self.root

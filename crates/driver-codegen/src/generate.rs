@@ -19,7 +19,7 @@ pub fn generate(assembly: &Assembly, previous: Option<&Lock>) -> ArtifactSet {
     set.whole(format!("{SERVER}/src/generated/arms.rs"), rust::server_arms(assembly));
     set.whole(format!("{PROGRAMS}/src/generated/mod.rs"), rust::program_catalog(assembly));
     for driver in programs(assembly) {
-        set.whole(format!("{PROGRAMS}/{}", program_source(driver)), rust::program_main(driver));
+        set.whole(format!("{PROGRAMS}/{}", program_source(driver)), rust::program_main(assembly, driver));
     }
     set.region("README.md", "drivers", tables::readme_drivers(assembly));
     let docs = "docs/compute-runtimes.md";

@@ -48,7 +48,7 @@ impl Gateways {
         let mut alone = Vec::new();
         for name in &everything.drivers {
             let job = Job::gateway(assembly, selection::alone(&everything, name), &cargo);
-            let program = job.run(workspace)?.folder.join(workspace::GATEWAY_BIN);
+            let program = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
             let bytes = std::fs::metadata(&program).map_err(Error::file("read", &program))?.len();
             let driver = assembly.driver(name);
             let dials = driver.is_some_and(|driver| matches!(driver.kind, Kind::Socket { .. }));

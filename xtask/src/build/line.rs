@@ -70,6 +70,11 @@ impl CargoLine {
         &self.features
     }
 
+    /// Whether cargo may not touch the network.
+    pub(crate) fn offline(&self) -> bool {
+        self.offline
+    }
+
     /// The arguments of `cargo <verb>`.
     pub(crate) fn args(&self, verb: &str) -> Vec<String> {
         let mut args = vec![verb.to_owned()];

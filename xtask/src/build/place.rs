@@ -76,6 +76,11 @@ impl Staged {
         fs::write(&to, bytes).map_err(Error::file("write", &to))
     }
 
+    /// Where it is being filled.
+    pub(crate) fn path(&self) -> &Path {
+        self.staging.path()
+    }
+
     /// Puts the folder into its place.
     pub(crate) fn swap_in(self) -> Result<()> {
         let folder = self.folder;
@@ -139,7 +144,8 @@ pub(crate) fn sha256_of(path: &Path) -> Result<String> {
     Ok(hex(&Sha256::digest(&bytes)))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

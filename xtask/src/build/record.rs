@@ -5,57 +5,72 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use driver_manifest::Selection;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::line::CargoLine;
 use super::messages::{Compiled, Package};
 use super::place::Copied;
 
+/// The file's name in its folder.
+pub(super) const BUILD_JSON: &str = "build.json";
+
 /// The version of this file's form.
 const SCHEMA_VERSION: u32 = 1;
 
 /// The record of a folder.
-#[derive(Debug, Serialize)]
-pub(super) struct Record {
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
     schema_version: u32,
     selection: String,
-    drivers: Vec<String>,
-    options: BTreeMap<String, bool>,
+    /// The drivers, in the manifest's order.
+    pub(crate) drivers: Vec<String>,
+    /// Every option, and whether it is on.
+    pub(crate) options: BTreeMap<String, bool>,
     profile: String,
-    triple: String,
+    /// The target triple.
+    pub(crate) triple: String,
     rustc: String,
-    files: Vec<FileRecord>,
+    /// The shipped files; what the folder is about comes first.
+    pub(crate) files: Vec<FileRecord>,
 }
 
 /// One shipped file.
-#[derive(Debug, Serialize)]
-struct FileRecord {
-    file: String,
-    package: String,
-    bin: String,
-    features: Vec<String>,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FileRecord {
+    /// Its name in the folder.
+    pub(crate) file: String,
+    /// Its package.
+    pub(crate) package: String,
+    /// Its program.
+    pub(crate) bin: String,
+    /// The features that the package was built with.
+    pub(crate) features: Vec<String>,
     cargo_line: String,
     /// What cargo made, relative to its target directory.
     artifact: ArtifactRecord,
-    /// What lies in the folder.
-    sha256: String,
-    size: u64,
-    crates: Vec<CrateRecord>,
-    host_crates: Vec<CrateRecord>,
+    /// The SHA-256 of what lies in the folder, in hex.
+    pub(crate) sha256: String,
+    /// Its length.
+    pub(crate) size: u64,
+    /// What was compiled into it.
+    pub(crate) crates: Vec<CrateRecord>,
+    /// What only helped to build it.
+    pub(crate) host_crates: Vec<CrateRecord>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct ArtifactRecord {
     path: String,
     sha256: String,
     size: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct CrateRecord {
-    name: String,
-    version: String,
-    features: Vec<String>,
+/// A crate that was compiled.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CrateRecord {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) features: Vec<String>,
 }
 
 impl Record {
@@ -98,6 +113,12 @@ impl Record {
             crates: crates(&compiled.target),
             host_crates: crates(&compiled.host),
         });
+    }
+
+    /// Reads the record in a folder; `None` when there is none, or one of another form.
+    pub(crate) fn read(folder: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(folder.join(BUILD_JSON)).ok()?;
+        serde_json::from_str(&text).ok().filter(|record: &Self| record.schema_version == SCHEMA_VERSION)
     }
 
     /// The text of the file.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use driver_manifest::Driver;
+use driver_manifest::{Driver, Selection};
 
 use super::{Ci, Outcome, refusal};
 use crate::bench;
@@ -51,33 +51,57 @@ pub(super) fn zero(ci: &Ci) -> Result<Outcome> {
     Ok(failures(found, "refused with every feature named".to_owned()))
 }
 
+/// A file that the jobs over selections are about.
+pub(super) struct Shipped {
+    pub(super) selection: Selection,
+    /// The driver, for a standalone program.
+    pub(super) program: Option<String>,
+    pub(super) line: CargoLine,
+}
+
+/// The gateways of all selections that checks go through, of all drivers with each option switched, and the programs
+/// that go with these; in the dev profile.
+pub(super) fn shipped(ci: &Ci) -> Result<Vec<Shipped>> {
+    let cargo = cargo_args("dev");
+    let everything = selection::everything(&ci.assembly)?;
+    let mut selections = selection::subsets(&ci.assembly)?;
+    let mut holders = vec![everything.clone()];
+    for option in &ci.assembly.options {
+        holders.push(selection::switched(&ci.assembly, &everything, &option.name, !option.default)?);
+    }
+    selections.extend(holders.iter().skip(1).cloned());
+    let gateways = selections.into_iter().map(|selection| {
+        let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
+        Shipped { selection, program: None, line }
+    });
+    let drivers = ci.assembly.drivers.iter().filter_map(|driver| Some((driver, driver.program()?)));
+    let programs = drivers.flat_map(|(driver, bin)| {
+        let cargo = &cargo;
+        holders.iter().map(move |holder| Shipped {
+            selection: holder.clone(),
+            program: Some(driver.name.clone()),
+            line: build::program_line(holder, &driver.name, &bin, cargo),
+        })
+    });
+    Ok(gateways.chain(programs).collect())
+}
+
 /// Every selection is built without a warning, and its gateway refuses each driver that it lacks; every program too.
 pub(super) fn selections(ci: &Ci) -> Result<Outcome> {
-    let cargo = cargo_args("dev");
-    let mut selections = selection::subsets(&ci.assembly)?;
-    let everything = selection::everything(&ci.assembly)?;
-    for option in &ci.assembly.options {
-        selections.push(selection::switched(&ci.assembly, &everything, &option.name, !option.default)?);
-    }
     let mut found = Vec::new();
-    for selection in &selections {
-        let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
-        match warnings(ci, &line, &mut found)? {
-            Some(gateway) => found.extend(refusal::faults(&ci.assembly, selection, &gateway)?),
-            None => continue,
-        }
-    }
-    let mut programs = 0;
-    for driver in &ci.assembly.drivers {
-        let Some(program) = driver.program() else { continue };
-        let mut holders = vec![everything.clone()];
-        holders.extend(selections.iter().rev().take(ci.assembly.options.len()).cloned());
-        for holder in holders {
+    let (mut gateways, mut programs) = (0, 0);
+    for Shipped { selection, program, line } in shipped(ci)? {
+        let built = warnings(ci, &line, &mut found)?;
+        if program.is_some() {
             programs += 1;
-            warnings(ci, &build::program_line(&holder, &driver.name, &program, &cargo), &mut found)?;
+            continue;
+        }
+        gateways += 1;
+        if let Some(gateway) = built {
+            found.extend(refusal::faults(&ci.assembly, &selection, &gateway)?);
         }
     }
-    Ok(failures(found, format!("{} gateways, {programs} programs", selections.len())))
+    Ok(failures(found, format!("{gateways} gateways, {programs} programs")))
 }
 
 /// Builds a line; a warning is a failure. Gives the file, where there is one.
@@ -111,7 +135,7 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     let cargo = cargo_args(profile);
     let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
     let slug = selection.slug();
-    let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace)?;
+    let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace, None)?;
     let ours = sha256_of(&made.folder.join(GATEWAY_BIN))?;
     // Without `--target`, `cargo clean` looks where only the host's results lie and removes nothing.
     let (_, triple) = made.compiled.place(&Profile::new(profile))?;

@@ -4,6 +4,7 @@ mod budgets;
 mod generate;
 mod menu;
 mod tidy;
+mod verify;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,4 +1,5 @@
-//! The dispatch: one arm a driver, behind its feature and its platforms, and the error of a build without any.
+//! The dispatch: one arm a driver, behind its feature and its platforms, the error of a build without any, and the
+//! build's report of itself, behind the same conditions.
 
 use driver_manifest::{Assembly, Driver, EXTERNAL, Kind};
 use proc_macro2::{Ident, TokenStream};
@@ -19,6 +20,7 @@ pub(crate) fn server_arms(assembly: &Assembly) -> String {
         assembly.drivers.iter().filter(|driver| dials(driver)).map(condition).collect();
     let dialing = any_of(&dialing);
     let remote = crate_ident(REMOTE);
+    let report = report(assembly);
     let tokens = quote! {
         use openshell_core::catalog::Arm;
         use openshell_driver_api::Dialer;
@@ -27,6 +29,8 @@ pub(crate) fn server_arms(assembly: &Assembly) -> String {
         compile_error!(#no_driver);
 
         #(#markers)*
+
+        #report
 
         /// The arm of a driver that is in this build.
         pub(super) fn arm(name: &str) -> Option<Arm> {
@@ -45,6 +49,35 @@ pub(crate) fn server_arms(assembly: &Assembly) -> String {
         pub(super) const DIALER: Option<&'static dyn Dialer> = None;
     };
     file(ABOUT, tokens)
+}
+
+/// What the gateway says of itself in its section `.osgw`.
+fn report(assembly: &Assembly) -> TokenStream {
+    let drivers = assembly.drivers.iter().map(|driver| {
+        let (condition, name) = (condition(driver), &driver.name);
+        quote!(#[cfg(#condition)] #name)
+    });
+    let options = compiled_options(assembly);
+    quote! {
+        /// The drivers of this build.
+        const DRIVERS: &[&str] = &[#(#drivers),*];
+
+        #options
+
+        openshell_driver_api::report!(REPORT, DRIVERS, OPTIONS);
+    }
+}
+
+/// The constant `OPTIONS`: those whose features a build has.
+pub(super) fn compiled_options(assembly: &Assembly) -> TokenStream {
+    let options = assembly.options.iter().map(|option| {
+        let name = &option.name;
+        quote!(#[cfg(feature = #name)] #name)
+    });
+    quote! {
+        /// The options of this build.
+        const OPTIONS: &[&str] = &[#(#options),*];
+    }
 }
 
 /// A driver whose program is reached through its socket.

@@ -4,6 +4,16 @@
 
 #![cfg_attr(rustfmt, rustfmt::skip)]
 
+/// The options of this build.
+const OPTIONS: &[&str] = &[
+    #[cfg(feature = "telemetry")]
+    "telemetry",
+    #[cfg(feature = "otlp")]
+    "otlp",
+];
+
+openshell_driver_api::report!(REPORT, & ["docker"], OPTIONS);
+
 fn main() -> std::process::ExitCode {
     openshell_drivers::run("docker", &openshell_driver_docker::REGISTRATION)
 }

@@ -16,6 +16,24 @@ openshell_driver_api::marker!(ARM_DOCKER, "arm:docker\0");
 #[cfg(feature = "driver-external")]
 openshell_driver_api::marker!(ARM_EXTERNAL, "arm:external\0");
 
+/// The drivers of this build.
+const DRIVERS: &[&str] = &[
+    #[cfg(feature = "driver-docker")]
+    "docker",
+    #[cfg(feature = "driver-external")]
+    "external",
+];
+
+/// The options of this build.
+const OPTIONS: &[&str] = &[
+    #[cfg(feature = "telemetry")]
+    "telemetry",
+    #[cfg(feature = "otlp")]
+    "otlp",
+];
+
+openshell_driver_api::report!(REPORT, DRIVERS, OPTIONS);
+
 /// The arm of a driver that is in this build.
 pub(super) fn arm(name: &str) -> Option<Arm> {
     match name {

@@ -1,0 +1,195 @@
+//! `verify-compiled-out`: the proof that a file holds the drivers and options that it was built with and no others.
+//! `xtask build` asks for it by itself; here it is asked for by name, or about a file that was built anywhere.
+//!
+//! ```text
+//! drivers.toml, Cargo.lock, cargo tree ─question▶ Question ┐
+//! build.json, cargo tree ─────────────▶ graph, messages ───┼▶ driver-verify ─▶ Verdict ─▶ table, JSON, verify.json
+//! the file ──────────────▶ sections, bytes, symbols ───────┘
+//! ```
+
+mod cache;
+mod graph;
+mod learn;
+mod learned;
+mod lock;
+mod question;
+mod self_report;
+mod time;
+mod verifier;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use driver_manifest::Assembly;
+use driver_verify::{Answer, Verdict};
+
+pub(crate) use learn::{Args as LearnArgs, run as learn};
+pub(crate) use question::Subject;
+pub(crate) use verifier::{Bytes, Verifier, units_of};
+
+use crate::build::{CargoArgs, Job, Record};
+use crate::error::{Error, Result};
+use crate::selection::SelectionArgs;
+use crate::table::out;
+use crate::workspace::{Rustc, Workspace, joined};
+
+/// The exit code of a wrong call, and of a failure of the tool itself.
+pub(crate) const TOOL_FAILED: u8 = 3;
+
+/// Prove that a gateway holds none of the drivers and options that were left out
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 clean, 1 leak, 2 cannot be certified, 3 wrong call or failure of the tool."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    cargo: CargoArgs,
+    /// Judge this file instead of a build; it is not run
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// The file is this driver's standalone program, not a gateway
+    #[arg(long, value_name = "DRIVER", requires = "binary")]
+    program: Option<String>,
+    /// Run the file as well and compare what it says of itself
+    #[arg(long, requires = "binary", conflicts_with = "program")]
+    run: bool,
+    /// Check that this report is about FILE, and say what it says
+    #[arg(long, value_name = "REPORT", requires = "file", conflicts_with = "binary")]
+    report: Option<PathBuf>,
+    /// The file of the report
+    #[arg(requires = "report")]
+    file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Print Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+/// Runs it. What goes wrong on the way is the tool's failure, never a verdict.
+pub(crate) fn run(args: &Args) -> Result {
+    let code = verify(args).or_else(|error| {
+        error.print();
+        match error {
+            Error::Unverified { code, .. } => Ok(code),
+            _ => Ok::<_, Error>(TOOL_FAILED),
+        }
+    })?;
+    Ok(ExitCode::from(code))
+}
+
+fn verify(args: &Args) -> Result<u8> {
+    if let (Some(report), Some(file)) = (&args.report, &args.file) {
+        return check_report(report, file);
+    }
+    let workspace = Workspace::find()?;
+    let assembly = workspace.assembly()?;
+    if let Some(file) = &args.binary {
+        return binary(&workspace, &assembly, args, file);
+    }
+    let (selection, notes) = args.selection.resolve(&assembly)?;
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    let job = Job::gateway(&assembly, selection, &args.cargo);
+    let folder = match left(&workspace, &job, args)? {
+        Some(folder) => folder,
+        None => job.run(&workspace, None)?.folder,
+    };
+    let record = Record::read(&folder).ok_or_else(|| {
+        let shown = workspace.show(&folder.join("build.json"));
+        Error::uncertain(format!("`{shown}` is not there, or of another version"), "cargo xtask build")
+    })?;
+    // Asked for by name, it is judged anew: what is reused is for builds.
+    let verified =
+        Verifier::new(&workspace, &assembly, args.cargo.offline)?.folder(&record, &folder, Path::new(""))?;
+    for one in &verified {
+        let path = folder.join(&one.statement.0);
+        std::fs::write(&path, &one.statement.1).map_err(Error::file("write", &path))?;
+    }
+    let verdicts: Vec<&Verdict> = verified.iter().filter_map(|one| one.verdict.as_ref()).collect();
+    print(args, &verdicts);
+    Ok(worst(verified.iter().map(|one| one.answer)))
+}
+
+/// The folder that `build` left, when it is there.
+fn left(workspace: &Workspace, job: &Job, args: &Args) -> Result<Option<PathBuf>> {
+    let triple = match &args.cargo.target {
+        Some(target) => target.clone(),
+        None => joined(Rustc::ask(workspace))?.host,
+    };
+    let folder = job.folder(&workspace.target_dir(), &triple);
+    Ok(Record::read(&folder).is_some().then_some(folder))
+}
+
+/// A file from anywhere.
+fn binary(workspace: &Workspace, assembly: &Assembly, args: &Args, file: &Path) -> Result<u8> {
+    let (selection, notes) = match &args.program {
+        // A program is of one driver; which drivers a gateway would have beside it says nothing.
+        Some(driver) if !args.selection.names_drivers() => {
+            let mut selections = args.selection.resolve_programs(assembly, std::slice::from_ref(driver))?;
+            (selections.swap_remove(0), Vec::new())
+        }
+        Some(_) => {
+            return Err(Error::refused(
+                "a program has one driver, named by `--program`",
+                "leave out --drivers",
+            ));
+        }
+        None => args.selection.resolve(assembly)?,
+    };
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    let subject = Subject { selection, program: args.program.clone(), target: args.cargo.target.clone() };
+    let bytes = Bytes::read(file)?;
+    let said = args.run.then(|| self_report::run(file)).transpose()?;
+    let verdict = Verifier::new(workspace, assembly, args.cargo.offline)?.file(&subject, &bytes, said)?;
+    print(args, &[&verdict]);
+    Ok(verdict.exit_code())
+}
+
+/// Whether a report is about a file, and what it says of it.
+fn check_report(report: &Path, file: &Path) -> Result<u8> {
+    let text = std::fs::read_to_string(report).map_err(Error::file("read", report))?;
+    let about = |error: driver_verify::StatementError| {
+        Error::uncertain(format!("`{}`: {error}", report.display()), "")
+    };
+    let attested = driver_verify::read_statement(&text).map_err(about)?;
+    attested.is_of(&crate::build::sha256_of(file)?).map_err(about)?;
+    let (answer, version, time) = (attested.answer.word(), &attested.version, &attested.time);
+    out(&format!("{}: {answer}, by version {version} at {time}\n", file.display()));
+    Ok(attested.answer.exit_code())
+}
+
+fn print(args: &Args, verdicts: &[&Verdict]) {
+    if args.json {
+        let verdicts: Vec<_> = verdicts.iter().map(|verdict| verdict.json()).collect();
+        out(&format!("{:#}\n", serde_json::json!({ "schema_version": 1, "verdicts": verdicts })));
+        return;
+    }
+    let texts = verdicts.iter().map(|verdict| match args.markdown {
+        true => verdict.markdown(),
+        false => verdict.table(colour(&std::io::stdout())),
+    });
+    out(&texts.collect::<Vec<_>>().join("\n"));
+}
+
+/// Colours for a terminal, unless `NO_COLOR` says otherwise (<https://no-color.org>).
+pub(crate) fn colour(to: &impl IsTerminal) -> bool {
+    to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// One exit code of several files: a leak outweighs what cannot be certified.
+fn worst(answers: impl Iterator<Item = Answer>) -> u8 {
+    let rank = |code: u8| match code {
+        0 => 0,
+        2 => 1,
+        _ => 2,
+    };
+    answers.map(Answer::exit_code).max_by_key(|code| rank(*code)).unwrap_or(2)
+}
