@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openshell_core::selection::DriverName;
 use openshell_core::shell::{self, USAGE};
 use openshell_core::telemetry::{Action, DriverKind, Outcome, Telemetry, UsageEvent};
-use openshell_core::{Catalog, Environment, logging};
+use openshell_core::{Catalog, Environment, logging, otlp};
 use openshell_driver_api::Registration;
 use openshell_driver_remote::ServeOptions;
 use openshell_uds::PeerPolicy;
@@ -97,7 +97,7 @@ async fn serve(
     let served =
         openshell_driver_remote::serve(driver, listener, policy, stop, ServeOptions::default()).await;
     info!(driver = name, "stopped");
-    telemetry.shutdown(LAST_EVENTS).await;
+    tokio::join!(telemetry.shutdown(LAST_EVENTS), otlp::shutdown(LAST_EVENTS));
     served.map_err(|source| ProgramError::Io { action: "serve on the driver's socket", source })
 }
 
