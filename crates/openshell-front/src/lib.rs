@@ -22,7 +22,7 @@ mod validity;
 
 pub use access::{AccessSettings, IdentityRule, Policy, Rate, token};
 pub use listen::{Entrance, Guest, Limits, serve};
-pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, Sample, Value};
+pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, Sample, Value, code_name};
 pub use peer::{ClientCertificate, Identity, Peer, Role};
 pub use probes::Backend;
 pub use request_id::RequestId;

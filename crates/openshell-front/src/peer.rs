@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use openshell_uds::PeerCredentials;
@@ -63,19 +62,6 @@ impl fmt::Display for Role {
             Self::Use => "use",
             Self::Admin => "admin",
         })
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "read" => Ok(Self::Read),
-            "use" => Ok(Self::Use),
-            "admin" => Ok(Self::Admin),
-            _ => Err("is none of `read`, `use`, `admin`".to_owned()),
-        }
     }
 }
 

@@ -2,29 +2,8 @@
 
 use std::borrow::Cow;
 
-use openshell_front::{Family, Kind, Sample, Value};
+use openshell_front::{Family, Kind, Sample, Value, code_name};
 use openshell_runtime::{Histogram, Stats};
-
-/// gRPC's status codes by their numbers ("Status codes and their use in gRPC").
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 type Label = (&'static str, Cow<'static, str>);
 
@@ -34,8 +13,7 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
     let calls = stats.driver_calls.iter();
     let by_code = calls.clone().flat_map(|calls| {
         calls.codes.iter().map(|(code, count)| {
-            let code = usize::try_from(*code).ok().and_then(|code| CODES.get(code)).unwrap_or(&"UNKNOWN");
-            sample([label("rpc", calls.rpc), label("code", code)], Value::Integer(*count))
+            sample([label("rpc", calls.rpc), label("code", code_name(*code))], Value::Integer(*count))
         })
     });
     let phases = stats.sandboxes.iter();

@@ -62,9 +62,10 @@ const BOUNDS_US: [u64; 16] = [
     300_000_000,
 ];
 
-/// The name of a code, in gRPC's spelling.
-pub(crate) fn code_name(code: Code) -> &'static str {
-    CODES[code as usize]
+/// The name of a code, in gRPC's spelling; numbers that are none are `UNKNOWN`, as clients take them.
+pub fn code_name(code: impl Into<i32>) -> &'static str {
+    let known = usize::try_from(code.into()).ok().and_then(|number| CODES.get(number));
+    known.copied().unwrap_or("UNKNOWN")
 }
 
 /// What the gateway counts at its doors. To count takes no lock and makes nothing.
