@@ -1,0 +1,1 @@
+//! The Kubernetes compute driver: one pod a sandbox.

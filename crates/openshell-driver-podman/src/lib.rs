@@ -1,0 +1,1 @@
+//! The Podman compute driver: one container a sandbox, over libpod's own REST API.
