@@ -60,6 +60,10 @@ enum Which {
     Watch,
     /// Resident memory, idle and after 10,000 calls
     Memory,
+    /// From a create to Ready, against the backend's own client
+    Ready,
+    /// Two hundred sandboxes at once
+    Many,
     /// 64 clients that create and delete on an engine, and what that leaves
     Soak,
 }
@@ -90,7 +94,7 @@ impl Args {
 impl Which {
     /// Whether it is measured on each engine, too.
     fn needs_engine(self) -> bool {
-        matches!(self, Self::Start | Self::Memory | Self::Soak)
+        matches!(self, Self::Start | Self::Memory | Self::Ready | Self::Many | Self::Soak)
     }
 
     fn name(self) -> String {
@@ -195,7 +199,14 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
                 measured.figures.extend(figures);
                 measured.compiled_again = compiled_again;
             }
-            Which::Size | Which::Start | Which::Calls | Which::Watch | Which::Memory | Which::Soak => {
+            Which::Size
+            | Which::Start
+            | Which::Calls
+            | Which::Watch
+            | Which::Memory
+            | Which::Ready
+            | Which::Many
+            | Which::Soak => {
                 let gateways = match &gateways {
                     Some(gateways) => gateways,
                     None => gateways.insert(Gateways::build(workspace, assembly, args)?),

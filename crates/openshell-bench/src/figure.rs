@@ -48,6 +48,11 @@ impl Figure {
         self.samples.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 
+    /// Half of the samples are not above it.
+    pub(crate) fn median(&self) -> f64 {
+        self.percentile(50.0)
+    }
+
     /// Whether every bound is kept. A figure without samples keeps none.
     pub(crate) fn holds(&self) -> bool {
         let keeps = |bound: Option<f64>, of| {

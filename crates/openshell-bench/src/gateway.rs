@@ -27,8 +27,8 @@ pub(crate) struct Home {
 pub(crate) enum On {
     /// The driver behind a socket.
     Socket(PathBuf),
-    /// One of its own drivers.
-    Driver(String),
+    /// One of its own drivers, and what the configuration says of it.
+    Driver { name: String, config: String },
 }
 
 impl Home {
@@ -57,7 +57,7 @@ impl Home {
     fn command(&self, program: &Path, on: &On, port: Option<u16>) -> Result<Command> {
         let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null());
-        for name in ["PATH", "DOCKER_HOST"] {
+        for name in ["PATH", "DOCKER_HOST", "OPENSHELL_PODMAN_SOCKET", "KUBECONFIG"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -77,7 +77,11 @@ impl Home {
         };
         match on {
             On::Socket(path) => command.arg("--compute-driver-socket").arg(path),
-            On::Driver(name) => command.args(["--drivers", name]),
+            On::Driver { name, config } => {
+                let path = self.path().join("gateway.toml");
+                fs::write(&path, config)?;
+                command.args(["--drivers", name, "--config"]).arg(path)
+            }
         };
         let log = File::options().create(true).append(true).open(self.path().join("gateway.log"))?;
         command.stdout(log.try_clone()?).stderr(log);

@@ -1,17 +1,17 @@
 //! `openshell-bench`: the figures of a gateway, measured from outside as a client would see them.
 //!
 //! ```text
-//! openshell-bench --gateway PATH [--backend NAME=PATH [--resources COMMAND] [--image IMAGE]]
+//! openshell-bench --gateway PATH [--backend NAME=PATH [--script COMMAND]]
 //!                 [--only NAME,…] [--rows N] [--runs N] [--seconds N]
 //! ```
 //!
 //! `--gateway` is a gateway that can dial a driver's socket; the driver behind it is one in memory, served by this
 //! process, so that nothing but the gateway is measured. `--backend` is a gateway with a driver of its own, by the name
-//! to give to `--drivers`; what is measured on a real engine needs it: `memory`, `soak`, and its start. Without it
-//! these are left out, and said to be on standard error.
+//! to give to `--drivers`; what is measured on a real engine needs it: `memory`, `ready`, `many`, `soak`, and its start.
+//! Without it these are left out, and said to be on standard error.
 //!
-//! `--resources` is a shell command that prints, one a line, the sandbox ids of everything that the engine has of the
-//! gateway whose id is in `$OPENSHELL_GATEWAY_ID`; `soak` compares them with the rows.
+//! `--script` is a shell command that speaks for the backend's own client (script.rs lists its verbs): `ready` compares
+//! with it, `many` and `soak` ask it what is really there.
 //!
 //! Each figure is one line of JSON on standard output, as soon as there is one:
 //!
@@ -27,7 +27,10 @@ mod client;
 mod driver;
 mod figure;
 mod gateway;
+mod many;
 mod memory;
+mod ready;
+mod script;
 mod soak;
 mod start;
 mod watch;
@@ -38,6 +41,8 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 
 use figure::Figure;
+use gateway::On;
+use script::Script;
 
 /// Whatever went wrong; it is for a person who measures, and names what was tried.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -52,12 +57,9 @@ struct Args {
     /// A gateway with a driver of its own, and that driver's name
     #[arg(long, value_name = "NAME=PATH", value_parser = backend)]
     backend: Option<Backend>,
-    /// Prints the sandbox ids of what the engine has of $OPENSHELL_GATEWAY_ID
-    #[arg(long, value_name = "COMMAND")]
-    resources: Option<String>,
-    /// What sandboxes on the backend run
-    #[arg(long, value_name = "IMAGE", default_value = "openshell-test/busybox:1")]
-    image: String,
+    /// Speaks for the backend's own client
+    #[arg(long, value_name = "COMMAND", requires = "backend")]
+    script: Option<String>,
     /// Only these
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<Which>,
@@ -77,11 +79,21 @@ struct Args {
 struct Backend {
     name: String,
     gateway: PathBuf,
+    /// What speaks for the backend's own client.
+    script: Option<Script>,
+}
+
+impl Backend {
+    /// What the gateway is to run on.
+    fn on(&self) -> Result<On> {
+        let config = self.script.as_ref().map(Script::config).transpose()?.unwrap_or_default();
+        Ok(On::Driver { name: self.name.clone(), config })
+    }
 }
 
 fn backend(text: &str) -> std::result::Result<Backend, String> {
     let (name, path) = text.split_once('=').ok_or("is not NAME=PATH")?;
-    Ok(Backend { name: name.to_owned(), gateway: PathBuf::from(path) })
+    Ok(Backend { name: name.to_owned(), gateway: PathBuf::from(path), script: None })
 }
 
 /// What can be measured.
@@ -95,6 +107,10 @@ enum Which {
     Watch,
     /// Resident memory, idle and after calls
     Memory,
+    /// From a create to Ready, against the backend's own client
+    Ready,
+    /// Two hundred sandboxes at once on the backend
+    Many,
     /// Clients that create and delete on the backend
     Soak,
 }
@@ -146,14 +162,25 @@ async fn measure(args: &Args) -> Result<bool> {
         eprintln!("no --backend: nothing is measured on an engine");
         return Ok(report.holds);
     };
+    let backend = Backend { script: args.script.as_deref().map(Script::new), ..backend.clone() };
     if wants(Which::Start) {
-        start::named(args, backend, &mut report).await?;
+        start::named(args, &backend, &mut report).await?;
     }
     if wants(Which::Memory) {
-        memory::measure(backend, &mut report).await?;
+        memory::measure(&backend, &mut report).await?;
+    }
+    let Some(script) = &backend.script else {
+        eprintln!("no --script: nobody says what is on the backend");
+        return Ok(report.holds);
+    };
+    if wants(Which::Ready) {
+        ready::measure(&backend, script, &mut report).await?;
+    }
+    if wants(Which::Many) {
+        many::measure(&backend, script, &mut report).await?;
     }
     if wants(Which::Soak) {
-        soak::measure(args, backend, &mut report).await?;
+        soak::measure(args, &backend, script, &mut report).await?;
     }
     Ok(report.holds)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client;
 use crate::figure::Figure;
-use crate::gateway::{Home, On};
+use crate::gateway::Home;
 use crate::{Backend, Report, Result};
 
 /// How many processes are looked at.
@@ -15,7 +15,7 @@ const CALLS: usize = 10_000;
 const IDLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(backend: &Backend, report: &mut Report) -> Result<()> {
-    let (home, on) = (Home::new()?, On::Driver(backend.name.clone()));
+    let (home, on) = (Home::new()?, backend.on()?);
     home.start(&backend.gateway, &on).await?.stop().await?;
     let (mut idle, mut after) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {

@@ -2,12 +2,13 @@
 //! is missing, and the gateway has not grown.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::client::{self, Client};
 use crate::figure::Figure;
-use crate::gateway::{Gateway, Home, On, PATIENCE};
+use crate::gateway::{Gateway, Home};
+use crate::script::Script;
+use crate::watch::until_gone;
 use crate::{Args, Backend, Report, Result};
 
 /// How many clients.
@@ -18,14 +19,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// that was never as busy before.
 const GROWTH: f64 = 1.1;
 
-pub(crate) async fn measure(args: &Args, backend: &Backend, report: &mut Report) -> Result<()> {
+pub(crate) async fn measure(
+    args: &Args,
+    backend: &Backend,
+    script: &Script,
+    report: &mut Report,
+) -> Result<()> {
     let home = Home::new()?;
-    let gateway = home.start(&backend.gateway, &On::Driver(backend.name.clone())).await?;
+    let gateway = home.start(&backend.gateway, &backend.on()?).await?;
+    let image = script.image()?;
     let deadline = Instant::now() + Duration::from_secs(args.seconds);
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let client = gateway.client().await?;
-        clients.push(tokio::spawn(live(client, number, deadline, args.image.clone())));
+        clients.push(tokio::spawn(live(client, number, deadline, image.clone())));
     }
     let (mut memory, mut descriptors) = (Vec::new(), Vec::new());
     while Instant::now() < deadline {
@@ -38,29 +45,25 @@ pub(crate) async fn measure(args: &Args, backend: &Backend, report: &mut Report)
         lives.extend(client.await??);
     }
     // Each client has left one: now there has to be as much as there are rows, and in the end nothing.
-    let strays = strays(args, &home, &gateway).await?;
-    if strays.is_none() {
-        eprintln!("no --resources: rows are not compared with what the engine has");
-    }
-    let left = clean_up(args, &home, &gateway).await?;
+    let strays = strays(script, &home, &gateway).await?;
+    let left = clean_up(script, &home, &gateway).await?;
     let after = gateway.resident_mb()?;
     gateway.stop().await?;
-    let name = format!("soak, a life of a sandbox among {CLIENTS}");
+    let soak = format!("soak on {}", backend.name);
+    let name = format!("{soak}, a life of a sandbox among {CLIENTS}");
     report.show(&Figure::ms(name, &lives));
-    let none = |name: &str, count: f64| Figure::new(name, "1", vec![count]).median_at_most(0.0);
-    if let Some(strays) = strays {
-        report.show(&none("soak, rows without resource or resources without row", strays));
-    }
-    let what = if strays.is_some() { "resources or rows" } else { "rows" };
-    report.show(&none(&format!("soak, {what} left after the last delete"), left));
-    let flat = |name: &str, samples: &[f64]| {
-        Figure::new(name, "ratio", vec![growth(samples)]).median_at_most(GROWTH)
+    let named = |what: &str| format!("{soak}, {what}");
+    let none = |what: &str, count: f64| Figure::new(named(what), "1", vec![count]).median_at_most(0.0);
+    report.show(&none("rows without resource or resources without row", strays));
+    report.show(&none("resources or rows left after the last delete", left));
+    let flat = |what: &str, samples: &[f64]| {
+        Figure::new(named(what), "ratio", vec![growth(samples)]).median_at_most(GROWTH)
     };
-    report.show(&flat("soak, memory of the last third over the first", &memory));
-    report.show(&flat("soak, descriptors of the last third over the first", &descriptors));
-    report.show(&Figure::new("soak, resident", "MB", memory));
-    report.show(&Figure::new("soak, resident at the end", "MB", vec![after]));
-    report.show(&Figure::new("soak, descriptors", "1", descriptors));
+    report.show(&flat("memory of the last third over the first", &memory));
+    report.show(&flat("descriptors of the last third over the first", &descriptors));
+    report.show(&Figure::new(named("resident"), "MB", memory));
+    report.show(&Figure::new(named("resident at the end"), "MB", vec![after]));
+    report.show(&Figure::new(named("descriptors"), "1", descriptors));
     Ok(())
 }
 
@@ -86,29 +89,18 @@ async fn live(mut client: Client, number: usize, deadline: Instant, image: Strin
     Ok(lives)
 }
 
-async fn until_gone(client: &mut Client, name: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while client::get(client, name).await?.is_some() {
-        if Instant::now() > deadline {
-            return Err(format!("sandbox `{name}` does not go").into());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
-
-/// How many rows have no resource and resources no row; `None` where the engine cannot be asked.
-async fn strays(args: &Args, home: &Home, gateway: &Gateway) -> Result<Option<f64>> {
+/// How many rows have no resource and resources no row.
+async fn strays(script: &Script, home: &Home, gateway: &Gateway) -> Result<f64> {
     let rows: BTreeSet<String> = rows(gateway).await?.into_iter().map(|(id, _)| id).collect();
-    let Some(resources) = resources(args, home)? else { return Ok(None) };
+    let resources = script.resources(&home.gateway_id()?)?;
     for stray in rows.symmetric_difference(&resources) {
         eprintln!("stray: {stray}");
     }
-    Ok(Some(rows.symmetric_difference(&resources).count() as f64))
+    Ok(rows.symmetric_difference(&resources).count() as f64)
 }
 
 /// Deletes everything, and counts what is there afterwards.
-async fn clean_up(args: &Args, home: &Home, gateway: &Gateway) -> Result<f64> {
+async fn clean_up(script: &Script, home: &Home, gateway: &Gateway) -> Result<f64> {
     let mut client = gateway.client().await?;
     let names: Vec<String> = rows(gateway).await?.into_iter().map(|(_, name)| name).collect();
     for name in &names {
@@ -117,7 +109,7 @@ async fn clean_up(args: &Args, home: &Home, gateway: &Gateway) -> Result<f64> {
     for name in &names {
         until_gone(&mut client, name).await?;
     }
-    let resources = resources(args, home)?.map_or(0, |found| found.len());
+    let resources = script.resources(&home.gateway_id()?)?.len();
     Ok((rows(gateway).await?.len() + resources) as f64)
 }
 
@@ -129,19 +121,6 @@ async fn rows(gateway: &Gateway) -> Result<Vec<(String, String)>> {
         .into_iter()
         .filter_map(|sandbox| sandbox.metadata.map(|metadata| (metadata.id, metadata.name)))
         .collect())
-}
-
-/// The sandbox ids of what the engine has, where there is a way to ask it.
-fn resources(args: &Args, home: &Home) -> Result<Option<BTreeSet<String>>> {
-    let Some(command) = &args.resources else { return Ok(None) };
-    let mut shell = Command::new("/bin/sh");
-    let output = shell.args(["-c", command]).env("OPENSHELL_GATEWAY_ID", home.gateway_id()?).output()?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("`{command}` failed: {}", said.trim()).into());
-    }
-    let text = String::from_utf8(output.stdout)?;
-    Ok(Some(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()))
 }
 
 /// The mean of the last third over that of the first.

@@ -23,8 +23,7 @@ pub(crate) async fn external(args: &Args, report: &mut Report) -> Result<()> {
 /// On a driver of its own.
 pub(crate) async fn named(args: &Args, backend: &Backend, report: &mut Report) -> Result<()> {
     let name = format!("start, {}", backend.name);
-    let on = On::Driver(backend.name.clone());
-    report.show(&second_starts(&name, &Home::new()?, &backend.gateway, &on, args.runs).await?);
+    report.show(&second_starts(&name, &Home::new()?, &backend.gateway, &backend.on()?, args.runs).await?);
     Ok(())
 }
 

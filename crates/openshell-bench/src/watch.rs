@@ -95,7 +95,7 @@ async fn collect(seen: &mut mpsc::UnboundedReceiver<(Seen, Instant)>, kind: Seen
     last.ok_or_else(|| "there are no watchers".into())
 }
 
-/// Waits until a sandbox is ready.
+/// Waits until a sandbox is ready, by asking now and then.
 pub(crate) async fn until_ready(client: &mut Client, name: &str) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -109,4 +109,35 @@ pub(crate) async fn until_ready(client: &mut Client, name: &str) -> Result<()> {
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// Waits until a sandbox is ready, by its watch: to the moment.
+pub(crate) async fn wait_for_ready(client: &mut Client, id: &str, name: &str) -> Result<()> {
+    let request = proto::WatchSandboxRequest { id: id.to_owned(), follow_status: true, ..Default::default() };
+    let mut stream = client.watch_sandbox(request).await?.into_inner();
+    let told = async {
+        while let Some(event) = stream.message().await? {
+            let Some(Payload::Sandbox(sandbox)) = event.payload else { continue };
+            match sandbox.status.map(|status| status.phase()) {
+                Some(proto::SandboxPhase::Ready) => return Ok(()),
+                Some(proto::SandboxPhase::Error) => return Err(format!("sandbox `{name}` failed").into()),
+                _ => {}
+            }
+        }
+        Err(format!("the watch of sandbox `{name}` ended").into())
+    };
+    let late = |_| format!("sandbox `{name}` is never ready");
+    tokio::time::timeout(PATIENCE, told).await.map_err(late)?
+}
+
+/// Waits until a sandbox is gone.
+pub(crate) async fn until_gone(client: &mut Client, name: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while client::get(client, name).await?.is_some() {
+        if Instant::now() > deadline {
+            return Err(format!("sandbox `{name}` does not go").into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }

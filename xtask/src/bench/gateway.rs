@@ -15,8 +15,8 @@ use crate::workspace::{self, Workspace, spawn};
 
 /// The package and program that measures.
 const BENCH: (&str, &str) = ("openshell-bench", "openshell-bench");
-/// What says which resources of a gateway an engine has, beside the tests of its driver's crate; see `openshell-bench`.
-const RESOURCES: &str = "tests/resources.sh";
+/// What speaks for a backend's own client, beside the tests of its driver's crate; see `openshell-bench`.
+const SCRIPT: &str = "tests/backend.sh";
 /// The exit code of that program when a figure does not keep its bound, which the figure says itself.
 const BROKEN: i32 = 1;
 
@@ -36,8 +36,8 @@ struct Alone {
     dials: bool,
     program: PathBuf,
     bytes: u64,
-    /// The script that lists what the engine has.
-    resources: Option<PathBuf>,
+    /// The script that speaks for the backend's own client.
+    script: Option<PathBuf>,
 }
 
 impl Gateways {
@@ -53,9 +53,9 @@ impl Gateways {
             let driver = assembly.driver(name);
             let dials = driver.is_some_and(|driver| matches!(driver.kind, Kind::Socket { .. }));
             let package = driver.and_then(Driver::package);
-            let resources = package.map(|package| workspace.path(&format!("crates/{package}/{RESOURCES}")));
-            let resources = resources.filter(|script| script.is_file());
-            alone.push(Alone { driver: name.clone(), dials, program, bytes, resources });
+            let script = package.map(|package| workspace.path(&format!("crates/{package}/{SCRIPT}")));
+            let script = script.filter(|script| script.is_file());
+            alone.push(Alone { driver: name.clone(), dials, program, bytes, script });
         }
         let line = CargoLine::new(BENCH.0, BENCH.1, Vec::new(), &cargo);
         let _turn = build::turn(workspace.root());
@@ -95,8 +95,8 @@ impl Gateways {
         for engine in engines {
             let mut command = command();
             command.arg("--backend").arg(format!("{}={}", engine.driver, engine.program.display()));
-            if let Some(script) = &engine.resources {
-                command.arg("--resources").arg(format!("sh {}", script.display()));
+            if let Some(script) = &engine.script {
+                command.arg("--script").arg(format!("sh {}", script.display()));
             }
             lines(&mut command, &self.bench, |line| into.take(line))?;
         }

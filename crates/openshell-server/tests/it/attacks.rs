@@ -14,8 +14,9 @@ use openshell_proto::structs;
 use prost::Message as _;
 use serde_json::json;
 
+use crate::backend::{DOCKER, Leftovers};
 use crate::client::{Answer, Channel, call, call_with};
-use crate::harness::{Home, Leftovers, Process, docker_with_image, image, program, text};
+use crate::harness::{Home, Process, program, text};
 
 const CREATE: &str = "/openshell.v1.OpenShell/CreateSandbox";
 const HEALTH: &str = "/openshell.v1.OpenShell/Health";
@@ -39,10 +40,10 @@ struct Target {
 impl Target {
     /// `None` without an engine.
     fn start(id: &str, config: &str) -> Option<Self> {
-        if !docker_with_image() {
+        if !DOCKER.is_there() {
             return None;
         }
-        let leftovers = Leftovers(id.to_owned());
+        let leftovers = Leftovers(DOCKER, id.to_owned());
         let home = Home::new();
         let config = home.write("gateway.toml", config);
         let config = config.to_str().expect("UTF-8");
@@ -82,7 +83,7 @@ impl Target {
 
 /// A create that is fine but for what a test does to it.
 fn create() -> CreateSandboxRequest {
-    let template = SandboxTemplate { image: image(), ..SandboxTemplate::default() };
+    let template = SandboxTemplate { image: (DOCKER.image)(), ..SandboxTemplate::default() };
     let spec = SandboxSpec {
         template: Some(template),
         command: vec!["sleep".to_owned(), "60".to_owned()],

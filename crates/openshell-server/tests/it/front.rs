@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::backend::docker_engine;
 use crate::client::{Answer, Channel, call, get, watch_health};
-use crate::harness::{GATEWAY, Home, PATIENCE, Process, docker, text};
+use crate::harness::{GATEWAY, Home, PATIENCE, Process, text};
 
 const HEALTH: &str = "/openshell.v1.OpenShell/Health";
 const CREATE_WORKSPACE: &str = "/openshell.v1.OpenShell/CreateWorkspace";
@@ -26,7 +27,7 @@ const UNAUTHENTICATED: Option<u32> = Some(16);
 
 /// A gateway on docker's engine, which nothing is made on; `None` without one.
 fn serve(home: &Home, args: &[&str]) -> Option<Process> {
-    docker().then(|| home.serve(&[&["--drivers", "docker"], args].concat()))
+    docker_engine().then(|| home.serve(&[&["--drivers", "docker"], args].concat()))
 }
 
 /// Where its TCP listener is.

@@ -1,8 +1,7 @@
-//! What the tests stand on: a folder for one gateway, its process, the client, and the engine that may be away.
+//! What the tests stand on: a folder for one gateway, its process, the client, and what may be away.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -32,32 +31,6 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Whether a Docker engine answers. Away, it is printed as skipped, and is a failure where OPENSHELL_TEST_REQUIRE
-/// names it.
-pub(crate) fn docker() -> bool {
-    let socket = docker_socket();
-    answers(&socket, "/_ping") || required("docker", &format!("no docker engine at {socket}"))
-}
-
-/// Whether the engine has the tests' image, too, and its client is there to look at what was made.
-pub(crate) fn docker_with_image() -> bool {
-    if !docker() {
-        return false;
-    }
-    let (socket, image) = (docker_socket(), image());
-    if !answers(&socket, &format!("/images/{image}/json")) {
-        return required("docker", &format!("no image {image} on the docker engine at {socket}"));
-    }
-    let client = Command::new("docker").arg("--version").output();
-    client.is_ok_and(|output| output.status.success())
-        || required("docker", "no program `docker` to look at the engine with")
-}
-
-fn docker_socket() -> String {
-    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
-    host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock").to_owned()
-}
-
 /// Says that a test is skipped because `what` is away, and gives false; where OPENSHELL_TEST_REQUIRE names it, the test
 /// fails.
 pub(crate) fn required(what: &str, why: &str) -> bool {
@@ -65,24 +38,6 @@ pub(crate) fn required(what: &str, why: &str) -> bool {
     assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required, and there is {why}");
     println!("skipped: {why}");
     false
-}
-
-/// Whether the engine answers a question with 200.
-fn answers(socket: &str, path: &str) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.lines().next().is_some_and(|status| status.contains(" 200 ")))
-}
-
-/// The image that tests run.
-pub(crate) fn image() -> String {
-    std::env::var("OPENSHELL_TEST_IMAGE_DOCKER").unwrap_or_else(|_| "openshell-test/busybox:1".to_owned())
 }
 
 /// A folder in which one gateway lives, with everything that its user's directories would hold.
@@ -114,7 +69,7 @@ impl Home {
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null());
-        for name in ["PATH", "DOCKER_HOST"] {
+        for name in ["PATH", "DOCKER_HOST", "OPENSHELL_PODMAN_SOCKET", "KUBECONFIG"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
@@ -265,21 +220,6 @@ impl Drop for Process {
         if std::thread::panicking() {
             println!("--- {}\n{}", self.log.display(), self.log());
         }
-    }
-}
-
-/// Removes whatever a gateway id has left on the engine when the test is over, however it ended.
-pub(crate) struct Leftovers(pub(crate) String);
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        let filter = format!("label=openshell.ai/gateway-id={}", self.0);
-        let script = format!(
-            "docker ps -aq --filter {filter} | xargs -r docker rm -f; \
-             docker volume ls -q --filter {filter} | xargs -r docker volume rm -f; \
-             docker network ls -q --filter {filter} | xargs -r docker network rm"
-        );
-        let _ = Command::new("sh").args(["-c", &script]).output();
     }
 }
 

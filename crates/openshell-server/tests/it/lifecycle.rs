@@ -1,11 +1,20 @@
-//! A sandbox's whole life on a real Docker engine, driven by the client, with the gateway killed between any two steps:
+//! A sandbox's whole life on every real backend, driven by the client, with the gateway killed between any two steps:
 //! the driver in process, and the same driver as a program behind a socket.
 
-use std::process::{Command, Output};
+use std::process::Output;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Home, Leftovers, Process, docker_with_image, image, program, text};
+use crate::backend::{Backend, DOCKER, Leftovers};
+use crate::harness::{Home, PATIENCE, Process, program, text};
+
+/// A main process that runs until it is told to stop, and ends with exit code 7 where it finds that it has run before: its
+/// workspace was kept.
+const RUNS_ONCE: &str =
+    "test -e /sandbox/mark && exit 7; touch /sandbox/mark || exit 8; trap 'exit 0' TERM; sleep 300 & wait";
+/// One that runs again and again.
+const RUNS: &str = "trap 'exit 0' TERM; sleep 300 & wait";
 
 /// How the gateway reaches the driver.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,6 +25,7 @@ enum Driver {
 
 /// One gateway, its client, and where needed the driver's program.
 struct Stage {
+    backend: Backend,
     home: Home,
     client: std::path::PathBuf,
     driver: Driver,
@@ -27,20 +37,22 @@ struct Stage {
 
 impl Stage {
     /// `None` when something that it needs is away.
-    fn set(driver: Driver) -> Option<Self> {
-        if !docker_with_image() {
+    fn set(backend: Backend, driver: Driver) -> Option<Self> {
+        if !backend.is_there() {
             return None;
         }
         let client = program("openshell")?;
         let home = Home::new();
         let id = format!("e2e-{}-{}", std::process::id(), driver as u8);
-        let leftovers = Leftovers(id.clone());
+        let leftovers = Leftovers(backend, id.clone());
         let mut stage =
-            Self { home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
+            Self { backend, home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
+        assert_eq!(backend.resources(&stage.id), [""; 0], "before anything is made");
         if driver == Driver::BehindSocket {
-            let mut command = stage.home.command(program("openshell-driver-docker")?);
+            let mut command = stage.home.command(program(&backend.program())?);
             let socket = stage.home.path("driver.sock");
             command.arg("--bind-socket").arg(&socket).args(["--gateway-id", &stage.id]);
+            command.args(backend.arguments(&stage.home));
             let mut process = stage.home.spawn("driver", command);
             process.wait_for_socket(&socket);
             stage.program = Some(process);
@@ -52,9 +64,13 @@ impl Stage {
     fn start_gateway(&mut self) {
         let socket = self.home.path("driver.sock");
         let socket = socket.to_str().expect("UTF-8");
+        let configured = self.backend.arguments(&self.home);
         let mut args = vec!["--gateway-id", &self.id];
         match self.driver {
-            Driver::InProcess => args.extend(["--drivers", "docker"]),
+            Driver::InProcess => {
+                args.extend(["--drivers", self.backend.name]);
+                args.extend(configured.iter().map(String::as_str));
+            }
             Driver::BehindSocket => args.extend(["--compute-driver-socket", socket]),
         }
         self.gateway = Some(self.home.serve(&args));
@@ -80,19 +96,44 @@ impl Stage {
         text(&output.stdout)
     }
 
-    fn phase(&self, name: &str) -> String {
-        let json: Value = serde_json::from_str(&self.ok(&["--json", "sandbox", "get", name])).expect("JSON");
-        phase_of(&json).unwrap_or_else(|| panic!("no phase in {json:#}"))
+    /// A document about a sandbox, when it has this phase at last.
+    fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let json: Value =
+                serde_json::from_str(&self.ok(&["--json", "sandbox", "get", name])).expect("JSON");
+            if phase_of(&json).is_some_and(|found| found.eq_ignore_ascii_case(phase)) {
+                return json;
+            }
+            assert!(Instant::now() < deadline, "`{name}` does not get {phase}: {json:#}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
-    /// The engine's containers of this gateway, running or not.
-    fn containers(&self) -> Vec<String> {
-        let filter = format!("label=openshell.ai/gateway-id={}", self.id);
-        let output = Command::new("docker")
-            .args(["ps", "-a", "--filter", &filter, "--format", "{{.ID}} {{.State}}"])
-            .output()
-            .expect("the engine's client");
-        text(&output.stdout).lines().map(str::to_owned).collect()
+    /// Waits until this many sandboxes run on the backend.
+    fn wait_for_running(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let running = self.backend.running(&self.id);
+            if running == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{running} run, not {count}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until the backend has nothing of this gateway.
+    fn wait_for_nothing(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.backend.resources(&self.id);
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left on the backend:\n{}", left.join("\n"));
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
@@ -117,39 +158,55 @@ impl Drop for Stage {
 }
 
 /// Every step, with a crash of the gateway between any two.
-fn whole_life(driver: Driver) {
-    let Some(mut stage) = Stage::set(driver) else { return };
-    let image = image();
-    let create = ["sandbox", "create", "--name", "one", "--image", &image, "--", "sleep", "300"];
+fn whole_life(backend: Backend, driver: Driver) {
+    let Some(mut stage) = Stage::set(backend, driver) else { return };
+    let image = (backend.image)();
+    let shell = |name, script| {
+        ["sandbox", "create", "--name", name, "--image", &image, "--wait=60", "--", "sh", "-c", script]
+    };
+    let create = ["sandbox", "create", "--name", "one", "--image", &image, "--", "sh", "-c", RUNS_ONCE];
     stage.ok(&create);
     stage.crash();
-    stage.ok(&["sandbox", "create", "--name", "two", "--image", &image, "--wait=60", "--", "sleep", "300"]);
+    stage.ok(&shell("two", RUNS));
     let again = stage.client(&create);
     assert_eq!(again.status.code(), Some(4), "a name that is taken: {}", text(&again.stderr));
     stage.crash();
     let listed = stage.ok(&["sandbox", "list"]);
     assert!(listed.contains("one") && listed.contains("two"), "{listed}");
-    assert_eq!(stage.containers().len(), 2);
+    stage.wait_for_phase("one", "ready");
+    stage.wait_for_running(2);
     stage.ok(&["sandbox", "stop", "one", "--wait=60"]);
+    stage.ok(&["sandbox", "stop", "two", "--wait=60"]);
     stage.crash();
-    assert_eq!(stage.phase("one").to_lowercase(), "stopped");
-    assert_eq!(stage.containers().iter().filter(|line| line.ends_with("running")).count(), 1);
-    stage.ok(&["sandbox", "start", "one", "--wait=60"]);
+    for name in ["one", "two"] {
+        stage.wait_for_phase(name, "stopped");
+    }
+    stage.wait_for_running(0);
+    stage.ok(&["sandbox", "start", "two", "--wait=60"]);
     stage.crash();
-    assert_eq!(stage.phase("one").to_lowercase(), "ready");
+    stage.wait_for_phase("two", "ready");
+    stage.wait_for_running(1);
+    // It finds its own file of before, and says so by its exit code.
+    stage.ok(&["sandbox", "start", "one"]);
+    let ended = stage.wait_for_phase("one", "error");
+    assert!(ended.to_string().contains("exit code 7"), "the workspace was not kept: {ended:#}");
+    stage.crash();
+    stage.ok(&["sandbox", "create", "--name", "bad", "--image", &image, "--", "sh", "-c", "sleep 1; exit 3"]);
+    let crashed = stage.wait_for_phase("bad", "error");
+    assert!(crashed.to_string().contains("exit code 3"), "{crashed:#}");
+    stage.crash();
+    stage.wait_for_phase("bad", "error");
+    stage.wait_for_running(1);
+    stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
     stage.ok(&["sandbox", "delete", "one", "--wait=60"]);
     stage.crash();
     let gone = stage.client(&["sandbox", "get", "one"]);
     assert_eq!(gone.status.code(), Some(3), "{}", text(&gone.stderr));
-    assert_eq!(stage.containers().len(), 1, "the other one is still there");
+    assert_eq!(backend.running(&stage.id), 1, "the other one is still there");
     stage.ok(&["sandbox", "delete", "two"]);
     stage.crash();
     stage.ok(&["status"]);
-    let deadline = std::time::Instant::now() + crate::harness::PATIENCE;
-    while !stage.containers().is_empty() {
-        assert!(std::time::Instant::now() < deadline, "a delete that was acknowledged is not carried out");
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
+    stage.wait_for_nothing();
     let status = stage.gateway.take().expect("a gateway").terminate();
     assert!(status.success(), "SIGTERM ends it in order: {status}");
     if let Some(program) = stage.program.take() {
@@ -158,18 +215,18 @@ fn whole_life(driver: Driver) {
 }
 
 #[test]
-fn a_sandbox_lives_through_crashes_of_the_gateway() {
-    whole_life(Driver::InProcess);
+fn a_sandbox_lives_through_crashes_of_the_gateway_on_docker() {
+    whole_life(DOCKER, Driver::InProcess);
 }
 
 #[test]
-fn a_sandbox_lives_the_same_behind_a_socket() {
-    whole_life(Driver::BehindSocket);
+fn a_sandbox_lives_the_same_behind_a_socket_on_docker() {
+    whole_life(DOCKER, Driver::BehindSocket);
 }
 
 #[test]
 fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
-    let Some(stage) = Stage::set(Driver::InProcess) else { return };
+    let Some(stage) = Stage::set(DOCKER, Driver::InProcess) else { return };
     let made = stage.client(&[
         "sandbox",
         "create",
@@ -182,7 +239,7 @@ fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
     assert!(!made.status.success());
     let shown = format!("{}{}", text(&made.stderr), text(&stage.client(&["sandbox", "get", "bad"]).stdout));
     assert!(shown.contains("openshell-test/no-such:1"), "{shown}");
-    assert!(stage.containers().is_empty());
+    assert_eq!(stage.backend.resources(&stage.id), [""; 0]);
     if stage.client(&["sandbox", "get", "bad"]).status.success() {
         stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
     }

@@ -1,6 +1,7 @@
 //! The gateway as its users meet it: the program itself, the client beside it, real backends behind it.
 
 mod attacks;
+mod backend;
 mod client;
 mod front;
 mod harness;

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::{Home, Leftovers, docker_with_image, image, required, text};
+use crate::backend::{DOCKER, Leftovers};
+use crate::harness::{Home, required, text};
 
 /// Plays with a running gateway; `args` are those of the script after the image.
 fn play(home: &Home, python: &Path, endpoint: &str, args: &[&str]) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/client.py");
     let mut command: Command = home.command(python);
-    let output = command.args([script, endpoint, &image()]).args(args).output().expect("the script starts");
+    let output =
+        command.args([script, endpoint, &(DOCKER.image)()]).args(args).output().expect("the script starts");
     let (said, failed) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{endpoint} {args:?}:\n{said}{failed}");
     assert!(said.contains("workspaces: ok"), "{said}");
@@ -22,13 +24,13 @@ fn python() -> Option<PathBuf> {
         required("python", "no Python client: OPENSHELL_TEST_PYTHON is not set (cargo xtask test sets it)");
         return None;
     };
-    docker_with_image().then_some(python)
+    DOCKER.is_there().then_some(python)
 }
 
 #[test]
 fn over_the_unix_socket() {
     let Some(python) = python() else { return };
-    let _leftovers = Leftovers("e2e-python-unix".to_owned());
+    let _leftovers = Leftovers(DOCKER, "e2e-python-unix".to_owned());
     let home = Home::new();
     let _gateway = home.serve(&["--drivers", "docker", "--gateway-id", "e2e-python-unix"]);
     play(&home, &python, &format!("unix://{}", home.socket().display()), &[]);
@@ -37,7 +39,7 @@ fn over_the_unix_socket() {
 #[test]
 fn over_loopback_with_the_token() {
     let Some(python) = python() else { return };
-    let _leftovers = Leftovers("e2e-python-tcp".to_owned());
+    let _leftovers = Leftovers(DOCKER, "e2e-python-tcp".to_owned());
     let home = Home::new();
     let _gateway = home.serve(&["--drivers", "docker", "--gateway-id", "e2e-python-tcp", "--port", "0"]);
     let (_, address) = home.endpoint("e2e-python-tcp");
@@ -48,7 +50,7 @@ fn over_loopback_with_the_token() {
 #[test]
 fn over_mutual_tls() {
     let Some(python) = python() else { return };
-    let _leftovers = Leftovers("e2e-python-mtls".to_owned());
+    let _leftovers = Leftovers(DOCKER, "e2e-python-mtls".to_owned());
     let home = Home::new();
     let certs = home.path("certs");
     let made =

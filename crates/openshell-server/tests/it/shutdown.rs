@@ -3,21 +3,33 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Home, Leftovers, docker_with_image, image, program, text};
+use crate::backend::{DOCKER, Leftovers};
+use crate::harness::{Home, program, text};
 
 #[test]
 fn somebody_who_watches_does_not_hold_it_up_and_is_told() {
-    let Some(client) = program("openshell").filter(|_| docker_with_image()) else { return };
+    let Some(client) = program("openshell").filter(|_| DOCKER.is_there()) else { return };
     let home = Home::new();
     let id = format!("e2e-{}-stop", std::process::id());
-    let _leftovers = Leftovers(id.clone());
+    let _leftovers = Leftovers(DOCKER, id.clone());
     let serve = ["--drivers", "docker", "--gateway-id", &id];
     let gateway = home.serve(&serve);
     let run = |args: &[&str]| {
         let output = home.command(&client).args(args).output().expect("the client starts");
         assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     };
-    run(&["sandbox", "create", "--name", "one", "--image", &image(), "--wait", "--", "sleep", "300"]);
+    run(&[
+        "sandbox",
+        "create",
+        "--name",
+        "one",
+        "--image",
+        &(DOCKER.image)(),
+        "--wait",
+        "--",
+        "sleep",
+        "300",
+    ]);
     let mut watch = home.command(&client);
     let watch = watch.args(["sandbox", "watch", "one"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let watch = watch.spawn().expect("the client starts");

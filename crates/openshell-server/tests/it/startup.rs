@@ -4,7 +4,8 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
-use crate::harness::{GATEWAY, Home, docker, text};
+use crate::backend::docker_engine;
+use crate::harness::{GATEWAY, Home, text};
 
 #[test]
 fn check_config_says_what_would_run_and_touches_nothing() {
@@ -29,7 +30,7 @@ fn drivers_are_listed_offline_in_both_forms() {
 
 #[test]
 fn with_nothing_named_the_engine_is_found() {
-    if !docker() {
+    if !docker_engine() {
         return;
     }
     let home = Home::new();
@@ -52,7 +53,7 @@ fn every_candidate_of_a_probe_is_named() {
 
 #[test]
 fn a_second_gateway_is_refused_by_name() {
-    if !docker() {
+    if !docker_engine() {
         return;
     }
     let home = Home::new();

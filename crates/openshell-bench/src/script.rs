@@ -1,0 +1,73 @@
+//! A backend's own client, by a script that lies beside the tests of its driver's crate.
+//!
+//! ```text
+//!   SCRIPT image              the image that sandboxes run
+//!   SCRIPT config             what a gateway's configuration says of the driver; may be empty
+//!   SCRIPT resources          the sandbox ids of everything that the backend has of the gateway, one a line
+//!   SCRIPT kill               ends every workload of the gateway, one after the other
+//!   SCRIPT begin              makes what runs by hand share: a network
+//!   SCRIPT run NAME           makes and starts what a sandbox is, by hand; ends when that runs
+//!   SCRIPT remove NAME        removes it
+//!   SCRIPT end                removes what `begin` made
+//! ```
+//!
+//! The gateway's id is in `$OPENSHELL_GATEWAY_ID`.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use crate::Result;
+
+/// The script of a backend, as a shell command to which a verb is added.
+#[derive(Debug, Clone)]
+pub(crate) struct Script(String);
+
+impl Script {
+    /// Any shell command.
+    pub(crate) fn new(command: &str) -> Self {
+        Self(command.to_owned())
+    }
+
+    /// Runs it; what it printed.
+    pub(crate) fn run(&self, words: &[&str], gateway_id: &str) -> Result<String> {
+        let mut shell = Command::new("/bin/sh");
+        // The words are arguments of the shell and no part of the command's text.
+        shell.args(["-c", &format!("{} \"$@\"", self.0), "sh"]).args(words);
+        let output = shell.env("OPENSHELL_GATEWAY_ID", gateway_id).output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("`{} {}` failed: {}", self.0, words.join(" "), said.trim()).into());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The image that sandboxes run.
+    pub(crate) fn image(&self) -> Result<String> {
+        Ok(self.run(&["image"], "")?.trim().to_owned())
+    }
+
+    /// What a gateway's configuration says of the driver.
+    pub(crate) fn config(&self) -> Result<String> {
+        self.run(&["config"], "")
+    }
+
+    /// The sandbox ids of what the backend has of a gateway.
+    pub(crate) fn resources(&self, gateway_id: &str) -> Result<BTreeSet<String>> {
+        let text = self.run(&["resources"], gateway_id)?;
+        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Script;
+
+    #[test]
+    fn words_reach_the_script_as_they_are_and_a_failure_says_what_it_said() {
+        let echo = Script::new("echo $OPENSHELL_GATEWAY_ID");
+        assert_eq!(echo.run(&["a b", "$c"], "id").expect("an echo"), "id a b $c\n");
+        let fails = Script::new("echo it is away >&2; false");
+        let error = fails.run(&["image"], "").expect_err("a failure").to_string();
+        assert!(error.contains("image") && error.contains("it is away"), "{error}");
+    }
+}
