@@ -1,17 +1,16 @@
 //! The table `[openshell.drivers.docker]`: every key, its default, and every fault of a table at once.
 
 mod address;
-mod reader;
-mod values;
 
 use std::path::PathBuf;
 
 use openshell_driver_api::{ConfigError, Table};
+use openshell_driver_common::config::{Reader, absolute};
+use openshell_driver_common::container::mounts::MountRules;
+use openshell_driver_common::container::posture;
+use openshell_driver_common::container::values::{self, Network, PullPolicy};
 
-use self::reader::Reader;
-pub(crate) use self::values::is_user;
 use crate::engine::Address;
-use crate::image;
 
 /// The settings of a driver; see `docs/docker.md` for what each means to an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl Default for Config {
             pull_policy: PullPolicy::Missing,
             emulation: false,
             docker_config_path: None,
-            pids_limit: 2048,
+            pids_limit: posture::PIDS_LIMIT,
             nofile_limit: None,
             network: Network::Own,
             networks: Vec::new(),
@@ -68,61 +67,9 @@ impl Default for Config {
             runtimes: Vec::new(),
             mounts: MountRules::default(),
             gpu_cdi_kind: "nvidia.com/gpu".to_owned(),
-            stop_timeout: 10,
+            stop_timeout: posture::STOP_TIMEOUT,
         }
     }
-}
-
-/// What a request may have mounted besides its workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MountRules {
-    /// How many bytes all file systems in memory of one sandbox may hold together.
-    pub(crate) tmpfs_max: i64,
-    /// Whether volumes that outlive a sandbox may be named.
-    pub(crate) volumes: bool,
-    /// The host's directories that a request may ask for, itself or below.
-    pub(crate) binds: Vec<PathBuf>,
-    /// Whether they may be mounted for writing.
-    pub(crate) binds_writable: bool,
-}
-
-impl Default for MountRules {
-    fn default() -> Self {
-        Self { tmpfs_max: 1 << 30, volumes: false, binds: Vec::new(), binds_writable: false }
-    }
-}
-
-impl MountRules {
-    /// A directory of the host that lies in another one, with that one.
-    fn nested(&self) -> Option<(&PathBuf, &PathBuf)> {
-        let mut pairs =
-            self.binds.iter().flat_map(|inner| self.binds.iter().map(move |outer| (inner, outer)));
-        pairs.find(|(inner, outer)| inner != outer && inner.starts_with(outer))
-    }
-}
-
-/// When an image is fetched from its registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PullPolicy {
-    /// At every create.
-    Always,
-    /// At every create, and where that fails the engine's own is good enough.
-    Newer,
-    /// When the engine does not have it.
-    Missing,
-    /// Never.
-    Never,
-}
-
-/// What a sandbox is connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Network {
-    /// A bridge of the gateway's own, on which sandboxes do not reach each other.
-    Own,
-    /// Nothing but loopback.
-    None,
-    /// A network that the operator made.
-    Named(String),
 }
 
 const KEYS: &[&str] = &[
@@ -162,27 +109,12 @@ impl Config {
         let default = Self::default();
         let config = Self {
             host: address::read(&mut reader),
-            default_image: reader
-                .text("default_image", |text| {
-                    image::check(text).map(|()| text.to_owned()).map_err(|problem| (problem, None))
-                })
-                .unwrap_or(default.default_image),
-            pull_policy: reader
-                .text("pull_policy", |text| match text {
-                    "always" => Ok(PullPolicy::Always),
-                    "missing" => Ok(PullPolicy::Missing),
-                    "never" => Ok(PullPolicy::Never),
-                    "newer" => Ok(PullPolicy::Newer),
-                    _ => Err((
-                        "is none of `always`, `missing`, `never`, `newer`".to_owned(),
-                        Some("pull_policy = \"missing\"".to_owned()),
-                    )),
-                })
-                .unwrap_or(default.pull_policy),
+            default_image: reader.text("default_image", values::image).unwrap_or(default.default_image),
+            pull_policy: reader.text("pull_policy", values::pull_policy).unwrap_or(default.pull_policy),
             emulation: reader.switch("emulation"),
             docker_config_path: reader
-                .text("docker_config_path", |text| address::file("docker_config_path", text)),
-            pids_limit: reader.integer("pids_limit", 1, 4_194_304).unwrap_or(default.pids_limit),
+                .text("docker_config_path", |text| absolute("docker_config_path", text)),
+            pids_limit: reader.integer("pids_limit", 1, posture::PIDS_MOST).unwrap_or(default.pids_limit),
             nofile_limit: reader.integer("nofile_limit", 64, 1_048_576),
             network: reader.text("network", values::network).unwrap_or(default.network),
             networks: reader.texts("networks", values::named_network),
@@ -190,44 +122,15 @@ impl Config {
             cap_add: reader.texts("cap_add", values::capability),
             read_only_root: reader.switch("read_only_root"),
             runtimes: reader.texts("runtimes", values::runtime),
-            mounts: MountRules {
-                tmpfs_max: reader.bytes("tmpfs_max").unwrap_or(default.mounts.tmpfs_max),
-                volumes: reader.switch("allow_volumes"),
-                binds: reader.texts("bind_mounts", values::bind_root),
-                binds_writable: reader.switch("bind_mounts_writable"),
-            },
+            mounts: MountRules::read(&mut reader),
             gpu_cdi_kind: reader.text("gpu_cdi_kind", values::cdi_kind).unwrap_or(default.gpu_cdi_kind),
             stop_timeout: reader
                 .integer("stop_timeout", 0, 60)
                 .and_then(|seconds| i32::try_from(seconds).ok())
                 .unwrap_or(default.stop_timeout),
         };
-        if let Some((inner, outer)) = config.mounts.nested().filter(|_| config.mounts.binds_writable) {
-            let (inner, outer) = (inner.display(), outer.display());
-            reader.fault(
-                "bind_mounts",
-                format!("`{inner}` lies in `{outer}`, where sandboxes may write: one could put a link in its place"),
-                Some("list one of the two, or leave bind_mounts_writable out".to_owned()),
-            );
-        }
         let faults = reader.faults(KEYS);
         if faults.is_empty() { Ok(config) } else { Err(faults) }
-    }
-}
-
-/// What to say of a key that nobody knows: the nearest that somebody does, else all of them.
-pub(crate) fn did_you_mean(key: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(key, known), known))
-        .filter(|(distance, known)| *distance <= known.len() / 3)
-        .min();
-    match nearest {
-        Some((_, known)) => format!("did you mean `{known}`?"),
-        None => {
-            let all: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
-            format!("the keys are {}", all.join(", "))
-        }
     }
 }
 
@@ -293,16 +196,6 @@ mod tests {
             gpu_cdi_kind: "amd.com/gpu".into(),
         };
         assert_eq!(config, Ok(expected));
-    }
-
-    #[test]
-    fn a_directory_in_another_that_sandboxes_write_in() {
-        let roots = "bind_mounts = ['/srv/data', '/srv/database', '/srv']";
-        assert!(read(roots).is_ok());
-        let faults = read(&format!("{roots}\nbind_mounts_writable = true")).expect_err("a fault");
-        assert_eq!((faults.len(), faults[0].key.as_str()), (1, "bind_mounts"));
-        assert!(faults[0].message.starts_with("`/srv/data` lies in `/srv`"), "{faults:?}");
-        assert!(read("bind_mounts = ['/srv/data', '/srv/database']\nbind_mounts_writable = true").is_ok());
     }
 
     #[test]

@@ -1,11 +1,7 @@
 //! From a request to the body that makes its container. Pure, but for a look at the host's files where a request asks
 //! for some.
 
-mod asked;
-pub(crate) mod binds;
-mod faults;
 mod gpu;
-mod limits;
 mod mounts;
 mod posture;
 
@@ -14,22 +10,25 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions};
 use openshell_driver_api::{DriverContext, DriverError, SandboxRequest, environment, labels};
+use openshell_driver_common::config::did_you_mean;
+use openshell_driver_common::container::asked::Asked;
+use openshell_driver_common::container::binds::Protected;
+use openshell_driver_common::container::files::{TOKEN_DIRECTORY, TOKEN_PATH, WORKSPACE};
+use openshell_driver_common::container::image as reference;
+use openshell_driver_common::container::limits::{Floor, Limits};
+use openshell_driver_common::container::mounts::{Judge, Mounts, NamedVolume, read as read_mounts};
+use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::posture::is_host_name;
+use openshell_driver_common::container::values::Network;
+use openshell_driver_common::faults::Faults;
 use serde_json::Value;
 
-use self::asked::Asked;
-use self::binds::Protected;
-use self::faults::Faults;
-use self::limits::Limits;
-pub(crate) use self::mounts::NamedVolume;
-use self::mounts::{Judge, Mounts};
-use crate::config::{Config, Network, did_you_mean};
+use crate::config::Config;
 use crate::facts::Facts;
-use crate::files;
-use crate::image::{self, Image};
-use crate::names::Scope;
+use crate::image::Image;
 
-/// Where the workspace is mounted: what is below it survives a stop.
-pub(crate) const WORKSPACE: &str = "/sandbox";
+/// The engine refuses less.
+const FLOOR: Floor = Floor { driver: "docker", cpu: "10m", memory: "6Mi" };
 
 /// A request that has been found possible, as far as that can be said before it is tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +76,7 @@ impl Plan {
                 "no image is named: name one (`openshell sandbox create --image IMAGE`), or set `default_image` in \
                  `[openshell.drivers.docker]`",
             );
-        } else if let Err(problem) = image::check(image) {
+        } else if let Err(problem) = reference::check(image) {
             faults.add(format!("image: `{image}` {problem}"));
         }
         if spec.command.first().is_some_and(String::is_empty) {
@@ -106,10 +105,11 @@ impl Plan {
             protected: protected.as_ref(),
             scope: &scope,
             workspace: &request.workspace,
+            driver: "docker",
         };
-        let Mounts { mounts, volumes } = mounts::read(&asked.mounts, asked.shm_size, judge, &mut faults);
-        let limits = faults.take(Limits::read(&spec.template.resources)).unwrap_or_default();
-        let variables = faults.take(environment::of(request, context, files::TOKEN_PATH)).unwrap_or_default();
+        let Mounts { mounts, volumes } = read_mounts(&asked.mounts, asked.shm_size, judge, &mut faults);
+        let limits = faults.take(Limits::read(&spec.template.resources, &FLOOR)).unwrap_or_default();
+        let variables = faults.take(environment::of(request, context, TOKEN_PATH)).unwrap_or_default();
         faults.into_result()?;
 
         let mut host = HostConfig {
@@ -118,7 +118,12 @@ impl Plan {
             // As much as memory: none on top of it. Left out, the engine would allow as much swap again.
             memory_swap: limits.memory,
             memory_reservation: limits.memory_reservation,
-            mounts: Some(own_mounts(request, config, &scope).into_iter().chain(mounts).collect()),
+            mounts: Some(
+                own_mounts(request, config, &scope)
+                    .into_iter()
+                    .chain(mounts.into_iter().map(mounts::mount))
+                    .collect(),
+            ),
             shm_size: asked.shm_size,
             storage_opt: storage.map(|size| HashMap::from([("size".to_owned(), size.to_string())])),
             device_requests: devices.flatten().map(|request| vec![request]),
@@ -187,7 +192,7 @@ fn own_mounts(request: &SandboxRequest, config: &Config, scope: &Scope) -> Vec<M
     };
     let mut mounts = vec![volume(scope.volume(&request.id), WORKSPACE)];
     if config.read_only_root && !request.spec.token.is_empty() {
-        mounts.push(volume(scope.token_volume(&request.id), files::TOKEN_DIRECTORY));
+        mounts.push(volume(scope.token_volume(&request.id), TOKEN_DIRECTORY));
     }
     mounts
 }
@@ -310,14 +315,6 @@ fn protected(config: &Config, context: &DriverContext, facts: &Facts, socket: &P
         Some("/var/run".into()),
     ];
     Protected::new(paths.into_iter().flatten())
-}
-
-/// Whether a kernel and a resolver take it as the name of a host.
-fn is_host_name(name: &str) -> bool {
-    (1..=63).contains(&name.len())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]

@@ -7,16 +7,15 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, WatchEvent};
+use openshell_driver_common::container::mounts::NamedVolume;
+use openshell_driver_common::operations::{exists, retry_conflicts};
+use openshell_driver_common::watch::News;
 
-use crate::container::{NamedVolume, Plan};
+use crate::container::Plan;
 use crate::driver::Inner;
 use crate::image::{self, Image};
-use crate::watch::News;
 use crate::{error, files, state, volumes};
 
-/// How long a removal that somebody else has begun is waited for.
-const REMOVAL: Duration = Duration::from_secs(10);
-const REMOVAL_STEP: Duration = Duration::from_millis(100);
 /// How often, and how far apart, a failed create tries to take back what it had made.
 const TAKE_BACK_ATTEMPTS: u32 = 6;
 const TAKE_BACK_STEP: Duration = Duration::from_millis(300);
@@ -199,7 +198,7 @@ impl Inner {
 
     /// Removes a container, and the volumes that its image has brought.
     async fn remove_container(&self, container: &str) -> Result<(), DriverError> {
-        retry_conflicts("remove container", || {
+        remove("remove container", || {
             let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
             self.engine.docker.remove_container(container, Some(options))
         })
@@ -209,8 +208,8 @@ impl Inner {
     async fn remove_volumes(&self, id: &SandboxId) -> Result<bool, DriverError> {
         let volumes = self.engine.volumes_of(id).await?;
         for volume in &volumes {
-            let remove = || self.engine.docker.remove_volume(volume, None::<RemoveVolumeOptions>);
-            retry_conflicts("remove volume", remove).await?;
+            remove("remove volume", || self.engine.docker.remove_volume(volume, None::<RemoveVolumeOptions>))
+                .await?;
         }
         Ok(!volumes.is_empty())
     }
@@ -222,54 +221,11 @@ impl Inner {
     }
 }
 
-fn exists(id: &SandboxId) -> DriverError {
-    DriverError::new(ErrorKind::AlreadyExists, "create sandbox", format!("sandbox `{id}` exists already"))
-}
-
 /// Repeats a removal while the engine answers 409 ("already in progress", "in use"); a 404 is success.
-async fn retry_conflicts<F>(operation: &'static str, mut remove: impl FnMut() -> F) -> Result<(), DriverError>
+async fn remove<F>(operation: &'static str, remove: impl FnMut() -> F) -> Result<(), DriverError>
 where
     F: Future<Output = Result<(), bollard::errors::Error>>,
 {
-    let deadline = tokio::time::Instant::now() + REMOVAL;
-    loop {
-        match remove().await {
-            Ok(()) => return Ok(()),
-            Err(error) => match error::status(&error) {
-                Some(404) => return Ok(()),
-                Some(409) if tokio::time::Instant::now() < deadline => tokio::time::sleep(REMOVAL_STEP).await,
-                _ => return Err(error::engine(operation, error)),
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use bollard::errors::Error;
-
-    use super::*;
-
-    async fn answers(answers: &[Option<u16>]) -> Result<usize, ErrorKind> {
-        let count = Cell::new(0);
-        let next = || {
-            let answer = answers[count.get().min(answers.len() - 1)];
-            count.set(count.get() + 1);
-            let error =
-                |status_code| Error::DockerResponseServerError { status_code, message: String::new() };
-            std::future::ready(answer.map_or(Ok(()), |status| Err(error(status))))
-        };
-        retry_conflicts("remove", next).await.map(|()| count.get()).map_err(|error| error.kind())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_conflict_is_a_retry_and_not_found_is_done() {
-        assert_eq!(answers(&[None]).await, Ok(1));
-        assert_eq!(answers(&[Some(404)]).await, Ok(1));
-        assert_eq!(answers(&[Some(409), Some(409), Some(404)]).await, Ok(3));
-        assert_eq!(answers(&[Some(409), Some(500)]).await, Err(ErrorKind::Internal));
-        assert_eq!(answers(&[Some(409)]).await, Err(ErrorKind::Aborted));
-    }
+    let removed = retry_conflicts(remove, error::status).await;
+    removed.map_err(|error| error::engine(operation, error))
 }

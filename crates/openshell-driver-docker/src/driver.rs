@@ -10,24 +10,25 @@ use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
     ObservedSandbox, SandboxId, SandboxRequest, async_trait,
 };
+use openshell_driver_common::container::marks::Marks;
+use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::values::Network;
+use openshell_driver_common::locks::Locks;
+use openshell_driver_common::operations::to_the_end;
+use openshell_driver_common::watch::{NEWS, News};
 use tokio::sync::broadcast;
 
-use crate::config::{Config, Network};
+use crate::config::Config;
 use crate::container::Plan;
 use crate::engine::Engine;
 use crate::facts::Facts;
 use crate::image::Images;
-use crate::locks::Locks;
-use crate::marks::Marks;
-use crate::names::Scope;
 use crate::network::{self, Networks};
-use crate::watch::{self, News};
+use crate::watch;
 use crate::{error, state};
 
 /// How many containers are inspected at once.
 const INSPECTIONS: usize = 8;
-/// How much news a watcher may be behind.
-const NEWS: usize = 1024;
 
 /// Runs every sandbox as one container of one engine.
 pub(crate) struct DockerDriver {
@@ -57,17 +58,13 @@ impl DockerDriver {
         Ok(Self { inner: Arc::new(Inner { engine, config, context, images, locks, marks, networks, news }) })
     }
 
-    /// Runs an operation to its end even when the caller goes away: half a create would leave half a sandbox.
+    /// Runs an operation that nobody breaks off half-way.
     async fn to_the_end<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> Result<T, DriverError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, DriverError>> + Send + 'static,
     {
-        let task = tokio::spawn(operation(Arc::clone(&self.inner)));
-        task.await.unwrap_or_else(|error| {
-            let message = "the operation did not come to its end";
-            Err(DriverError::new(ErrorKind::Internal, "run operation", message).with_source(error))
-        })
+        to_the_end(operation(Arc::clone(&self.inner))).await
     }
 }
 

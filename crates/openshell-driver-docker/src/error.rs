@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bollard::errors::Error;
 use openshell_driver_api::probe::Ping;
-use openshell_driver_api::{ConfigError, DriverError, ErrorKind};
+use openshell_driver_api::{DriverError, ErrorKind};
 
 use crate::engine::Tcp;
 
@@ -96,12 +96,6 @@ pub(crate) fn remedy_tcp(tcp: &Tcp) -> String {
     let tls = if tcp.tls.is_some() { "--tlsverify " } else { "" };
     let ask = format!("ask it: docker {tls}-H tcp://{} version", tcp.authority());
     format!("{ask}, or name another: host = \"tcp://HOST:2376\" in [openshell.drivers.docker]")
-}
-
-/// The faults of a table that somebody opened without checking it.
-pub(crate) fn config(faults: Vec<ConfigError>) -> DriverError {
-    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    DriverError::new(ErrorKind::FailedPrecondition, "read configuration", faults.join("; "))
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@
 //!
 //! What the driver makes on an engine is found again by its labels alone; it keeps no table of its own. The one thing
 //! that an engine cannot tell, whether a container ended because it was asked to, is kept in
-//! `marks.rs`.
+//! marks in its state directory. What is no engine's own is in `openshell-driver-common`.
 
 mod config;
 mod container;
 mod create;
-mod credentials;
 mod detect;
 mod driver;
 mod engine;
@@ -20,9 +19,6 @@ mod error;
 mod facts;
 mod files;
 mod image;
-mod locks;
-mod marks;
-mod names;
 mod network;
 mod state;
 mod volumes;
@@ -34,6 +30,7 @@ use openshell_driver_api::{
     ComputeDriver, ConfigError, Detection, DriverContext, DriverError, DriverFactory, ProbeEnv, Table,
     async_trait,
 };
+use openshell_driver_common::config::refused;
 
 use crate::config::Config;
 use crate::driver::DockerDriver;
@@ -59,7 +56,7 @@ impl DriverFactory for Docker {
         context: DriverContext,
         table: &Table,
     ) -> Result<Arc<dyn ComputeDriver>, DriverError> {
-        let config = Config::read(table).map_err(error::config)?;
+        let config = Config::read(table).map_err(refused)?;
         Ok(Arc::new(DockerDriver::open(context, config).await?))
     }
 }

@@ -10,9 +10,9 @@ use bollard::models::{
 };
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use openshell_driver_api::{DriverError, ErrorKind};
+use openshell_driver_common::container::values::Network;
 use tokio::sync::{RwLock, RwLockReadGuard};
 
-use crate::config::Network;
 use crate::engine::Engine;
 use crate::error;
 

@@ -10,8 +10,7 @@
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum as Status};
 use openshell_driver_api::conditions::{self, not_ready, reason};
 use openshell_driver_api::{Condition, ObservedSandbox, SandboxId, SandboxStatus, labels};
-
-use crate::names::Scope;
+use openshell_driver_common::container::names::Scope;
 
 /// The sandbox that a container is, when it is one of this gateway's. `stopped` says whether the run of a sandbox that
 /// started at a time was ended by a stop.

@@ -3,8 +3,8 @@
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
 use openshell_driver_api::{DriverError, ErrorKind};
+use openshell_driver_common::container::mounts::NamedVolume;
 
-use crate::container::NamedVolume;
 use crate::engine::Engine;
 use crate::error;
 

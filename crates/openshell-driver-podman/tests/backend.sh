@@ -8,7 +8,9 @@ shared=by-hand-$OPENSHELL_GATEWAY_ID
 case $1 in
 image) echo "$image" ;;
 config) ;;
-resources) podman ps -a --filter "$label" --format '{{.Label "openshell.ai/sandbox-id"}}' ;;
+resources)
+  podman ps -aq --filter "$label" | xargs -r podman inspect --format '{{index .Config.Labels "openshell.ai/sandbox-id"}}'
+  ;;
 kill) podman ps -q --filter "$label" | xargs -r -n 1 podman kill >/dev/null ;;
 begin) podman network create "$shared" >/dev/null ;;
 run)

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::reader::{Problem, Reader};
+use openshell_driver_common::config::{Problem, Reader, absolute};
+
 use crate::engine::{Address, OVERHEARD, Tcp, TlsFiles};
 
 /// Where the engine is: `socket_path`, or `host` with its certificates. `None` when no key says so.
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Address> {
     let socket = reader.text("socket_path", socket);
     let host = reader.text("host", |text| Address::parse(text).map_err(|problem| (problem, example())));
-    let ca = reader.text("tls_ca_path", |text| file("tls_ca_path", text));
-    let certificate = reader.text("tls_cert_path", |text| file("tls_cert_path", text));
-    let key = reader.text("tls_key_path", |text| file("tls_key_path", text));
+    let ca = reader.text("tls_ca_path", |text| absolute("tls_ca_path", text));
+    let certificate = reader.text("tls_cert_path", |text| absolute("tls_cert_path", text));
+    let key = reader.text("tls_key_path", |text| absolute("tls_key_path", text));
     let insecure = reader.switch("insecure_tcp");
     let given = |reader: &Reader<'_>, key: &str| reader.has(key);
 
@@ -81,14 +82,6 @@ fn socket(text: &str) -> Result<PathBuf, Problem> {
     }
     let bare = text.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
     Err(("is not an absolute path".to_owned(), Some(format!("socket_path = \"{bare}\""))))
-}
-
-/// The path of a file.
-pub(super) fn file(key: &str, text: &str) -> Result<PathBuf, Problem> {
-    if Path::new(text).is_absolute() {
-        return Ok(PathBuf::from(text));
-    }
-    Err(("is not an absolute path".to_owned(), Some(format!("{key} = \"/path/to/file\""))))
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use bollard::models::{
     HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum,
 };
+use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::posture::ALL_CAPABILITIES;
+use openshell_driver_common::container::values::Network;
 
-use crate::config::{Config, Network};
-use crate::names::Scope;
+use crate::config::Config;
 
 /// What every sandbox is held to before anything of its own is added.
 pub(super) fn host_config(config: &Config, network: &Network, scope: &Scope) -> HostConfig {
     HostConfig {
-        cap_drop: Some(vec!["ALL".to_owned()]),
+        cap_drop: Some(vec![ALL_CAPABILITIES.to_owned()]),
         cap_add: (!config.cap_add.is_empty()).then(|| config.cap_add.clone()),
         // No `seccomp=` and no `apparmor=` here: that is the engine's default profile of each. Neither are there paths
         // to unmask.

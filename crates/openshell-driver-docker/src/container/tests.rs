@@ -1,11 +1,12 @@
 //! From requests to bodies, without an engine.
 
 use openshell_driver_api::{ErrorKind, GpuRequest, SandboxId, SandboxSpec, Secret, Template};
+use openshell_driver_common::container::mounts::MountRules;
 
 use serde_json::json;
 
 use super::*;
-use crate::config::MountRules;
+
 use crate::facts::Storage;
 
 fn context() -> DriverContext {
@@ -318,12 +319,4 @@ fn the_token_is_nowhere_in_the_body() {
     let env = plan.body(&image(true)).env.expect("env");
     assert!(env.contains(&"OPENSHELL_SANDBOX_TOKEN_FILE=/run/openshell/token".to_owned()));
     assert!(env.contains(&"OPENSHELL_TELEMETRY_ENABLED=false".to_owned()));
-}
-
-#[test]
-fn a_name_that_is_no_host_s_is_left_out() {
-    for name in ["", "-a", "a-", "a.b", "ü", &"x".repeat(64)] {
-        assert!(!is_host_name(name), "{name}");
-    }
-    assert!(is_host_name("my-box-1"));
 }

@@ -15,11 +15,12 @@ use bollard::{API_DEFAULT_VERSION, BollardRequest};
 use http::HeaderValue;
 use openshell_driver_api::probe::{Ping, engine_ping};
 use openshell_driver_api::{DriverError, ErrorKind, ProbeEnv, SandboxId};
+use openshell_driver_common::container::names::{Filters, Scope};
 
 pub(crate) use self::address::{Address, HOST, OVERHEARD, Tcp, TlsFiles};
 use self::tcp::Dialer;
+
 use crate::config::Config;
-use crate::names::{Filters, Scope};
 use crate::{detect, error};
 
 /// How long an engine may take to say who it is.

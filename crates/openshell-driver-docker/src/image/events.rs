@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use openshell_driver_api::PlatformEvent;
+use openshell_driver_common::operations::{Kind, said};
 
 use super::progress::Progress;
-use crate::watch::now_ms;
+
+/// Which part of the backend speaks.
+const SOURCE: &str = "docker";
 
 /// A step on the way to an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub(crate) enum Step {
 pub(crate) fn event(image: &str, step: Step) -> PlatformEvent {
     let mut metadata = BTreeMap::from([("image".to_owned(), image.to_owned())]);
     let (kind, reason, message) = match step {
-        Step::Pulling => ("Normal", "ImagePulling", format!("pulling image `{image}`")),
+        Step::Pulling => (Kind::Normal, "ImagePulling", format!("pulling image `{image}`")),
         Step::Progress(progress) => {
             let Progress { layers, layers_done, bytes, bytes_total } = progress;
             metadata.insert("layers".to_owned(), layers.to_string());
@@ -36,29 +39,18 @@ pub(crate) fn event(image: &str, step: Step) -> PlatformEvent {
             let message = format!(
                 "pulling image `{image}`: {layers_done} of {layers} layers, {bytes} of {bytes_total} bytes"
             );
-            ("Normal", "ImagePullProgress", message)
+            (Kind::Normal, "ImagePullProgress", message)
         }
-        Step::Pulled => ("Normal", "ImagePulled", format!("pulled image `{image}`")),
-        Step::Kept(problem) => ("Warning", "ImageKept", format!("{problem}; the engine's own is used")),
-        Step::Failed(problem) => ("Warning", "ImagePullFailed", problem),
+        Step::Pulled => (Kind::Normal, "ImagePulled", format!("pulled image `{image}`")),
+        Step::Kept(problem) => (Kind::Warning, "ImageKept", format!("{problem}; the engine's own is used")),
+        Step::Failed(problem) => (Kind::Warning, "ImagePullFailed", problem),
     };
-    told(kind, reason, message, metadata)
+    PlatformEvent { metadata, ..said(SOURCE, kind, reason, message) }
 }
 
 /// An event of this driver about a sandbox, of kind `Normal`, with nothing but words.
 pub(crate) fn normal(reason: &str, message: &str) -> PlatformEvent {
-    told("Normal", reason, message.to_owned(), BTreeMap::new())
-}
-
-fn told(kind: &str, reason: &str, message: String, metadata: BTreeMap<String, String>) -> PlatformEvent {
-    PlatformEvent {
-        timestamp_ms: now_ms(),
-        source: "docker".to_owned(),
-        kind: kind.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        metadata,
-    }
+    said(SOURCE, Kind::Normal, reason, message)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Images: the immutable id behind a reference, pulled when it has to be.
 //!
 //! ```text
-//!   reference ─ policy ─▶ the engine's own, or a pull (pull.rs) with credentials (credentials/) ─▶ id ─▶ platform ─▶ Image
+//!   reference ─ policy ─▶ the engine's own, or a pull (pull.rs) with credentials ─▶ id ─▶ platform ─▶ Image
 //!                                    └─ progress, faults ─▶ events
 //! ```
 
@@ -9,15 +9,19 @@ mod events;
 mod fault;
 mod progress;
 mod pull;
-mod reference;
+
+use std::path::PathBuf;
 
 use openshell_driver_api::conditions::reason;
 use openshell_driver_api::{DriverError, ErrorKind};
+use openshell_driver_common::container::credentials::{Accounts, Sources};
+use openshell_driver_common::container::image as reference;
+use openshell_driver_common::container::pull::Pulls;
+use openshell_driver_common::container::values::PullPolicy;
 
 pub(crate) use self::events::{Step, event, normal};
-pub(crate) use self::reference::{HUB, check, place};
-use crate::config::{Config, PullPolicy};
-use crate::credentials::Accounts;
+use self::progress::Progress;
+use crate::config::Config;
 use crate::engine::{Engine, Platform};
 use crate::error;
 
@@ -48,7 +52,7 @@ pub(crate) struct Images {
     policy: PullPolicy,
     emulation: bool,
     accounts: Accounts,
-    pulls: pull::Pulls,
+    pulls: Pulls<Progress>,
 }
 
 impl Images {
@@ -57,8 +61,8 @@ impl Images {
         Self {
             policy: config.pull_policy,
             emulation: config.emulation,
-            accounts: Accounts::new(config.docker_config_path.clone()),
-            pulls: pull::Pulls::default(),
+            accounts: accounts(config),
+            pulls: Pulls::default(),
         }
     }
 
@@ -117,7 +121,8 @@ impl Images {
         }
         report(Step::Pulling);
         let told = |progress| report(Step::Progress(progress));
-        if let Err(fault) = self.pulls.pull(engine, &self.accounts, reference, told).await {
+        let work = |tell| pull::pull(engine.clone(), self.accounts.clone(), reference.to_owned(), tell);
+        if let Err(fault) = self.pulls.pull(reference, work, told).await {
             // As Podman does: an image that is there is never worse than none.
             if let Some(image) = local {
                 tracing::warn!(image = reference, "{}; the engine's own is used", fault.message);
@@ -135,6 +140,18 @@ impl Images {
         report(Step::Pulled);
         Ok(image)
     }
+}
+
+/// Credentials of the file that the operator names, else of the one that Docker's own programs read.
+fn accounts(config: &Config) -> Accounts {
+    let directory = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = directory("DOCKER_CONFIG").or_else(|| Some(directory("HOME")?.join(".docker")));
+    let sources = Sources {
+        usual: usual.map(|directory| directory.join("config.json")).into_iter().collect(),
+        key: "docker_config_path in [openshell.drivers.docker]",
+        nowhere: "neither DOCKER_CONFIG nor HOME says where some are",
+    };
+    Accounts::new(config.docker_config_path.clone(), sources)
 }
 
 fn failed(operation: &'static str, message: String) -> DriverError {

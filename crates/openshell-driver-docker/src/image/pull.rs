@@ -1,169 +1,30 @@
-//! Pulls: one for an image at a time, however many sandboxes wait for it, and none for nobody.
-//!
-//! ```text
-//!   sandbox a ─ join ─┐               ┌─ watch channel: Running(progress) … Ended(result) ─▶ a, b
-//!   sandbox b ─ join ─┴─▶ one task ───┘
-//!                          └─ ends with its connection, and so the engine's pull, when the last one leaves
-//! ```
+//! One pull of an image by this engine; who waits for it is the common crate's affair.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use openshell_driver_api::ErrorKind;
-use tokio::sync::watch;
+use openshell_driver_common::container::credentials::{Access, Accounts, Login};
+use openshell_driver_common::container::image as reference;
+use openshell_driver_common::container::pull::{Fault, Tell};
 
-use super::fault::Fault;
+use super::fault;
 use super::progress::{Layers, Progress};
-use super::reference;
-use crate::credentials::Accounts;
 use crate::engine::Engine;
 
 /// How long a pull may go without a sign of progress: a registry that hangs must not hold a sandbox for ever.
 const STALL: Duration = Duration::from_secs(300);
-/// How far apart two reports of progress to one sandbox are.
-const PACE: Duration = Duration::from_millis(500);
 
-/// The pulls that are under way, by the reference that is pulled.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pulls {
-    running: Arc<Mutex<HashMap<String, watch::Sender<State>>>>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum State {
-    Running(Progress),
-    Ended(Result<(), Fault>),
-}
-
-impl Pulls {
-    /// Pulls an image, or waits for whoever does already, and reports how far it is. Dropped, it no longer waits.
-    pub(super) async fn pull(
-        &self,
-        engine: &Engine,
-        accounts: &Accounts,
-        reference: &str,
-        report: impl Fn(Progress),
-    ) -> Result<(), Fault> {
-        let (engine, accounts, image) = (engine.clone(), accounts.clone(), reference.to_owned());
-        let state = self.join(reference, |state| async move {
-            pull(&engine, &accounts, &image, |progress| {
-                state.send_if_modified(|now| {
-                    let next = State::Running(progress);
-                    std::mem::replace(now, next.clone()) != next
-                });
-            })
-            .await
-        });
-        follow(state, report).await
-    }
-
-    /// Joins the pull of a reference; `work` is begun where there is none.
-    fn join<F>(&self, reference: &str, work: impl FnOnce(watch::Sender<State>) -> F) -> watch::Receiver<State>
-    where
-        F: Future<Output = Result<(), Fault>> + Send + 'static,
-    {
-        let mut running = self.running();
-        if let Some(state) = running.get(reference) {
-            return state.subscribe();
-        }
-        let (state, receiver) = watch::channel(State::Running(Progress::default()));
-        running.insert(reference.to_owned(), state.clone());
-        let entry = Entry { pulls: self.clone(), reference: reference.to_owned(), state: state.clone() };
-        tokio::spawn(run(entry, work(state)));
-        receiver
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<State>>> {
-        // Nothing that could panic runs under this lock, and the map is whole after every statement.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A pull's place among those that can be joined; free when dropped.
-struct Entry {
-    pulls: Pulls,
+/// Pulls an image and tells how far it is.
+pub(super) async fn pull(
+    engine: Engine,
+    accounts: Accounts,
     reference: String,
-    state: watch::Sender<State>,
-}
-
-impl Entry {
-    /// Gives the place up when nobody waits for the pull any more. Under the lock: nobody joins meanwhile.
-    fn abandoned(&self) -> bool {
-        let mut running = self.pulls.running();
-        let nobody = self.state.receiver_count() == 0;
-        if nobody {
-            running.remove(&self.reference);
-        }
-        nobody
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut running = self.pulls.running();
-        // One that was given up may be another pull's by now.
-        if running.get(&self.reference).is_some_and(|state| state.same_channel(&self.state)) {
-            running.remove(&self.reference);
-        }
-    }
-}
-
-async fn run(entry: Entry, work: impl Future<Output = Result<(), Fault>>) {
-    let mut work = std::pin::pin!(work);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut work => break ended,
-            () = entry.state.closed() => {
-                if entry.abandoned() {
-                    return;
-                }
-            }
-        }
-    };
-    let state = entry.state.clone();
-    // First the place, then the news: whoever comes now begins anew, whoever came before is told.
-    drop(entry);
-    state.send_replace(State::Ended(ended));
-}
-
-/// Waits for the end of a pull and reports its progress, at most every [`PACE`].
-async fn follow(mut state: watch::Receiver<State>, report: impl Fn(Progress)) -> Result<(), Fault> {
-    let mut told = Progress::default();
-    loop {
-        let now = state.borrow_and_update().clone();
-        match now {
-            State::Ended(result) => return result,
-            State::Running(progress) if progress != told => {
-                report(progress);
-                told = progress;
-                let ended = state.wait_for(|state| matches!(state, State::Ended(_)));
-                if let Ok(Err(_)) = tokio::time::timeout(PACE, ended).await {
-                    return Err(cut());
-                }
-            }
-            State::Running(_) => {
-                if state.changed().await.is_err() {
-                    return Err(cut());
-                }
-            }
-        }
-    }
-}
-
-fn cut() -> Fault {
-    Fault::new(ErrorKind::Internal, "the pull did not come to its end")
-}
-
-/// The pull itself.
-async fn pull(
-    engine: &Engine,
-    accounts: &Accounts,
-    reference: &str,
-    tell: impl Fn(Progress),
+    tell: Tell<Progress>,
 ) -> Result<(), Fault> {
+    let reference = reference.as_str();
     let (registry, _) = reference::place(reference);
     let access = accounts.of(reference).await.map_err(|problem| {
         let message = format!("cannot pull `{reference}`: {}", problem.message);
@@ -174,113 +35,31 @@ async fn pull(
     // An engine begins its answer once the registry has begun its own, so that the patience for the one is that for the
     // other; the client library's is for engines.
     let docker = engine.docker.clone().with_timeout(STALL * 2);
-    let mut lines = docker.create_image(Some(options), None, access.credentials());
+    let mut lines = docker.create_image(Some(options), None, credentials(&access));
     let mut layers = Layers::default();
     loop {
         let Ok(line) = tokio::time::timeout(STALL, lines.next()).await else {
-            return Err(stalled(reference, registry));
+            return Err(Fault::stalled(reference, registry, STALL));
         };
         match line {
             None => return Ok(()),
-            Some(Ok(line)) => tell(layers.take(&line)),
-            Some(Err(error)) => return Err(Fault::of(reference, registry, &access.told(), error)),
+            Some(Ok(line)) => tell.progress(layers.take(&line)),
+            Some(Err(error)) => return Err(fault::of(reference, registry, &access.told(), error)),
         }
     }
 }
 
-fn stalled(reference: &str, registry: &str) -> Fault {
-    let seconds = STALL.as_secs();
-    let message = format!("cannot pull `{reference}`: nothing came from `{registry}` for {seconds} seconds");
-    Fault::new(ErrorKind::DeadlineExceeded, message)
-        .hint(format!("ask it from the engine's host: curl -sSI https://{registry}/v2/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    fn at(bytes: u64) -> Progress {
-        Progress { layers: 1, bytes, ..Progress::default() }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn progress_is_told_at_a_pace_and_the_end_at_once() {
-        let (state, receiver) = watch::channel(State::Running(Progress::default()));
-        let told = RefCell::new(Vec::new());
-        let begin = tokio::time::Instant::now();
-        let feed = async {
-            for bytes in 1..=100 {
-                state.send_replace(State::Running(at(bytes)));
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            state.send_replace(State::Ended(Ok(())));
-        };
-        let (ended, ()) =
-            tokio::join!(follow(receiver, |progress| told.borrow_mut().push(progress.bytes)), feed);
-        assert_eq!(ended, Ok(()));
-        assert_eq!(begin.elapsed(), Duration::from_secs(2));
-        let told = told.into_inner();
-        assert!((4..=5).contains(&told.len()) && told[0] == 1 && told.is_sorted(), "{told:?}");
-    }
-
-    #[tokio::test]
-    async fn two_that_want_the_same_share_one() {
-        let pulls = Pulls::default();
-        let (end, ended) = oneshot::channel::<()>();
-        let first = pulls.join("a", |_| async move {
-            let _ = ended.await;
-            Err(Fault::new(ErrorKind::Unavailable, "away"))
-        });
-        let second = pulls.join("a", |_| async { panic!("a second pull") });
-        let other = pulls.join("b", |_| async { Ok(()) });
-        assert_eq!(follow(other, |_| {}).await, Ok(()));
-        end.send(()).expect("a pull");
-        for waiter in [first, second] {
-            let fault = follow(waiter, |_| {}).await.expect_err("a fault");
-            assert_eq!((fault.kind, fault.message.as_str()), (ErrorKind::Unavailable, "away"));
+/// What an image's registry takes as a proof, as the client library sends it.
+fn credentials(access: &Access) -> Option<DockerCredentials> {
+    let serveraddress = Some(access.server().to_owned());
+    let mut sent = DockerCredentials { serveraddress, ..DockerCredentials::default() };
+    match access.login()? {
+        Login::Password { user, password } => {
+            sent.username = Some(user.clone());
+            sent.password = Some(password.expose().to_owned());
         }
-        assert!(pulls.running().is_empty());
-        assert_eq!(follow(pulls.join("a", |_| async { Ok(()) }), |_| {}).await, Ok(()), "it begins anew");
+        Login::Identity(token) => sent.identitytoken = Some(token.expose().to_owned()),
+        Login::Bearer(token) => sent.registrytoken = Some(token.expose().to_owned()),
     }
-
-    /// Counts what has been dropped.
-    struct Held(Arc<AtomicU32>);
-
-    impl Drop for Held {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pull_for_nobody_ends() {
-        let pulls = Pulls::default();
-        let dropped = Arc::new(AtomicU32::new(0));
-        let held = Held(Arc::clone(&dropped));
-        let first = pulls.join("a", |_| async move {
-            let _held = held;
-            std::future::pending().await
-        });
-        let second = pulls.join("a", |_| async { panic!("a second pull") });
-        drop(first);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(dropped.load(Ordering::SeqCst), 0, "somebody waits still");
-        drop(second);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!((dropped.load(Ordering::SeqCst), pulls.running().len()), (1, 0));
-    }
-
-    #[tokio::test]
-    async fn a_pull_that_panics_leaves_nobody_waiting() {
-        let pulls = Pulls::default();
-        let state = pulls.join("a", |_| async { panic!("a fault of the test's own") });
-        let fault = follow(state, |_| {}).await.expect_err("a fault");
-        assert_eq!(fault.kind, ErrorKind::Internal);
-        assert!(pulls.running().is_empty());
-    }
+    Some(sent)
 }

@@ -14,6 +14,28 @@ pub(crate) static CATALOG: Catalog = Catalog {
 
 static DRIVERS: &[DriverEntry] = &[
     DriverEntry {
+        name: "kubernetes",
+        summary: "pods on a Kubernetes cluster",
+        kind: "in-tree",
+        feature: "driver-kubernetes",
+        socket: None,
+        detect: true,
+        platforms: &[],
+        platform_ok: true,
+        program: Some("openshell-driver-kubernetes"),
+    },
+    DriverEntry {
+        name: "podman",
+        summary: "containers on Podman",
+        kind: "in-tree",
+        feature: "driver-podman",
+        socket: None,
+        detect: true,
+        platforms: &[],
+        platform_ok: true,
+        program: Some("openshell-driver-podman"),
+    },
+    DriverEntry {
         name: "docker",
         summary: "containers on a Docker engine",
         kind: "in-tree",

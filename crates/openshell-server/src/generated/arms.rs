@@ -5,10 +5,25 @@
 use openshell_core::catalog::Arm;
 use openshell_driver_api::Dialer;
 
-#[cfg(not(any(feature = "driver-docker", feature = "driver-external")))]
+#[cfg(
+    not(
+        any(
+            feature = "driver-kubernetes",
+            feature = "driver-podman",
+            feature = "driver-docker",
+            feature = "driver-external"
+        )
+    )
+)]
 compile_error!(
-    "this gateway has no compute driver; enable at least one of these features:\n  driver-docker    containers on a Docker engine\n  driver-external  any driver that serves compute_driver.proto on a Unix socket\nhint: cargo xtask build --drivers docker"
+    "this gateway has no compute driver; enable at least one of these features:\n  driver-kubernetes  pods on a Kubernetes cluster\n  driver-podman      containers on Podman\n  driver-docker      containers on a Docker engine\n  driver-external    any driver that serves compute_driver.proto on a Unix socket\nhint: cargo xtask build --drivers kubernetes"
 );
+
+#[cfg(feature = "driver-kubernetes")]
+openshell_driver_api::marker!(ARM_KUBERNETES, "arm:kubernetes\0");
+
+#[cfg(feature = "driver-podman")]
+openshell_driver_api::marker!(ARM_PODMAN, "arm:podman\0");
 
 #[cfg(feature = "driver-docker")]
 openshell_driver_api::marker!(ARM_DOCKER, "arm:docker\0");
@@ -18,6 +33,10 @@ openshell_driver_api::marker!(ARM_EXTERNAL, "arm:external\0");
 
 /// The drivers of this build.
 const DRIVERS: &[&str] = &[
+    #[cfg(feature = "driver-kubernetes")]
+    "kubernetes",
+    #[cfg(feature = "driver-podman")]
+    "podman",
     #[cfg(feature = "driver-docker")]
     "docker",
     #[cfg(feature = "driver-external")]
@@ -37,6 +56,20 @@ openshell_driver_api::report!(REPORT, DRIVERS, OPTIONS);
 /// The arm of a driver that is in this build.
 pub(super) fn arm(name: &str) -> Option<Arm> {
     match name {
+        #[cfg(feature = "driver-kubernetes")]
+        "kubernetes" => {
+            Some(Arm::Crate {
+                registration: &openshell_driver_kubernetes::REGISTRATION,
+                marker: &ARM_KUBERNETES,
+            })
+        }
+        #[cfg(feature = "driver-podman")]
+        "podman" => {
+            Some(Arm::Crate {
+                registration: &openshell_driver_podman::REGISTRATION,
+                marker: &ARM_PODMAN,
+            })
+        }
         #[cfg(feature = "driver-docker")]
         "docker" => {
             Some(Arm::Crate {

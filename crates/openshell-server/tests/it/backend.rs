@@ -18,7 +18,7 @@ pub(crate) struct Backend {
     /// The image that sandboxes run.
     pub(crate) image: fn() -> String,
     /// What a gateway's configuration says of this driver.
-    config: &'static str,
+    pub(crate) config: &'static str,
     /// A shell command that prints everything on the backend, one a line, with its labels. Not by a filter: what a
     /// driver forgot to label counts, too, as long as its name tells whose it is.
     everything: &'static str,

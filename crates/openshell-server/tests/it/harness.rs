@@ -132,8 +132,13 @@ impl Home {
 
     /// Starts the gateway and waits until it listens.
     pub(crate) fn serve(&self, args: &[&str]) -> Process {
+        self.serve_with(args, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn serve_with(&self, args: &[&str], environment: &[(&str, &Path)]) -> Process {
         let mut command = self.command(GATEWAY);
-        command.args(args);
+        command.args(args).envs(environment.iter().copied());
         let mut process = self.spawn("gateway", command);
         process.wait_for_socket(&self.socket());
         let deadline = Instant::now() + PATIENCE;

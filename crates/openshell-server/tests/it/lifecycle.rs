@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::backend::{Backend, DOCKER, Leftovers};
+use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN};
 use crate::harness::{Home, PATIENCE, Process, program, text};
 
 /// A main process that runs until it is told to stop, and ends with exit code 7 where it finds that it has run before: its
@@ -243,4 +243,24 @@ fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
     if stage.client(&["sandbox", "get", "bad"]).status.success() {
         stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
     }
+}
+
+#[test]
+fn a_sandbox_lives_through_crashes_of_the_gateway_on_podman() {
+    whole_life(PODMAN, Driver::InProcess);
+}
+
+#[test]
+fn a_sandbox_lives_the_same_behind_a_socket_on_podman() {
+    whole_life(PODMAN, Driver::BehindSocket);
+}
+
+#[test]
+fn a_sandbox_lives_through_crashes_of_the_gateway_on_kubernetes() {
+    whole_life(KUBERNETES, Driver::InProcess);
+}
+
+#[test]
+fn a_sandbox_lives_the_same_behind_a_socket_on_kubernetes() {
+    whole_life(KUBERNETES, Driver::BehindSocket);
 }

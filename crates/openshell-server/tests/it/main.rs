@@ -6,6 +6,7 @@ mod client;
 mod front;
 mod harness;
 mod lifecycle;
+mod outage;
 mod programs;
 mod python;
 mod refusals;

@@ -1,0 +1,13 @@
+//! The Kubernetes driver on a real cluster. Every test has a namespace and a gateway id of its own and takes back what it
+//! made. Where a real API server cannot be made to do something, one that is made up does it, and the test says so.
+
+mod agent;
+mod bench;
+mod create;
+mod fake;
+mod faults;
+mod lifecycle;
+mod posture;
+mod rbac;
+mod states;
+mod watch;

@@ -1,0 +1,91 @@
+//! The watch: a snapshot, then changes. How it ends, and whom it cuts, is the shared watch's and tested there.
+
+use std::time::Duration;
+
+use openshell_driver_api::WatchEvent;
+
+use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id, waiting};
+
+/// An event as a word and the sandbox that it is about.
+fn word(event: &WatchEvent) -> String {
+    match event {
+        WatchEvent::Sandbox(sandbox) => format!("{} {}", sandbox.id, ready_reason(sandbox)),
+        WatchEvent::Deleted(id) => format!("{id} deleted"),
+        WatchEvent::Platform { id, event } => format!("{id} says {}", event.reason),
+    }
+}
+
+#[tokio::test]
+async fn the_snapshot_comes_first_and_then_every_change() {
+    let Some(bench) = Bench::new("").await else { return };
+    for id in ["a", "b"] {
+        bench.driver.create(&waiting(id)).await.expect("create");
+    }
+    let mut events = bench.driver.watch().await.expect("a watch");
+    let snapshot = read_until(&mut events, |event| word(event).starts_with("b ")).await;
+    assert_eq!(snapshot.iter().map(word).collect::<Vec<_>>(), ["a Running", "b Running"]);
+
+    bench.driver.create(&waiting("c")).await.expect("create");
+    bench.driver.stop(&sandbox_id("a")).await.expect("stop");
+    bench.driver.start(&sandbox_id("a")).await.expect("start");
+    bench.driver.delete(&sandbox_id("b")).await.expect("delete");
+    let changes: Vec<String> =
+        read_until(&mut events, |event| word(event) == "b deleted").await.iter().map(word).collect();
+    let of = |id: &str| -> Vec<&String> { changes.iter().filter(|word| word.starts_with(id)).collect() };
+    // What the driver says and what the service does come by different ways, each in its order.
+    let (said, done): (Vec<&String>, Vec<&String>) =
+        of("c").into_iter().partition(|word| word.contains(" says "));
+    assert_eq!(said, ["c says Created", "c says Started"], "{changes:?}");
+    assert_eq!(done.last().map(|word| word.as_str()), Some("c Running"), "{changes:?}");
+    let a = of("a");
+    let stopped = a.iter().position(|word| *word == "a Stopped").expect("a stopped");
+    assert!(a[stopped..].iter().any(|word| *word == "a Running"), "{changes:?}");
+}
+
+#[tokio::test]
+async fn what_happens_by_itself_and_by_somebody_s_hand_is_seen() {
+    let Some(bench) = Bench::new("").await else { return };
+    let mut events = bench.driver.watch().await.expect("a watch");
+    bench.driver.create(&request("brief", &["sh", "-c", "sleep 1; exit 7"])).await.expect("create");
+    let seen = read_until(&mut events, |event| word(event) == "brief ContainerExited").await;
+    let Some(WatchEvent::Sandbox(last)) = seen.last() else { panic!("a sandbox") };
+    assert!(last.status.conditions[0].message.contains("exit code 7"), "{last:?}");
+    let started = format!("/containers/{}/start", last.status.instance_id);
+    bench.api.post(&started, &serde_json::Value::Null).await;
+    read_until(&mut events, |event| word(event) == "brief Running").await;
+    read_until(&mut events, |event| word(event) == "brief ContainerExited").await;
+    // Stopping what had ended makes no event of the service's.
+    bench.driver.stop(&sandbox_id("brief")).await.expect("stop");
+    read_until(&mut events, |event| word(event) == "brief Stopped").await;
+}
+
+#[tokio::test]
+async fn another_gateway_s_sandboxes_are_not_seen() {
+    let (Some(one), Some(two)) = (Bench::new("").await, Bench::new("").await) else { return };
+    let mut events = one.driver.watch().await.expect("a watch");
+    two.driver.create(&waiting("theirs")).await.expect("create");
+    two.driver.delete(&sandbox_id("theirs")).await.expect("delete");
+    one.driver.create(&waiting("ours")).await.expect("create");
+    let seen = read_until(&mut events, |event| word(event) == "ours Running").await;
+    assert!(seen.iter().all(|event| word(event).starts_with("ours ")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_the_driver_does_is_told_at_once() {
+    let Some(bench) = Bench::new("").await else { return };
+    let mut events = bench.driver.watch().await.expect("a watch");
+    bench.driver.create(&waiting("quick")).await.expect("create");
+    read_until(&mut events, |event| word(event) == "quick Running").await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..3 {
+        bench.driver.stop(&sandbox_id("quick")).await.expect("stop");
+        let done = tokio::time::Instant::now();
+        read_until(&mut events, |event| word(event) == "quick Stopped").await;
+        slowest = slowest.max(done.elapsed());
+        bench.driver.start(&sandbox_id("quick")).await.expect("start");
+        read_until(&mut events, |event| word(event) == "quick Running").await;
+    }
+    // A service that keeps its events in a file looks there four times a second.
+    println!("slowest: {slowest:?}");
+    assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+}

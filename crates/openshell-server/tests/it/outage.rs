@@ -1,0 +1,439 @@
+//! A backend that is killed and comes back while clients create and delete: the gateway stays up, says what is wrong, and
+//! afterwards has a row for each resource and a resource for each row, each reported as it is.
+
+use std::collections::BTreeMap;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN};
+use crate::harness::{Home, PATIENCE, Process, program, required, text};
+
+/// How many sandboxes live through it, and how many clients create and delete beside them.
+const SURVIVORS: usize = 4;
+const CLIENTS: usize = 3;
+/// How long the backend is away.
+const AWAY: Duration = Duration::from_secs(4);
+/// What runs until it is told to stop.
+const RUNS: &str = "trap 'exit 0' TERM; sleep 600 & wait";
+
+/// A backend that a test may kill.
+trait Own {
+    /// What the gateway's configuration says of it.
+    fn config(&self) -> String;
+    /// The image that sandboxes run.
+    fn image(&self) -> String;
+    /// Ends it as a crash would.
+    fn kill(&mut self);
+    /// Brings it back, and waits until it answers.
+    fn restore(&mut self);
+    /// Every workload of a gateway by its sandbox's id: whether it runs. One that is there twice is a failure.
+    fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool>;
+}
+
+/// Lines of `id state` as a map.
+fn workloads(output: &str) -> BTreeMap<String, bool> {
+    let mut found = BTreeMap::new();
+    for line in output.lines() {
+        let (id, state) = line.split_once(' ').unwrap_or_else(|| panic!("`{line}`"));
+        let runs = state.eq_ignore_ascii_case("running");
+        assert!(found.insert(id.to_owned(), runs).is_none(), "`{id}` is there twice:\n{output}");
+    }
+    found
+}
+
+/// A shell command that has to succeed.
+fn shell(script: &str) -> String {
+    let output = Command::new("sh").args(["-c", script]).output().expect("a shell");
+    assert!(output.status.success(), "`{script}`: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// An engine of the test's own: a process, its folder, its socket.
+struct Engine {
+    backend: Backend,
+    root: tempfile::TempDir,
+    child: Option<Child>,
+    command: fn(&Path) -> Command,
+    /// A client's command line up to its verb.
+    client: String,
+}
+
+impl Engine {
+    fn socket(root: &Path) -> PathBuf {
+        root.join("engine.sock")
+    }
+
+    /// `None`, and said so, where it cannot run here.
+    fn new(backend: Backend, command: fn(&Path) -> Command, client: &str) -> Option<Self> {
+        let root = tempfile::tempdir().expect("a directory");
+        let client = format!("{client}://{}", Self::socket(root.path()).display());
+        let mut engine = Self { backend, root, child: None, command, client };
+        if !engine.start() {
+            let log = std::fs::read_to_string(engine.root.path().join("log")).unwrap_or_default();
+            required(backend.name, &format!("no way to start an engine of the test's own:\n{log}"));
+            return None;
+        }
+        Some(engine)
+    }
+
+    fn start(&mut self) -> bool {
+        let root = self.root.path();
+        let log = std::fs::File::options().create(true).append(true).open(root.join("log")).expect("a log");
+        let mut command = (self.command)(root);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+        let Ok(child) = command.spawn() else { return false };
+        let child = self.child.insert(child);
+        let deadline = Instant::now() + PATIENCE;
+        while Command::new("sh")
+            .args(["-c", &format!("{} info", self.client)])
+            .output()
+            .is_ok_and(|output| !output.status.success())
+        {
+            if matches!(child.try_wait(), Ok(Some(_))) || Instant::now() > deadline {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        true
+    }
+}
+
+impl Own for Engine {
+    fn config(&self) -> String {
+        let socket = Self::socket(self.root.path());
+        format!(
+            "[openshell.drivers.{}]\nsocket_path = \"{}\"\nnetwork = \"none\"\nstop_timeout = 1\n",
+            self.backend.name,
+            socket.display()
+        )
+    }
+
+    fn image(&self) -> String {
+        (self.backend.image)()
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a kill");
+            child.wait().expect("its end");
+        }
+        // What a killed dockerd leaves; where the host is slow to reap, the next one would wait for a dead process.
+        let _ = std::fs::remove_file(self.root.path().join("exec/containerd/containerd.pid"));
+    }
+
+    fn restore(&mut self) {
+        let _ = std::fs::remove_file(Self::socket(self.root.path()));
+        assert!(self.start(), "the engine does not come back");
+    }
+
+    fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool> {
+        let client = &self.client;
+        workloads(&shell(&format!(
+            "{client} ps -aq --filter label=openshell.ai/gateway-id={gateway_id} | xargs -r {client} inspect \
+             --format '{{{{index .Config.Labels \"openshell.ai/sandbox-id\"}}}} {{{{.State.Status}}}}'"
+        )))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let client = &self.client;
+        let _ =
+            Command::new("sh").args(["-c", &format!("{client} ps -aq | xargs -r {client} rm -f")]).output();
+        if let Some(mut child) = self.child.take() {
+            // Politely, so that it takes down what it has put up.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let deadline = Instant::now() + Duration::from_secs(15);
+            while Instant::now() < deadline && !matches!(child.try_wait(), Ok(Some(_))) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let mut points: Vec<&str> = mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+        points.retain(|point| Path::new(point).starts_with(self.root.path()));
+        points.sort_unstable();
+        for point in points.iter().rev() {
+            let _ = Command::new("umount").arg(point).status();
+        }
+    }
+}
+
+/// A `dockerd` in a network of its own: one that is told to have no bridge removes `docker0`, which is the other's.
+fn dockerd(root: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "dockerd", "--data-root"]).arg(root.join("data"));
+    command.arg("--exec-root").arg(root.join("exec")).arg("--pidfile").arg(root.join("pid"));
+    command.arg("-H").arg(format!("unix://{}", Engine::socket(root).display()));
+    command.args(["--bridge=none", "--iptables=false"]);
+    command
+}
+
+fn podman(root: &Path) -> Command {
+    let mut command = Command::new("podman");
+    command.arg("--root").arg(root.join("data")).arg("--runroot").arg(root.join("run"));
+    command.args(["system", "service", "--time=0"]);
+    command.arg(format!("unix://{}", Engine::socket(root).display()));
+    command
+}
+
+/// The way to the cluster's API server, which is cut and opened again: the server itself is everybody's.
+struct Way {
+    port: u16,
+    server: String,
+    open: Arc<AtomicBool>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    fn new() -> Self {
+        let server = shell("kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}'");
+        let address = server.trim_start_matches("https://").to_owned();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (open, connections) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<Vec<TcpStream>>>::default());
+        let (opened, kept) = (Arc::clone(&open), Arc::clone(&connections));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let server = opened.load(Ordering::SeqCst).then(|| TcpStream::connect(&address));
+                // Closed at once: as if nobody listened.
+                let Some(Ok(server)) = server else { continue };
+                for (from, to) in [(&stream, &server), (&server, &stream)] {
+                    let (mut from, mut to) = (from.try_clone().expect("a fd"), to.try_clone().expect("a fd"));
+                    kept.lock().expect("a lock").push(from.try_clone().expect("a fd"));
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port, server, open, connections }
+    }
+
+    /// A configuration for clients that takes this way.
+    fn kubeconfig(&self) -> String {
+        let config = shell("kubectl config view --raw --minify --flatten");
+        config.replace(&self.server, &format!("https://127.0.0.1:{}", self.port))
+    }
+}
+
+impl Own for Way {
+    fn config(&self) -> String {
+        // The gateway's environment names the configuration; see `Stage`.
+        KUBERNETES.config.to_owned()
+    }
+
+    fn image(&self) -> String {
+        (KUBERNETES.image)()
+    }
+
+    fn kill(&mut self) {
+        self.open.store(false, Ordering::SeqCst);
+        for connection in self.connections.lock().expect("a lock").drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn restore(&mut self) {
+        self.open.store(true, Ordering::SeqCst);
+    }
+
+    fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool> {
+        let template = "{{range .items}}{{index .metadata.annotations \"openshell.ai/sandbox-id\"}} \
+                        {{if .status.phase}}{{.status.phase}}{{else}}none{{end}}{{\"\\n\"}}{{end}}";
+        let get = |kind: &str| {
+            shell(&format!(
+                "kubectl get {kind} -A -l openshell.ai/gateway-id={gateway_id} -o go-template='{template}'"
+            ))
+        };
+        // What a sandbox is while it has no pod is its record.
+        let mut found = workloads(&get("configmaps"));
+        found.extend(workloads(&get("pods")));
+        found
+    }
+}
+
+/// A gateway on a backend of the test's own, and clients.
+struct Stage {
+    home: Home,
+    client: PathBuf,
+    id: String,
+    gateway: Process,
+}
+
+impl Stage {
+    fn set(backend: Backend, own: &dyn Own, environment: &[(&str, &Path)]) -> Option<Self> {
+        let client = program("openshell")?;
+        let home = Home::new();
+        let id = format!("e2e-outage-{}-{}", backend.name, std::process::id());
+        let config = home.write("gateway.toml", own.config());
+        let mut args = vec!["--gateway-id", &id, "--drivers", backend.name];
+        args.extend(["--config", config.to_str().expect("UTF-8")]);
+        let gateway = home.serve_with(&args, environment);
+        Some(Self { home, client, id: id.clone(), gateway })
+    }
+
+    fn client(&self, args: &[&str]) -> Output {
+        self.home.command(&self.client).args(args).output().expect("the client starts")
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.client(args);
+        assert!(output.status.success(), "{args:?}: {}\n{}", text(&output.stderr), self.gateway.log());
+        text(&output.stdout)
+    }
+
+    /// Every row by its id: its name and phase.
+    fn rows(&self) -> BTreeMap<String, (String, String)> {
+        let listed: Value = serde_json::from_str(&self.ok(&["--json", "sandbox", "list"])).expect("JSON");
+        let word = |value: &Value| value.as_str().expect("a text").to_owned();
+        let rows = listed.as_array().expect("a list").iter().map(|row| {
+            let metadata = &row["metadata"];
+            (word(&metadata["id"]), (word(&metadata["name"]), word(&row["status"]["phase"]).to_lowercase()))
+        });
+        rows.collect()
+    }
+
+    /// Creates and deletes until it is over; what fails while the backend is away is the client's to try again.
+    fn load(&self, number: usize, image: &str, over: &AtomicBool) {
+        for round in 0_usize.. {
+            if over.load(Ordering::SeqCst) {
+                return;
+            }
+            let name = format!("load-{number}-{round}");
+            let made =
+                self.client(&["sandbox", "create", "--name", &name, "--image", image, "--", "sleep", "600"]);
+            // Some are left as they are, wherever that is when the backend goes.
+            if made.status.success() && round % 3 != 2 {
+                let _ = self.client(&["sandbox", "delete", &name]);
+            }
+        }
+    }
+}
+
+/// Kills the backend under load and brings it back.
+fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
+    let image = own.image();
+    for number in 0..SURVIVORS {
+        let name = format!("survivor-{number}");
+        stage.ok(&[
+            "sandbox",
+            "create",
+            "--name",
+            &name,
+            "--image",
+            &image,
+            "--wait=60",
+            "--",
+            "sh",
+            "-c",
+            RUNS,
+        ]);
+    }
+    stage.ok(&["sandbox", "stop", "survivor-0", "--wait=60"]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (image, over) = (&image, &over);
+            scope.spawn(move || stage.load(number, image, over));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        own.kill();
+        let killed = Instant::now();
+        // It answers, with everything it knows, and says that it is not well.
+        let mut unwell = None;
+        while killed.elapsed() < AWAY {
+            assert!(stage.rows().len() >= SURVIVORS);
+            let status = stage.client(&["status"]);
+            if !status.status.success() {
+                unwell = Some(format!("{}{}", text(&status.stdout), text(&status.stderr)));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let log = stage.gateway.log();
+        assert!(unwell.is_some(), "`status` never says that the backend is away\n{log}");
+        own.restore();
+        std::thread::sleep(Duration::from_secs(2));
+        over.store(true, Ordering::SeqCst);
+    });
+    let agrees = || {
+        let (rows, there) = (stage.rows(), own.workloads(&stage.id));
+        let agree = rows.keys().eq(there.keys())
+            && rows.iter().all(|(id, (_, phase))| match phase.as_str() {
+                "ready" => there[id],
+                "stopped" | "error" => !there[id],
+                _ => false,
+            });
+        (agree, rows, there)
+    };
+    let deadline = Instant::now() + 2 * PATIENCE;
+    let rows = loop {
+        let (agree, rows, there) = agrees();
+        if agree {
+            break rows;
+        }
+        let log = stage.gateway.log();
+        assert!(Instant::now() < deadline, "rows {rows:#?}\n{} has {there:#?}\n{log}", backend.name);
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    for number in 0..SURVIVORS {
+        let name = format!("survivor-{number}");
+        let phase = rows.values().find(|(found, _)| *found == name).map(|(_, phase)| phase.as_str());
+        let phase = phase.unwrap_or_else(|| panic!("`{name}` is lost"));
+        assert!(number > 0 || phase == "stopped", "what was stopped is {phase}");
+    }
+    stage.ok(&["status"]);
+    for (name, _) in rows.values() {
+        stage.ok(&["sandbox", "delete", name]);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !(stage.rows().is_empty() && own.workloads(&stage.id).is_empty()) {
+        assert!(Instant::now() < deadline, "left: {:?} {:?}", stage.rows(), own.workloads(&stage.id));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn docker_is_killed_under_load_and_comes_back() {
+    if !DOCKER.is_there() {
+        return;
+    }
+    let Some(mut engine) = Engine::new(DOCKER, dockerd, "docker -H unix") else { return };
+    shell(&format!("docker save {} | {} load", (DOCKER.image)(), engine.client));
+    let Some(stage) = Stage::set(DOCKER, &engine, &[]) else { return };
+    outage(DOCKER, &mut engine, &stage);
+}
+
+#[test]
+fn podman_is_killed_under_load_and_comes_back() {
+    if !PODMAN.is_there() {
+        return;
+    }
+    let Some(mut engine) = Engine::new(PODMAN, podman, "podman --url unix") else { return };
+    shell(&format!("podman save {} | {} load", (PODMAN.image)(), engine.client));
+    let Some(stage) = Stage::set(PODMAN, &engine, &[]) else { return };
+    outage(PODMAN, &mut engine, &stage);
+}
+
+#[test]
+fn the_way_to_kubernetes_is_cut_under_load_and_opens_again() {
+    if !KUBERNETES.is_there() {
+        return;
+    }
+    let mut way = Way::new();
+    let folder = tempfile::tempdir().expect("a directory");
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, way.kubeconfig()).expect("a file");
+    let Some(stage) = Stage::set(KUBERNETES, &way, &[("KUBECONFIG", &kubeconfig)]) else { return };
+    let _leftovers = Leftovers(KUBERNETES, stage.id.clone());
+    outage(KUBERNETES, &mut way, &stage);
+}
