@@ -11,6 +11,7 @@ pub mod limits;
 pub mod marks;
 pub mod mounts;
 pub mod names;
+pub mod owners;
 pub mod posture;
 pub mod pull;
 pub mod values;

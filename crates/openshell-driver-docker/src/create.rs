@@ -88,13 +88,18 @@ impl Inner {
         let user = plan.user.as_deref().unwrap_or(&image.user);
         let targets: Vec<String> = fresh.iter().map(|volume| volume.target.clone()).collect();
         let token = &request.spec.token;
+        let owner = |container| files::owner(&self.engine, &self.owners, &image.id, container, user);
         match plan.files_body(image) {
-            None => files::prepare(&self.engine, &container, user, &targets, token).await?,
+            None => {
+                let owner = owner(&container).await?;
+                files::prepare(&self.engine, &container, owner, &targets, token).await?;
+            }
             // Made after the sandbox's own container and removed before that starts: at no time is there none.
             Some(body) => {
                 let name = self.engine.scope.files_container(&request.id);
                 let through = self.make_container(&request.id, &name, body).await?;
-                files::prepare(&self.engine, &through, user, &targets, token).await?;
+                let owner = owner(&through).await?;
+                files::prepare(&self.engine, &through, owner, &targets, token).await?;
                 self.remove_container(&through).await?;
             }
         }

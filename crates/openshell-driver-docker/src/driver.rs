@@ -12,6 +12,7 @@ use openshell_driver_api::{
 };
 use openshell_driver_common::container::marks::Marks;
 use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::owners::Owners;
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::locks::Locks;
 use openshell_driver_common::operations::to_the_end;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) images: Images,
     pub(crate) locks: Locks,
     pub(crate) marks: Marks,
+    pub(crate) owners: Owners,
     pub(crate) networks: Networks,
     pub(crate) news: broadcast::Sender<News>,
 }
@@ -54,8 +56,10 @@ impl DockerDriver {
         let images = Images::new(&config);
         let marks = Marks::new(&context.state_dir);
         let news = broadcast::Sender::new(NEWS);
-        let (locks, networks) = (Locks::default(), Networks::default());
-        Ok(Self { inner: Arc::new(Inner { engine, config, context, images, locks, marks, networks, news }) })
+        let (locks, networks, owners) = (Locks::default(), Networks::default(), Owners::default());
+        Ok(Self {
+            inner: Arc::new(Inner { engine, config, context, images, locks, marks, owners, networks, news }),
+        })
     }
 
     /// Runs an operation that nobody breaks off half-way.

@@ -38,10 +38,7 @@ pub(crate) fn mapped(
         Error::RequestTimeoutError => {
             new(ErrorKind::DeadlineExceeded, "the engine did not answer in time".to_owned())
         }
-        Error::HyperLegacyError { .. }
-        | Error::HyperResponseError { .. }
-        | Error::IOError { .. }
-        | Error::SocketNotFoundError(_) => {
+        Error::HyperResponseError { .. } | Error::IOError { .. } | Error::SocketNotFoundError(_) => {
             new(ErrorKind::Unavailable, "the engine does not answer".to_owned())
                 .with_hint(format!("see whether it runs: docker version; start it: {START}"))
                 .with_source(error)

@@ -8,11 +8,12 @@ use openshell_driver_api::{DriverError, Secret};
 use openshell_driver_common::container::files::{
     Account, AccountFile, Archive, GROUPS, Owner, TOKEN_DIRECTORY, TOKEN_PATH, USERS, WORKSPACE,
 };
+use openshell_driver_common::container::owners::Owners;
 
 use crate::engine::Engine;
 use crate::error;
 
-/// Gives the workspace and the new volumes at `fresh` to the user that the main process runs as, and puts the token
+/// Gives the workspace and the new volumes at `fresh` to the owner, who the main process runs as, and puts the token
 /// where only that user reads it.
 ///
 /// Without capabilities not even root writes into a directory of somebody else's, and an image's `/sandbox` may be
@@ -20,11 +21,10 @@ use crate::error;
 pub(crate) async fn prepare(
     engine: &Engine,
     container: &str,
-    user: &str,
+    owner: Owner,
     fresh: &[String],
     token: &Secret,
 ) -> Result<(), DriverError> {
-    let owner = resolve(engine, container, user).await?;
     let mut archive = Archive::default();
     archive.directory(WORKSPACE, 0o755, owner);
     for target in fresh {
@@ -42,14 +42,25 @@ pub(crate) async fn prepare(
     uploaded.map_err(|error| error::engine("prepare files", error))
 }
 
-/// `user[:group]` as numbers; names are looked up in the container's own files.
-async fn resolve(engine: &Engine, container: &str, user: &str) -> Result<Owner, DriverError> {
+/// `user[:group]` as numbers; names are looked up in the files of a container of the image, unless that was done before.
+pub(crate) async fn owner(
+    engine: &Engine,
+    owners: &Owners,
+    image: &str,
+    container: &str,
+    user: &str,
+) -> Result<Owner, DriverError> {
     let account = Account::of(user);
+    if let Some(owner) = owners.known(image, user) {
+        return Ok(owner);
+    }
     let users =
         if account.needs_users() { read_file(engine, container, USERS).await? } else { String::new() };
     let groups =
         if account.needs_groups() { read_file(engine, container, GROUPS).await? } else { String::new() };
-    account.owner(&users, &groups)
+    let owner = account.owner(&users, &groups)?;
+    owners.learn(image, user, owner);
+    Ok(owner)
 }
 
 /// A text file of a container; empty when there is none.

@@ -151,8 +151,16 @@ fn is_passing_mention(text: &str, said: &[&str], known: &[Known]) -> bool {
     said.len() == 1 && tokens(text).count() > 2 && !tokens(text).any(long)
 }
 
+/// The words of a text. A file whose name begins with a dot (`.docker`) and the host of a registry (`docker.io`) are called
+/// after an engine, not after a driver.
 fn tokens(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).filter(|word| !word.is_empty())
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let words = text.split(move |c: char| !part(c)).filter(|word| !word.is_empty());
+    words.filter(move |word| {
+        let start = word.as_ptr() as usize - text.as_ptr() as usize;
+        let hidden = text[..start].strip_suffix('.').is_some_and(|before| !before.ends_with(part));
+        !hidden && !text[start + word.len()..].starts_with(".io")
+    })
 }
 
 fn violation(source: &Source, line: usize, said: &[&str]) -> Violation {
@@ -251,6 +259,12 @@ mod tests {
         assert!(lines("a.rs", "// docker\nfn f() { \"as in docker for one\"; \"dockerd\"; }").is_empty());
         assert!(lines("crates/openshell-driver-docker/src/lib.rs", "struct Docker; \"docker\"").is_empty());
         assert_eq!(lines("crates/openshell-driver-docker/src/lib.rs", "\"podman\""), [1]);
+    }
+
+    #[test]
+    fn files_and_hosts_that_are_called_after_an_engine_are_no_driver_s() {
+        assert!(lines("a.rs", "f(\".docker\", \"docker.io\", \"home/.docker\")").is_empty());
+        assert_eq!(lines("a.rs", "f(\"drivers.docker\", \"docker.x\")"), [1]);
     }
 
     #[test]

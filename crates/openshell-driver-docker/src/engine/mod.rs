@@ -1,7 +1,7 @@
 //! The engine as this driver sees it: a connection, and look-ups that are always scoped to one gateway.
 
 mod address;
-mod tcp;
+mod transport;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use openshell_driver_api::{DriverError, ErrorKind, ProbeEnv, SandboxId};
 use openshell_driver_common::container::names::{Filters, Scope};
 
 pub(crate) use self::address::{Address, HOST, OVERHEARD, Tcp, TlsFiles};
-use self::tcp::Dialer;
+use self::transport::Dialer;
 
 use crate::config::Config;
 use crate::{detect, error};
@@ -159,26 +159,20 @@ impl Engine {
 /// A client of the engine at an address.
 fn client(address: &Address) -> Result<bollard::Docker, DriverError> {
     let refused = |message| DriverError::new(ErrorKind::FailedPrecondition, "connect to engine", message);
-    let client = match address {
-        Address::Unix(path) => {
-            let path = path.to_str().ok_or_else(|| refused(format!("`{}` is not UTF-8", path.display())))?;
-            bollard::Docker::connect_with_unix(path, PATIENCE, API_DEFAULT_VERSION)
-        }
-        Address::Tcp(tcp) => {
-            let dialer = Dialer::new(tcp).map_err(refused)?;
-            let transport = move |request: BollardRequest| {
-                let dialer = dialer.clone();
-                async move { dialer.request(request).await }
-            };
-            let address = format!("http://{}", tcp.authority());
-            bollard::Docker::connect_with_custom_transport(
-                transport,
-                Some(address),
-                PATIENCE,
-                API_DEFAULT_VERSION,
-            )
-        }
+    let (dialer, address) = match address {
+        Address::Unix(path) => (Dialer::unix(path), "http://localhost".to_owned()),
+        Address::Tcp(tcp) => (Dialer::tcp(tcp).map_err(refused)?, format!("http://{}", tcp.authority())),
     };
+    let transport = move |request: BollardRequest| {
+        let dialer = dialer.clone();
+        async move { dialer.request(request).await }
+    };
+    let client = bollard::Docker::connect_with_custom_transport(
+        transport,
+        Some(address),
+        PATIENCE,
+        API_DEFAULT_VERSION,
+    );
     client.map_err(|error| error::engine("connect to engine", error))
 }
 
@@ -205,7 +199,7 @@ fn seal(mut request: BollardRequest) -> BollardRequest {
 /// # Errors
 /// Why nobody does, in words.
 pub(crate) async fn hello(tcp: &Tcp, timeout: Duration) -> Result<Option<String>, String> {
-    let dialer = Dialer::new(tcp)?;
+    let dialer = Dialer::tcp(tcp)?;
     let request = http::Request::get("/_ping").body(bollard::body_full(bytes::Bytes::new()));
     let request = request.map_err(|error| error.to_string())?;
     let answer = match tokio::time::timeout(timeout, dialer.request(request)).await {

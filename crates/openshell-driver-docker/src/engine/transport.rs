@@ -1,11 +1,10 @@
-//! HTTP to an engine behind a port, plain or over TLS: the transport that is put under the client library, whose own
-//! would bring another TLS connector along.
+//! HTTP to an engine, on its Unix socket or behind a port, plain or over TLS: the transport that is put under the client
+//! library, whose own would bring a connector of its own for each.
 //!
-//! One connection a request, as the library does on a Unix socket: a connection that an engine has closed meanwhile is
-//! never met. TLS sessions are resumed.
+//! One connection a request: a connection that an engine has closed meanwhile is never met. TLS sessions are resumed.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use super::address::{Tcp, TlsFiles};
@@ -28,20 +27,31 @@ use super::address::{Tcp, TlsFiles};
 /// How long a connection, with its handshake, may take to be there.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// A way to an engine behind a port.
+/// A way to an engine.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    address: Tcp,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    way: Way,
     host: HeaderValue,
 }
 
+#[derive(Clone)]
+enum Way {
+    Unix(PathBuf),
+    Tcp { address: Tcp, tls: Option<(TlsConnector, ServerName<'static>)> },
+}
+
 impl Dialer {
-    /// Reads the certificates.
+    /// On a Unix socket.
+    pub(super) fn unix(path: &Path) -> Self {
+        // What a socket's path is to HTTP is nobody's business; some name there has to be (RFC 9112, section 3.2).
+        Self { way: Way::Unix(path.to_owned()), host: HeaderValue::from_static("localhost") }
+    }
+
+    /// Behind a port. Reads the certificates.
     ///
     /// # Errors
     /// Which file cannot be used, and why.
-    pub(super) fn new(address: &Tcp) -> Result<Self, String> {
+    pub(super) fn tcp(address: &Tcp) -> Result<Self, String> {
         let tls = match &address.tls {
             None => None,
             Some(files) => {
@@ -53,7 +63,7 @@ impl Dialer {
         };
         let host = HeaderValue::try_from(address.authority())
             .map_err(|_| format!("`{}` is no name of a host", address.host))?;
-        Ok(Self { address: address.clone(), tls, host })
+        Ok(Self { way: Way::Tcp { address: address.clone(), tls }, host })
     }
 
     /// Sends one request and gives the head of the answer; its body follows.
@@ -79,11 +89,16 @@ impl Dialer {
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        let stream = TcpStream::connect((self.address.host.as_str(), self.address.port)).await?;
-        stream.set_nodelay(true)?;
-        match &self.tls {
-            None => Ok(Box::new(stream)),
-            Some((connector, name)) => Ok(Box::new(connector.connect(name.clone(), stream).await?)),
+        match &self.way {
+            Way::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Way::Tcp { address, tls } => {
+                let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+                stream.set_nodelay(true)?;
+                match tls {
+                    None => Ok(Box::new(stream)),
+                    Some((connector, name)) => Ok(Box::new(connector.connect(name.clone(), stream).await?)),
+                }
+            }
         }
     }
 }
@@ -134,7 +149,7 @@ mod tests {
         let ca = root.path().join("ca.pem");
         let new = || {
             let tls = Some(TlsFiles { ca: ca.clone(), client: None });
-            Dialer::new(&Tcp { host: "engine".into(), port: 1, tls }).err().expect("a problem")
+            Dialer::tcp(&Tcp { host: "engine".into(), port: 1, tls }).err().expect("a problem")
         };
         let shown = ca.display().to_string();
         assert!(new().starts_with(&format!("`{shown}` cannot be used: ")), "{}", new());
