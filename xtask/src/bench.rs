@@ -50,6 +50,8 @@ enum Which {
     BuildNoop,
     /// What a change of selection compiles
     Selection,
+    /// The whole matrix over the clean build of the default gateway
+    Matrix,
     /// Bytes of a gateway with one driver
     Size,
     /// From the start of a gateway to its first answer
@@ -87,7 +89,10 @@ impl Default for Args {
 impl Args {
     /// The toolchain alone, as CI measures it.
     pub(crate) fn toolchain() -> Self {
-        Self { only: vec![Which::GenCheck, Which::BuildNoop, Which::Selection], ..Self::default() }
+        Self {
+            only: vec![Which::GenCheck, Which::BuildNoop, Which::Selection, Which::Matrix],
+            ..Self::default()
+        }
     }
 }
 
@@ -199,6 +204,7 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
                 measured.figures.extend(figures);
                 measured.compiled_again = compiled_again;
             }
+            Which::Matrix => measured.figures.extend(toolchain::matrix(workspace, assembly)?),
             Which::Size
             | Which::Start
             | Which::Calls

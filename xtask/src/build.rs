@@ -15,7 +15,7 @@ use driver_manifest::{Assembly, Driver, Selection};
 use driver_verify::Answer;
 
 pub(crate) use line::{CargoLine, Profile};
-pub(crate) use messages::{Compiled, Package, read_messages, run_cargo};
+pub(crate) use messages::{Compiled, Package, check, read_messages, run_cargo};
 pub(crate) use place::{Staged, hex, sha256_of, turn};
 pub(crate) use record::{FileRecord, Record};
 
@@ -116,7 +116,7 @@ fn from_here(path: &Path) -> PathBuf {
 }
 
 /// Generated files that do not fit `drivers.toml` would build something else than what was asked for.
-fn refuse_drift(workspace: &Workspace) -> Result<()> {
+pub(crate) fn refuse_drift(workspace: &Workspace) -> Result<()> {
     if crate::generate::is_fresh(workspace)? {
         return Ok(());
     }
@@ -155,8 +155,12 @@ pub(crate) struct Made {
     pub(crate) folder: PathBuf,
     /// The text of its `build.json`.
     pub(crate) json: String,
+    /// The same, to ask.
+    pub(crate) record: Record,
     /// What cargo said of the first file.
     pub(crate) compiled: Compiled,
+    /// What the compiler had to say of any of the files.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Job {
@@ -174,7 +178,7 @@ impl Job {
     }
 
     /// The standalone program of a selection of one driver.
-    fn program(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Result<Self> {
+    pub(crate) fn program(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Result<Self> {
         let name = selection.drivers.join("-");
         let Some(program) = assembly.driver(&name).and_then(Driver::program) else {
             return Err(Error::refused(
@@ -186,6 +190,11 @@ impl Job {
         let place = Path::new("programs").join(&name);
         let options = selection::option_states(assembly, &selection).collect();
         Ok(Self { place, selection, options, profile: Profile::new(&cargo.profile), files, nested: false })
+    }
+
+    /// The same in a folder that no packager looks at: one that is made to be judged, not to be shipped.
+    pub(crate) fn apart(self, name: &str) -> Self {
+        Self { place: Path::new("matrix").join(name), nested: true, ..self }
     }
 
     /// The cargo lines, one a shipped file.
@@ -226,7 +235,8 @@ impl Job {
             verify(workspace, &mut verifier, &record, &staged, &folder)?;
         }
         staged.swap_in()?;
-        Ok(Made { folder, json, compiled: compiled.swap_remove(0) })
+        let warnings = compiled.iter().flat_map(|compiled| compiled.warnings.iter().cloned()).collect();
+        Ok(Made { folder, json, record, compiled: compiled.swap_remove(0), warnings })
     }
 }
 

@@ -3,9 +3,6 @@
 
 mod checks;
 mod compiled_out;
-mod evidence;
-mod gateway;
-mod refusal;
 mod report;
 
 use std::process::ExitCode;
@@ -25,9 +22,6 @@ pub(crate) struct Args {
     full: bool,
     /// Only these jobs
     jobs: Vec<Job>,
-    /// The row of ci/generated/matrix.json that the job `gateway` builds
-    #[arg(long, value_name = "NAME")]
-    row: Option<String>,
 }
 
 /// A job.
@@ -41,14 +35,11 @@ enum Job {
     Tidy,
     /// Clippy, all targets, no warning
     Clippy,
-    /// No gateway without a driver, and the error says why
-    Zero,
-    /// Every selection compiles without a warning and refuses a driver that it lacks
-    Selections,
-    /// Every file of every selection is free of what was left out, by what is in it
+    /// Every gateway and program of the matrix is built without a warning, free of what was left out, and refuses a
+    /// driver that it lacks
+    Matrix,
+    /// The gateway of every driver is a leak as a gateway of fewer
     Verify,
-    /// What betrays an option is in every file that has it, and in none that lacks it
-    Options,
     /// The README's test command
     Test,
     /// The bytes of `cargo xtask build` are those of the bare cargo line
@@ -61,27 +52,14 @@ enum Job {
     Doc,
     /// Licences, advisories and sources, where cargo-deny is installed (full)
     Deny,
-    /// Prints ci/generated/matrix.json as an output of a workflow's step
-    Matrix,
-    /// Builds one row of the matrix
-    Gateway,
+    /// Every other subset of the drivers compiles without a warning (full)
+    Subsets,
 }
 
 /// Quick to fail first.
-const QUICK: [Job; 11] = [
-    Job::Fmt,
-    Job::Gen,
-    Job::Tidy,
-    Job::Size,
-    Job::Clippy,
-    Job::Zero,
-    Job::Selections,
-    Job::Verify,
-    Job::Options,
-    Job::Bytes,
-    Job::Test,
-];
-const LONG: [Job; 3] = [Job::Doc, Job::Deny, Job::Bench];
+const QUICK: [Job; 9] =
+    [Job::Fmt, Job::Gen, Job::Tidy, Job::Size, Job::Clippy, Job::Matrix, Job::Verify, Job::Bytes, Job::Test];
+const LONG: [Job; 4] = [Job::Doc, Job::Deny, Job::Subsets, Job::Bench];
 
 /// What the jobs work on.
 struct Ci {
@@ -89,7 +67,6 @@ struct Ci {
     assembly: Assembly,
     /// This program, for jobs that are subcommands.
     xtask: std::path::PathBuf,
-    row: Option<String>,
 }
 
 /// How a job ended.
@@ -109,10 +86,7 @@ pub(crate) fn run(args: &Args) -> Result {
     // The path stays right when a job builds xtask anew.
     let xtask = std::env::current_exe().map_err(Error::file("find", "xtask".as_ref()))?;
     let assembly = workspace.assembly()?;
-    let ci = Ci { workspace, assembly, xtask, row: args.row.clone() };
-    if args.jobs == [Job::Matrix] {
-        return gateway::matrix(&ci.workspace);
-    }
+    let ci = Ci { workspace, assembly, xtask };
     let jobs: Vec<Job> = match (args.jobs.is_empty(), args.full) {
         (false, _) => args.jobs.clone(),
         (true, false) => QUICK.to_vec(),
@@ -150,18 +124,15 @@ impl Job {
             Self::Clippy => {
                 ci.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
             }
-            Self::Zero => checks::zero(ci),
-            Self::Selections => checks::selections(ci),
+            Self::Matrix => ci.xtask(&["matrix", "--programs", "--options", "--keep-going", "--locked"]),
             Self::Verify => compiled_out::verify(ci),
-            Self::Options => evidence::options(ci),
             Self::Test => ci.cargo(&["--locked", "xtask", "test", "--locked"]),
             Self::Bytes => checks::same_bytes(ci, "release"),
             Self::Size => ci.xtask(&["size"]),
             Self::Bench => checks::bench(ci),
             Self::Doc => checks::doc(ci),
             Self::Deny => checks::deny(ci),
-            Self::Matrix => Ok(Outcome::Noted("only by itself".to_owned())),
-            Self::Gateway => gateway::row(ci),
+            Self::Subsets => ci.xtask(&["matrix", "--powerset", "--keep-going", "--locked"]),
         }
     }
 }

@@ -7,6 +7,7 @@ mod ci;
 mod error;
 mod generate;
 mod list;
+mod matrix;
 mod python;
 mod selection;
 mod size;
@@ -31,6 +32,7 @@ enum Command {
     List(list::Args),
     Test(test::Args),
     Tidy(tidy::Args),
+    Matrix(matrix::Args),
     Size(size::Args),
     Bench(bench::Args),
     Ci(ci::Args),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
         Command::Size(args) => size::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),

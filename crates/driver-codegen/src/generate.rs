@@ -27,7 +27,7 @@ pub fn generate(assembly: &Assembly, previous: Option<&Lock>) -> ArtifactSet {
     set.region(docs, "detection", tables::detection(assembly));
     set.region(docs, "options", tables::options(assembly));
     set.region(docs, "presets", tables::presets(assembly));
-    set.whole("ci/generated/matrix.json", matrix::matrix(assembly));
+    set.whole("ci/generated/matrix.json", matrix::file(assembly));
     set.whole("generated/drivers.schema.json", schema::schema());
     set
 }

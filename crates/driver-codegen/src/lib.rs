@@ -14,7 +14,6 @@ mod cargo_toml;
 mod generate;
 mod layout;
 mod lock;
-mod matrix;
 mod packages;
 mod platform;
 mod region;
@@ -23,6 +22,7 @@ mod schema;
 mod tables;
 
 pub mod engine;
+pub mod matrix;
 
 pub use artifact::{Artifact, ArtifactSet, RenderError};
 pub use cargo_toml::{CargoEdit, CargoTomlError, owned_projection};

@@ -1,4 +1,4 @@
-//! What the toolchain costs: the drift check, a build with nothing to do, a change of selection.
+//! What the toolchain costs: the drift check, a build with nothing to do, a change of selection, the matrix.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -9,13 +9,18 @@ use driver_manifest::{Assembly, Selection};
 use super::{Args, Figure};
 use crate::build::{CargoArgs, CargoLine, Package, read_messages};
 use crate::error::{Error, Result};
+use crate::matrix;
 use crate::selection;
 use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, Workspace, spawn};
 
+/// Where cargo, and so xtask, put what they build.
+const TARGET_DIR: &str = "CARGO_TARGET_DIR";
 /// `gen --check` of its own, in milliseconds.
 const GEN_CHECK_MS: f64 = 20.0;
 /// `build` over the bare cargo line, in milliseconds.
 const BUILD_OVER_CARGO_MS: f64 = 300.0;
+/// The matrix over the clean build of the default gateway alone.
+const MATRIX_OVER_DEFAULT: f64 = 2.5;
 
 /// The drift check, as people and hooks run it.
 pub(super) fn gen_check(workspace: &Workspace, runs: usize) -> Result<Figure> {
@@ -59,10 +64,7 @@ pub(super) fn change_of_selection(
     workspace: &Workspace,
     assembly: &Assembly,
 ) -> Result<(Vec<Figure>, Vec<String>)> {
-    let dir = tempfile::Builder::new()
-        .prefix("bench-")
-        .tempdir_in(workspace.target_dir())
-        .map_err(Error::file("create a directory in", &workspace.target_dir()))?;
+    let dir = fresh(workspace)?;
     let mut known: BTreeSet<Package> = BTreeSet::new();
     let mut again = Vec::new();
     let mut changes = Vec::new();
@@ -86,11 +88,42 @@ pub(super) fn change_of_selection(
     Ok((figures, again))
 }
 
+/// The default gateway, then the whole matrix, each from nothing, in the profile of the matrix: what it costs to know of
+/// every selection over what it costs to have one.
+pub(super) fn matrix(workspace: &Workspace, assembly: &Assembly) -> Result<Vec<Figure>> {
+    let profile = matrix::PROFILE;
+    let cargo = CargoArgs { profile: profile.to_owned(), target: None, locked: true, offline: false };
+    let default = assembly.default_selection();
+    let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, default.features(), &cargo).args("build");
+    let xtask = std::env::current_exe().map_err(spawn("xtask"))?;
+    let mut command = Command::new(xtask);
+    command.args(["matrix", "--locked"]).current_dir(workspace.root());
+    let clean = fresh(workspace)?;
+    let alone = timed(workspace.cargo(&line).env(TARGET_DIR, clean.path()), &workspace::line(&line))?;
+    drop(clean);
+    let clean = fresh(workspace)?;
+    let all = timed(command.env(TARGET_DIR, clean.path()), "xtask matrix")?;
+    let ratio = all.as_secs_f64() / alone.as_secs_f64();
+    Ok(vec![
+        Figure::new(&format!("clean build of the default gateway, {profile} profile"), vec![alone], None),
+        Figure::new(&format!("the matrix from nothing, {profile} profile"), vec![all], None),
+        Figure::one("the matrix over the default gateway", "ratio", ratio, Some(MATRIX_OVER_DEFAULT)),
+    ])
+}
+
+/// An empty target directory, gone when it is dropped.
+fn fresh(workspace: &Workspace) -> Result<tempfile::TempDir> {
+    let target = workspace.target_dir();
+    tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(&target)
+        .map_err(Error::file("create a directory in", &target))
+}
+
 fn compile(workspace: &Workspace, selection: &Selection, dir: &std::path::Path) -> Result<BTreeSet<Package>> {
     let cargo = CargoArgs { profile: "dev".to_owned(), target: None, locked: false, offline: false };
     let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
     let mut args = line.args("build");
-    args.push("--message-format=json-render-diagnostics".to_owned());
     args.extend(["--target-dir".to_owned(), dir.to_string_lossy().into_owned()]);
     Ok(read_messages(workspace, &args, &line.shell(), GATEWAY_BIN)?.anew)
 }

@@ -10,6 +10,7 @@ use cargo_metadata::{Artifact, Message};
 
 use super::line::{CargoLine, Profile};
 use crate::error::{Error, Result};
+use crate::verify::colour;
 use crate::workspace::{self, Workspace, spawn};
 
 /// A package, in the order of its name.
@@ -32,7 +33,7 @@ pub(crate) struct Compiled {
     pub(crate) host: BTreeMap<Package, BTreeSet<String>>,
     /// The packages of which something was compiled in this call, not found compiled.
     pub(crate) anew: BTreeSet<Package>,
-    /// Diagnostics, rendered; only where they were asked for as messages.
+    /// The compiler's diagnostics, rendered; they are printed as they come.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -54,36 +55,46 @@ impl Compiled {
     }
 }
 
-/// Runs a line with its progress on standard error, and reads its messages.
+/// Builds a line with its progress on standard error, and reads its messages.
 pub(crate) fn run_cargo(workspace: &Workspace, line: &CargoLine) -> Result<Compiled> {
-    let mut args = line.args("build");
-    args.push("--message-format=json-render-diagnostics".to_owned());
-    read_messages(workspace, &args, &line.shell(), line.bin())
+    read_messages(workspace, &line.args("build"), &line.shell(), line.bin())
 }
 
-/// Runs a cargo call that prints JSON messages; `bin` is the executable to look for, `""` for none.
+/// Compiles a line without linking it.
+pub(crate) fn check(workspace: &Workspace, line: &CargoLine) -> Result<Compiled> {
+    let args = line.args("check");
+    read_messages(workspace, &args, &workspace::line(&args), "")
+}
+
+/// Runs a cargo call and reads its messages; `bin` is the executable to look for, `""` for none. What the compiler has to
+/// say goes to standard error at once, as cargo itself would print it.
 pub(crate) fn read_messages(
     workspace: &Workspace,
     args: &[String],
     shown: &str,
     bin: &str,
 ) -> Result<Compiled> {
-    let mut child = workspace.cargo(args).stdout(Stdio::piped()).spawn().map_err(spawn("cargo"))?;
+    let format = if colour(&std::io::stderr()) { "json-diagnostic-rendered-ansi" } else { "json" };
+    let mut command = workspace.cargo(args);
+    command.arg(format!("--message-format={format}"));
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(spawn("cargo"))?;
     let stdout = child.stdout.take().ok_or_else(|| Error::output(shown, "no standard output"))?;
     let mut artifacts = Vec::new();
     let mut warnings = Vec::new();
     for message in Message::parse_stream(BufReader::new(stdout)) {
         match message.map_err(Error::file("read", Path::new("cargo's messages")))? {
             Message::CompilerArtifact(artifact) => artifacts.push(artifact),
-            Message::CompilerMessage(message) => warnings.extend(message.message.rendered),
+            Message::CompilerMessage(message) => {
+                let rendered = message.message.rendered.unwrap_or_default();
+                eprint!("{rendered}");
+                // `3 warnings emitted` is not a fourth one.
+                warnings.extend((!message.message.spans.is_empty()).then_some(rendered));
+            }
             _ => {}
         }
     }
     let status = child.wait().map_err(spawn("cargo"))?;
     if !status.success() {
-        for warning in &warnings {
-            eprint!("{warning}");
-        }
         return Err(Error::Cargo { line: shown.to_owned(), code: workspace::code(status) });
     }
     let mut compiled = sort(&artifacts, bin);

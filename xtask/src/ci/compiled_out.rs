@@ -1,55 +1,47 @@
-//! What the job `selections` built is judged, file by file, and nothing is built for it; then the judge itself: the gateway
-//! of every driver, called a gateway of fewer, is a leak.
+//! The judge itself: the gateway of every driver, called a gateway of fewer, is a leak. That what is built is clean is
+//! the matrix's to say.
 
-use driver_manifest::Selection;
-use driver_verify::{Answer, Verdict};
+use driver_verify::Answer;
 
-use super::checks::{Shipped, failures, shipped};
+use super::checks::{cargo_args, failures};
 use super::{Ci, Outcome};
-use crate::build::{run_cargo, turn};
+use crate::build::{CargoLine, run_cargo, turn};
 use crate::error::Result;
+use crate::matrix;
 use crate::selection;
 use crate::verify::{Bytes, Subject, Verifier, units_of};
+use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE};
 
-/// Judges every file of every selection.
+/// Judges one file as what it is, and as everything that it is not.
 pub(super) fn verify(ci: &Ci) -> Result<Outcome> {
     let mut verifier = Verifier::new(&ci.workspace, &ci.assembly, false)?;
     let everything = selection::everything(&ci.assembly)?;
-    let selections = selection::subsets(&ci.assembly)?;
-    let fewer: Vec<Selection> =
-        selections.into_iter().filter(|selection| selection.drivers != everything.drivers).collect();
-    let (mut found, mut files, mut anew, mut controls) = (Vec::new(), 0, 0, 0);
+    let mut fewer = selection::subsets(&ci.assembly)?;
+    fewer.retain(|selection| selection.drivers != everything.drivers);
+    let line =
+        CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, everything.features(), &cargo_args(matrix::PROFILE));
     // Cargo gives the gateway of every selection the same path.
     let _turn = turn(ci.workspace.root());
-    for Shipped { selection, program, line } in shipped(ci)? {
-        println!("{}", line.shell());
-        let compiled = run_cargo(&ci.workspace, &line)?;
-        let bytes = Bytes::read(&compiled.executable)?;
-        files += 1;
-        anew += usize::from(!compiled.anew.is_empty());
-        let is_everything = program.is_none() && selection == everything;
-        let subject = Subject { selection, program, target: None };
-        let verdict = verifier.judge(&subject, &bytes, Some(units_of(&compiled)))?;
-        found.extend(wrong(&verdict, Answer::Clean));
-        if !is_everything {
-            continue;
+    println!("{}", line.shell());
+    let compiled = run_cargo(&ci.workspace, &line)?;
+    let bytes = Bytes::read(&compiled.executable)?;
+    let mut found = Vec::new();
+    let mut hold = |selection, units, expected: Answer| -> Result<()> {
+        let subject = Subject { selection, program: None, target: None };
+        let verdict = verifier.judge(&subject, &bytes, units)?;
+        let answer = verdict.answer();
+        if answer != expected {
+            print!("{}", verdict.table(false));
+            let reason = verdict.reasons().into_iter().next().unwrap_or_default();
+            let (subject, answer, expected) = (&verdict.subject, answer.word(), expected.word());
+            found.push(format!("`{subject}` is {answer}, not {expected}: {reason}"));
         }
-        for selection in &fewer {
-            controls += 1;
-            let subject = Subject { selection: selection.clone(), program: None, target: None };
-            found.extend(wrong(&verifier.judge(&subject, &bytes, None)?, Answer::Leak));
-        }
+        Ok(())
+    };
+    hold(everything, Some(units_of(&compiled)), Answer::Clean)?;
+    let controls = fewer.len();
+    for selection in fewer {
+        hold(selection, None, Answer::Leak)?;
     }
-    Ok(failures(found, format!("{files} files ({anew} built for it), {controls} controls")))
-}
-
-/// What is wrong with a verdict.
-fn wrong(verdict: &Verdict, expected: Answer) -> Option<String> {
-    let answer = verdict.answer();
-    if answer == expected {
-        return None;
-    }
-    print!("{}", verdict.table(false));
-    let reason = verdict.reasons().into_iter().next().unwrap_or_default();
-    Some(format!("`{}` is {}, not {}: {reason}", verdict.subject, answer.word(), expected.word()))
+    Ok(failures(found, format!("{controls} controls")))
 }

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod generate;
+mod matrix;
 mod menu;
 mod tidy;
 mod verify;

@@ -179,7 +179,7 @@ fn the_list_has_the_order_the_options_and_the_presets() {
 fn what_is_no_manifest_is_said_and_nothing_is_left() {
     for bad in [&b""[..], b"\xff\xfe\x00", b"[[driver", b"name = 1\r\n", b"\0\0"] {
         let dir = workspace(bad);
-        for args in [&["list"][..], &["build", "--all"], &["tidy"], &["size"]] {
+        for args in [&["list"][..], &["build", "--all"], &["tidy"], &["size"], &["matrix", "--list"]] {
             let output = xtask(dir.path(), args);
             assert!(!output.status.success(), "{args:?}");
             assert!(stderr(&output).starts_with("error"), "{args:?}: {}", stderr(&output));
@@ -190,7 +190,7 @@ fn what_is_no_manifest_is_said_and_nothing_is_left() {
     let manifest = dir.path().join("drivers.toml");
     std::fs::remove_file(&manifest).unwrap();
     std::fs::create_dir(&manifest).unwrap();
-    for args in [&["list"][..], &["build", "--all"], &["tidy"], &["size"], &["gen", "--check"]] {
+    for args in [&["list"][..], &["build", "--all"], &["tidy"], &["size"], &["matrix"], &["gen", "--check"]] {
         let said = stderr(&xtask(dir.path(), args));
         assert_eq!(
             said, "error: `drivers.toml` is a directory\nhint: git checkout drivers.toml\n",

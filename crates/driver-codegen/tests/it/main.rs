@@ -3,6 +3,7 @@
 mod engine;
 mod golden;
 mod keys;
+mod matrix;
 mod space;
 mod subsets;
 mod support;

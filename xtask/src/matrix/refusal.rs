@@ -2,6 +2,7 @@
 //! nothing was bound or made before.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -39,7 +40,7 @@ fn refusal(
     gateway: &Path,
 ) -> Result<Vec<String>> {
     let room = Room::new(driver)?;
-    let mut found = match bounded(&mut room.command(gateway))? {
+    let mut found = match bounded(&mut room.command(gateway)?)? {
         None => vec![format!("still runs after {} s", REFUSAL.as_secs())],
         Some(ended) => ended.faults(&expected(assembly, selection, driver, &room.config())),
     };
@@ -47,13 +48,19 @@ fn refusal(
     Ok(found)
 }
 
-/// A directory that holds a `gateway.toml` and everything that a gateway could make.
-struct Room(TempDir);
+/// A directory that holds a `gateway.toml` and everything that a gateway could make, and a port that is taken: whoever
+/// binds it says so instead of what has to be said.
+struct Room {
+    dir: TempDir,
+    taken: TcpListener,
+}
 
 impl Room {
     fn new(driver: &Driver) -> Result<Self> {
         let dir = tempfile::tempdir().map_err(Error::file("create a directory in", &std::env::temp_dir()))?;
-        let room = Self(dir);
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let taken = taken.map_err(Error::file("listen on", Path::new("127.0.0.1")))?;
+        let room = Self { dir, taken };
         let text = format!("[openshell.gateway]\ncompute_drivers = [\"{}\"]\n", driver.name);
         std::fs::write(room.config(), text).map_err(Error::file("write", &room.config()))?;
         // From here on its time tells of what was made in it, even of what was removed again.
@@ -63,23 +70,25 @@ impl Room {
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 
     fn config(&self) -> PathBuf {
         self.path().join(CONFIG)
     }
 
-    /// The gateway with its state and its socket in here: root's default socket is elsewhere.
-    fn command(&self, gateway: &Path) -> Command {
+    /// The gateway with its state and its socket in here, as root's default socket is elsewhere, and the taken port.
+    fn command(&self, gateway: &Path) -> Result<Command> {
+        let taken = self.taken.local_addr().map_err(Error::file("listen on", Path::new("127.0.0.1")))?;
         let mut command = Command::new(gateway);
         command.arg("--config").arg(self.config()).current_dir(self.path()).env_clear();
         command.arg("--listen-socket").arg(self.path().join("run/gateway.sock"));
+        command.arg("--port").arg(taken.port().to_string());
         command.env("XDG_STATE_HOME", self.path().join("state"));
         for name in ["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
             command.env(name, self.path());
         }
-        command
+        Ok(command)
     }
 
     /// What was made in here.
@@ -256,6 +265,16 @@ hint: and: openshell-gateway --drivers alpha --compute-driver-socket /path/to/dr
         assert_eq!(faults(Some(USAGE), &whole.replace("driver-alpha", "driver-omega")), 1);
         assert_eq!(faults(Some(USAGE), &whole.replace("--drivers alpha,omega", "--drivers omega,alpha")), 1);
         assert_eq!(faults(Some(USAGE), &(whole.clone() + "hint: and more\n")), 1);
+    }
+
+    #[test]
+    fn the_port_is_taken_for_as_long_as_somebody_is_asked() {
+        let room = Room::new(&assembly().drivers[0]).expect("a directory");
+        let command = room.command(Path::new("gateway")).expect("a command");
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let port = args.iter().skip_while(|arg| *arg != "--port").nth(1).expect("a port");
+        let port: u16 = port.parse().expect("a number");
+        assert!(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err());
     }
 
     #[test]
