@@ -18,7 +18,7 @@ mod zero;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use driver_codegen::matrix::{self, Row, Wanted};
 use driver_manifest::Assembly;
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 use crate::table::out;
 use crate::workspace::Workspace;
 use choose::{Partition, choose};
-use judge::{Faults, Judge};
+use judge::{Done, Judge};
 use report::{Report, progress};
 
 /// What the rows are built in: dependencies are not optimised, the linker has little to do, and `cargo xtask test` has
@@ -79,19 +79,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// How a row ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Done {
-    took: Duration,
-    /// The gateway's or the program's length and crates, of a row that built one.
-    size: Option<u64>,
-    crates: Option<usize>,
-    /// In few words, what was seen.
-    seen: String,
-    /// What is wrong; empty for a row that is green.
-    faults: Vec<String>,
-}
-
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result {
     let workspace = Workspace::find()?;
@@ -106,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result {
     }
     crate::build::refuse_drift(&workspace)?;
     let stop = on_signal()?;
-    let mut report = go(&workspace, &assembly, args, rows, &stop)?;
+    let mut report = go(&workspace, &assembly, args, rows, &stop);
     report.stopped = stop.load(Ordering::Relaxed);
     out(&if args.json { format!("{:#}\n", report.json()) } else { report.text() });
     Ok(match (report.stopped, report.passed()) {
@@ -127,13 +114,7 @@ fn wanted(args: &Args, assembly: &Assembly) -> Result<Vec<Row>> {
 
 /// Goes through the rows. What goes wrong with one is that row's fault, and never keeps another from its turn when all
 /// are to be gone through.
-fn go(
-    workspace: &Workspace,
-    assembly: &Assembly,
-    args: &Args,
-    rows: Vec<Row>,
-    stop: &AtomicBool,
-) -> Result<Report> {
+fn go(workspace: &Workspace, assembly: &Assembly, args: &Args, rows: Vec<Row>, stop: &AtomicBool) -> Report {
     let (locked, offline) = (args.locked, args.offline);
     let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked, offline };
     let judge = Judge { workspace, assembly, cargo };
@@ -147,8 +128,8 @@ fn go(
             // That cargo was interrupted is no news of the row.
             break;
         }
-        let Faults { size, crates, seen, faults } = came.unwrap_or_else(Faults::of_error);
-        let done = Done { took: started.elapsed(), size, crates, seen, faults };
+        let mut done = came.unwrap_or_else(Done::of_error);
+        done.took = started.elapsed();
         eprintln!("{}", progress(place, report.rows.len(), &row, &done.line()));
         let red = !done.faults.is_empty();
         report.rows[place].1 = Some(done);
@@ -156,7 +137,7 @@ fn go(
             break;
         }
     }
-    Ok(report)
+    report
 }
 
 /// A flag that Ctrl-C or a polite kill raises. Cargo gets Ctrl-C from the terminal, too, and ends; when it has, this does,

@@ -1,5 +1,7 @@
 //! One row: what it does, and what is wrong with what came of it.
 
+use std::time::Duration;
+
 use driver_codegen::matrix::{Does, Row};
 use driver_manifest::Assembly;
 
@@ -15,16 +17,21 @@ pub(super) struct Judge<'a> {
     pub(super) cargo: CargoArgs,
 }
 
-/// What came of a row.
+/// How a row ended.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(super) struct Done {
+    /// Whoever goes through the rows has the clock.
+    pub(super) took: Duration,
+    /// The length and the crates of the gateway or the program, where one was built.
     pub(super) size: Option<u64>,
     pub(super) crates: Option<usize>,
+    /// In few words, what was seen.
     pub(super) seen: String,
+    /// What is wrong; empty for a row that is green.
     pub(super) faults: Vec<String>,
 }
 
-impl Faults {
+impl Done {
     /// Of a row that came to no end; what led to it is said at once.
     pub(super) fn of_error(error: Error) -> Self {
         error.print();
@@ -34,7 +41,7 @@ impl Faults {
 
 impl Judge<'_> {
     /// Does what a row says.
-    pub(super) fn row(&self, row: &Row) -> Result<Faults> {
+    pub(super) fn row(&self, row: &Row) -> Result<Done> {
         match row.does {
             Does::Refuse => zero::faults(self),
             Does::Check => self.check(row),
@@ -53,7 +60,7 @@ impl Judge<'_> {
 
     /// Builds and verifies as `xtask build` does, and looks at what that does not: warnings, every text that betrays an
     /// option, and the gateway's answer to a driver that it lacks.
-    fn judge(&self, row: &Row, job: Job) -> Result<Faults> {
+    fn judge(&self, row: &Row, job: Job) -> Result<Done> {
         let Made { folder, record, warnings, .. } = job.run(self.workspace, Some(self.assembly))?;
         let mut faults = warned(&warnings);
         for file in &record.files {
@@ -72,14 +79,14 @@ impl Judge<'_> {
         }
         let first = record.files.first();
         let (size, crates) = (first.map(|file| file.size), first.map(|file| file.crates.len()));
-        Ok(Faults { size, crates, seen, faults })
+        Ok(Done { size, crates, seen, faults, ..Done::default() })
     }
 
     /// Compiles and does not link.
-    fn check(&self, row: &Row) -> Result<Faults> {
+    fn check(&self, row: &Row) -> Result<Done> {
         let compiled = check(self.workspace, &self.gateway(row.selection.features()))?;
         let faults = warned(&compiled.warnings);
-        Ok(Faults { seen: "compiles".to_owned(), faults, ..Faults::default() })
+        Ok(Done { seen: "compiles".to_owned(), faults, ..Done::default() })
     }
 }
 
@@ -89,7 +96,10 @@ fn files(count: usize) -> String {
 
 /// A warning is a fault: nobody sees it in a selection that only a machine builds.
 fn warned(warnings: &[String]) -> Vec<String> {
-    let first = |warning: &String| warning.lines().next().unwrap_or_default().to_owned();
+    let first = |warning: &String| {
+        let line = warning.lines().next().unwrap_or_default();
+        line.strip_prefix("warning: ").unwrap_or(line).to_owned()
+    };
     match warnings {
         [] => Vec::new(),
         [one] => vec![format!("compiles with a warning: {}", first(one))],
@@ -105,10 +115,7 @@ mod tests {
     fn warnings_are_counted_and_the_first_is_shown() {
         let warning = |text: &str| format!("warning: {text}\n  --> src/main.rs\n");
         assert!(warned(&[]).is_empty());
-        assert_eq!(warned(&[warning("unused")]), ["compiles with a warning: warning: unused"]);
-        assert_eq!(
-            warned(&[warning("unused"), warning("dead")]),
-            ["compiles with 2 warnings: warning: unused"]
-        );
+        assert_eq!(warned(&[warning("unused")]), ["compiles with a warning: unused"]);
+        assert_eq!(warned(&[warning("unused"), warning("dead")]), ["compiles with 2 warnings: unused"]);
     }
 }

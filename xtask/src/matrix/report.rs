@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use driver_codegen::matrix::Row;
 use serde_json::{Value, json};
 
-use super::Done;
+use super::judge::Done;
 use crate::table::Table;
 
 /// The rows and what came of them; `None` for one that was not gone through.

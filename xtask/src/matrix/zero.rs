@@ -5,13 +5,13 @@ use std::process::Stdio;
 
 use driver_manifest::{Assembly, Driver};
 
-use super::judge::{Faults, Judge};
+use super::judge::{Done, Judge};
 use crate::build::turn;
 use crate::error::Result;
 use crate::workspace::spawn;
 
 /// What is wrong with the refusal.
-pub(super) fn faults(judge: &Judge<'_>) -> Result<Faults> {
+pub(super) fn faults(judge: &Judge<'_>) -> Result<Done> {
     let line = judge.gateway(Vec::new());
     // Should it link, then at the path that the gateway of every selection has.
     let _turn = turn(judge.workspace.root());
@@ -23,7 +23,7 @@ pub(super) fn faults(judge: &Judge<'_>) -> Result<Faults> {
     if !faults.is_empty() {
         eprint!("{said}");
     }
-    Ok(Faults { seen: "does not compile, and says why".to_owned(), faults, ..Faults::default() })
+    Ok(Done { seen: "does not compile, and says why".to_owned(), faults, ..Done::default() })
 }
 
 fn wrong(assembly: &Assembly, compiles: bool, said: &str) -> Vec<String> {
