@@ -31,6 +31,7 @@ pub use context::{Context, DRIVER_API, PackageFacts, Role};
 pub use diagnostic::{Code, Diagnostic, Label, Severity, Span};
 pub use edit::{EditError, Removed, add_driver, remove_driver};
 pub use model::*;
+pub use nearest::nearest;
 pub use platform::platform_cfg;
 pub use report::{Position, Report, Style};
 pub use selection::{Request, SelectError, Selection};
