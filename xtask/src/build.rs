@@ -21,6 +21,7 @@ pub(crate) use record::{FileRecord, Record};
 
 use crate::error::{Error, Result};
 use crate::selection::{self, SelectionArgs};
+use crate::size::Budgeted;
 use crate::verify::{Verifier, colour};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
 
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     /// Print build.json as well, before the folder's path
     #[arg(long)]
     json: bool,
-    /// Do not verify that what was left out is absent
+    /// Neither verify that what was left out is absent nor hold the build to a budget
     #[arg(long)]
     no_verify: bool,
 }
@@ -197,6 +198,11 @@ impl Job {
         Self { place: Path::new("matrix").join(name), nested: true, ..self }
     }
 
+    /// The calls of cargo, one a shipped file; the gateway's first.
+    pub(crate) fn files(&self) -> &[CargoLine] {
+        &self.files
+    }
+
     /// The cargo lines, one a shipped file.
     fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.files.iter().map(CargoLine::shell)
@@ -208,9 +214,18 @@ impl Job {
         if self.nested { folder.join(self.profile.name()).join(triple) } else { folder }
     }
 
-    /// Builds it and puts the folder into its place; given the manifest, verified. What is not clean is not put there.
+    /// Builds it and puts the folder into its place; given the manifest, held to its budget and verified. What is over
+    /// budget or not clean is not put there.
     pub(crate) fn run(&self, workspace: &Workspace, verifies: Option<&Assembly>) -> Result<Made> {
         let rustc = Rustc::ask(workspace);
+        let offline = self.files.iter().any(CargoLine::offline);
+        let budget = verifies.filter(|_| self.nested).and_then(|assembly| {
+            let of = Budgeted { workspace, assembly, selection: &self.selection };
+            of.driver().map(|driver| (of, driver))
+        });
+        if let Some((budget, driver)) = &budget {
+            budget.hold_crates(driver, self.files[0].target(), offline)?;
+        }
         // Cargo gives the gateway of every selection the same path: nobody else builds until ours is copied.
         let _turn = turn(workspace.root());
         let mut compiled = Vec::new();
@@ -227,10 +242,12 @@ impl Job {
             let copied = staged.copy(&compiled.executable)?;
             record.add(line, compiled, &copied, &target_dir);
         }
+        if let Some((budget, driver)) = &budget {
+            budget.hold_bytes(driver, &self.profile, record.files[0].size)?;
+        }
         let json = record.json();
         staged.write(record::BUILD_JSON, json.as_bytes())?;
         if let Some(assembly) = verifies {
-            let offline = self.files.iter().any(CargoLine::offline);
             let mut verifier = Verifier::new(workspace, assembly, offline)?;
             verify(workspace, &mut verifier, &record, &staged, &folder)?;
         }

@@ -57,6 +57,14 @@ pub(crate) enum Error {
         /// 1 for a leak, 2 where nothing can be certified.
         code: u8,
     },
+    /// A driver costs more than drivers.toml allows.
+    #[error("{message}")]
+    OverBudget {
+        /// Which, by how much, and what is new in it.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
     /// Cargo failed and has said why on standard error.
     #[error("`{line}` failed with exit code {code}")]
     Cargo {
@@ -113,6 +121,7 @@ impl Error {
             Self::NoWorkspace => Some("run `cargo xtask` inside the repository"),
             Self::Refused { hint, .. } => hint.as_deref(),
             Self::Unverified { hint, .. } => Some(hint.as_str()).filter(|hint| !hint.is_empty()),
+            Self::OverBudget { hint, .. } => Some(hint),
             _ => None,
         }
     }
@@ -122,7 +131,9 @@ impl Error {
         match self {
             Self::Cargo { code, .. } | Self::Unverified { code, .. } => ExitCode::from(*code),
             Self::Refused { .. } | Self::Manifest { .. } | Self::NoWorkspace => ExitCode::from(2),
-            Self::File { .. } | Self::Spawn { .. } | Self::Output { .. } => ExitCode::FAILURE,
+            Self::File { .. } | Self::Spawn { .. } | Self::Output { .. } | Self::OverBudget { .. } => {
+                ExitCode::FAILURE
+            }
         }
     }
 

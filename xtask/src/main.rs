@@ -1,6 +1,7 @@
 //! The menu of this repository: `cargo xtask <command>`, one module a command. Nothing else in the workspace spawns cargo,
 //! and no rule of the manifest is here: those are `driver-manifest`'s.
 
+mod affected;
 mod bench;
 mod build;
 mod ci;
@@ -34,6 +35,7 @@ enum Command {
     Tidy(tidy::Args),
     Matrix(matrix::Args),
     Size(size::Args),
+    Affected(affected::Args),
     Bench(bench::Args),
     Ci(ci::Args),
 }
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Tidy(args) => tidy::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Size(args) => size::run(&args),
+        Command::Affected(args) => affected::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
     };

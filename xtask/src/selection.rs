@@ -2,10 +2,15 @@
 //! checks go through. The rules are `driver-manifest`'s; this file only asks.
 
 mod from_config;
+mod named;
+mod written;
 
 use std::path::PathBuf;
 
 use driver_manifest::{Assembly, Context, Report, Request, SelectError, Selection, Style};
+
+pub(crate) use named::{Named, named};
+pub(crate) use written::{ALL, DEFAULT, written};
 
 use crate::error::{Error, Result};
 use crate::workspace::{MANIFEST, Workspace};

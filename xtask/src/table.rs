@@ -7,6 +7,28 @@ pub(crate) fn out(text: &str) {
     let _gone = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// A paragraph in lines of at most 100 columns where its words allow it; those after the first begin with so many spaces.
+pub(crate) fn wrapped(text: &str, indent: usize) -> String {
+    const WIDTH: usize = 100;
+    let mut lines = String::new();
+    let mut column = 0;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > WIDTH {
+            lines.push('\n');
+            lines.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += width;
+    }
+    lines.push('\n');
+    lines
+}
+
 /// A table of text.
 #[derive(Debug, Clone)]
 pub(crate) struct Table<const N: usize> {
@@ -58,6 +80,14 @@ impl<const N: usize> Table<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_paragraph_keeps_its_words_and_its_width() {
+        let word = "x".repeat(30);
+        let text = wrapped(&[word.as_str(); 4].join(" "), 2);
+        assert_eq!(text, format!("{word} {word} {word}\n  {word}\n"));
+        assert_eq!(wrapped(&"y".repeat(120), 2), format!("{}\n", "y".repeat(120)), "a long word stays whole");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_cells() {

@@ -9,6 +9,7 @@
 
 mod cache;
 mod graph;
+mod graphs;
 mod learn;
 mod learned;
 mod lock;
@@ -24,7 +25,10 @@ use std::process::ExitCode;
 use driver_manifest::Assembly;
 use driver_verify::{Answer, Verdict};
 
+pub(crate) use graph::{Edges, Graph, Id, Query};
+pub(crate) use graphs::{Graphs, KEPT};
 pub(crate) use learn::{Args as LearnArgs, run as learn};
+pub(crate) use lock::load as locked;
 pub(crate) use question::Subject;
 pub(crate) use verifier::{Bytes, Verifier, units_of};
 

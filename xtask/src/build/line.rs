@@ -2,6 +2,7 @@
 //! package in a call, because cargo unifies the features of what it is asked for together.
 
 use super::CargoArgs;
+use crate::verify::{Edges, Query};
 use crate::workspace;
 
 /// One cargo call that makes one file.
@@ -68,6 +69,21 @@ impl CargoLine {
     /// The features, in the manifest's order.
     pub(crate) fn features(&self) -> &[String] {
         &self.features
+    }
+
+    /// What resolves for it, on the way of these dependencies.
+    pub(crate) fn query(&self, edges: Edges) -> Query {
+        Query {
+            package: self.package.clone(),
+            features: self.features.clone(),
+            target: self.target.clone(),
+            edges,
+        }
+    }
+
+    /// The target triple, where one was asked for.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
     }
 
     /// Whether cargo may not touch the network.

@@ -67,6 +67,17 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     Ok(failures(found, format!("{slug}, {profile}: {ours}")))
 }
 
+/// The budgets of drivers.toml, and the lists in which a new crate is a line.
+pub(super) fn size(ci: &Ci) -> Result<Outcome> {
+    let mut found = Vec::new();
+    for args in [&["size"][..], &["size", "golden", "--check"]] {
+        if let Outcome::Failed(failure) = ci.xtask(args)? {
+            found.push(failure);
+        }
+    }
+    Ok(failures(found, "within every budget, no crate that is not in its list".to_owned()))
+}
+
 /// The figures of the toolchain; their medians are the job's note.
 pub(super) fn bench(ci: &Ci) -> Result<Outcome> {
     let measured = bench::measure(&ci.workspace, &ci.assembly, &bench::Args::toolchain())?;

@@ -14,9 +14,6 @@ use crate::build::hex;
 use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
-/// The file, in the target directory.
-const FILE: &str = "verify-graphs.json";
-
 /// What cargo was asked before.
 pub(super) struct Cache {
     path: PathBuf,
@@ -31,9 +28,9 @@ struct Kept {
 }
 
 impl Cache {
-    /// What was kept, where it still holds. A file that cannot be read keeps nothing.
-    pub(super) fn load(workspace: &Workspace) -> Result<Self> {
-        Self::load_from(workspace, workspace.target_dir().join(FILE))
+    /// What was kept in a file of the target directory, where it still holds. One that cannot be read keeps nothing.
+    pub(super) fn load(workspace: &Workspace, file: &str) -> Result<Self> {
+        Self::load_from(workspace, workspace.target_dir().join(file))
     }
 
     fn load_from(workspace: &Workspace, path: PathBuf) -> Result<Self> {
@@ -51,10 +48,10 @@ impl Cache {
 
     /// Keeps these. A graph with a package from outside of the workspace is not kept: its manifest may change unseen.
     pub(super) fn keep(&mut self, workspace: &Workspace, graphs: &BTreeMap<Query, Graph>) -> Result<()> {
-        let members = workspace.path("crates");
+        let (members, menu) = (workspace.path("crates"), workspace.path("xtask"));
         let inside = graphs.iter().filter(|(_, graph)| {
-            let mut directories = graph.packages.iter().filter_map(|package| package.directory.as_deref());
-            directories.all(|directory| Path::new(directory).parent() == Some(&members))
+            let directories = graph.packages.iter().filter_map(|package| package.directory.as_deref());
+            directories.map(Path::new).all(|path| path.parent() == Some(&members) || path == menu)
         });
         self.kept.graphs = inside.map(|(query, graph)| (query.clone(), graph.clone())).collect();
         let dir = self.path.parent().unwrap_or(workspace.root());
@@ -105,7 +102,7 @@ mod tests {
             std::fs::write(root.join(file), text).unwrap();
         }
         let workspace = Workspace::at(root);
-        let query = |package: &str| Query { package: package.to_owned(), features: Vec::new(), target: None };
+        let query = |package: &str| Query { package: package.to_owned(), ..Query::default() };
         let inside = Graph::of(&format!("0 core v0.1.0 ({})\n", root.join("crates/core").display()));
         let outside = Graph::of("0 foreign v0.1.0 (/elsewhere/foreign)\n");
         let graphs = BTreeMap::from([(query("core"), inside), (query("foreign"), outside)]);

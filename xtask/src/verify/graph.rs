@@ -1,5 +1,5 @@
-//! What resolves for a program: `cargo tree`, asked for the very package, features and target of a build. Crates that run
-//! on the host alone (macros, build scripts) are not in it.
+//! What resolves for a program: `cargo tree`, asked for the very package, features and target of a build, and for the
+//! kinds of dependencies that the question is about.
 //!
 //! `cargo tree -p NO_SUCH …` answers for the whole workspace and exits with 0, so the root of the answer is looked at.
 
@@ -29,17 +29,41 @@ pub(super) struct Node {
     pub(super) dependencies: BTreeSet<usize>,
 }
 
+/// Which dependencies are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Edges {
+    /// Those whose code can be in the file: no macro, no build script.
+    #[default]
+    Linked,
+    /// Macros too: what a budget counts.
+    Counted,
+    /// Everything that a build compiles.
+    Compiled,
+}
+
+impl Edges {
+    /// For `cargo tree -e`.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Linked => "normal,no-proc-macro",
+            Self::Counted => "normal",
+            Self::Compiled => "normal,build",
+        }
+    }
+}
+
 /// What a graph is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Query {
-    pub(super) package: String,
-    pub(super) features: Vec<String>,
-    pub(super) target: Option<String>,
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Query {
+    pub(crate) package: String,
+    pub(crate) features: Vec<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) edges: Edges,
 }
 
 impl Query {
     fn args(&self, offline: bool) -> Vec<String> {
-        let edges = "normal,no-proc-macro";
+        let edges = self.edges.word();
         let mut args: Vec<String> = ["tree", "-p", &self.package, "-e", edges, "--prefix", "depth"]
             .iter()
             .chain(&["--format", " {p}", "--charset", "ascii", "--color", "never"])
@@ -110,12 +134,12 @@ impl Graph {
 
     /// The graph of a text that is one, for tests.
     #[cfg(test)]
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self::parse(text).expect("a graph").into()
     }
 
     /// Every package.
-    pub(super) fn ids(&self) -> BTreeSet<Id> {
+    pub(crate) fn ids(&self) -> BTreeSet<Id> {
         self.packages.iter().map(|package| package.id.clone()).collect()
     }
 
@@ -128,6 +152,28 @@ impl Graph {
     /// The directory of the package of that name.
     pub(super) fn directory(&self, name: &str) -> Option<&str> {
         self.packages.get(self.place(name)?)?.directory.as_deref()
+    }
+
+    /// The shortest way from the root to a package, both ends in it; `None` when it is not there.
+    pub(crate) fn path_to(&self, id: &Id) -> Option<Vec<&Id>> {
+        let mut from: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut open = std::collections::VecDeque::from([0]);
+        while let Some(here) = open.pop_front() {
+            let package = self.packages.get(here)?;
+            if package.id == *id {
+                let above = std::iter::successors(Some(here), |place| from.get(place).copied());
+                let mut path: Vec<&Id> = above.map(|place| &self.packages[place].id).collect();
+                path.reverse();
+                return Some(path);
+            }
+            for next in &package.dependencies {
+                if *next != 0 && !from.contains_key(next) {
+                    from.insert(*next, here);
+                    open.push_back(*next);
+                }
+            }
+        }
+        None
     }
 
     /// A package and all that it brings; nothing when it is not there.
@@ -154,10 +200,10 @@ impl Graph {
 
 fn read_line(line: &str) -> Option<(usize, Id, Option<String>)> {
     let (depth, package) = line.split_once(' ')?;
-    let package = package.trim_end_matches(" (*)");
+    let package = package.trim_end_matches(" (*)").replace(" (proc-macro)", "");
     let (package, directory) = match package.split_once(" (") {
         Some((package, rest)) => (package, rest.strip_suffix(')').filter(|dir| !dir.contains("://"))),
-        None => (package, None),
+        None => (package.as_str(), None),
     };
     let (name, version) = package.split_once(" v")?;
     Some((depth.parse().ok()?, (name.to_owned(), version.to_owned()), directory.map(ToOwned::to_owned)))
@@ -193,6 +239,27 @@ mod tests {
         assert_eq!(Graph::parse("0 a v1.0.0\n\n0 b v1.0.0\n").map(|parsed| parsed.roots), Ok(2));
         assert_eq!(Graph::parse("warning: x\n").map(|parsed| parsed.roots), Err("warning: x".to_owned()));
         assert!(Graph::parse("2 a v1.0.0\n").is_err(), "a child without a parent");
+    }
+
+    #[test]
+    fn the_shortest_way_to_a_package_is_told() {
+        let graph = Graph::of(&format!("{TREE}1 other v1.0.0\n2 bytes v1.0.0\n"));
+        let path = |name: &str, version: &str| {
+            let path = graph.path_to(&(name.to_owned(), version.to_owned()))?;
+            Some(path.into_iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+        };
+        assert_eq!(path("sdk", "2.0.0"), Some(vec!["server", "driver", "sdk"]));
+        assert_eq!(path("bytes", "1.0.0"), Some(vec!["server", "core", "bytes"]));
+        assert_eq!(path("server", "0.1.0"), Some(vec!["server"]));
+        assert_eq!(path("sdk", "1.0.0"), None, "of another version");
+    }
+
+    #[test]
+    fn a_macro_is_a_package_like_any_other() {
+        let (_, id, directory) = read_line("2 derive v1.0.0 (proc-macro) (*)").unwrap();
+        assert_eq!((id.0.as_str(), id.1.as_str(), directory), ("derive", "1.0.0", None));
+        let (_, _, directory) = read_line("2 ours v0.1.0 (proc-macro) (/w/crates/ours)").unwrap();
+        assert_eq!(directory.as_deref(), Some("/w/crates/ours"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ struct Package {
 }
 
 /// Reads it.
-pub(super) fn load(workspace: &Workspace) -> Result<Vec<PackageName>> {
+pub(crate) fn load(workspace: &Workspace) -> Result<Vec<PackageName>> {
     parse(&workspace.read(LOCK)?)
 }
 

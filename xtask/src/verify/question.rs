@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use driver_manifest::{Assembly, Driver, Kind, OptionSwitch, Selection};
 use driver_verify::{CrateId, Fingerprint, PackageName, Question, Target, TargetKind};
 
-use super::cache::Cache;
-use super::graph::{Graph, Id, Query};
+use super::graph::{Edges, Graph, Id, Query};
+use super::graphs::Graphs;
 use super::learned::Learned;
 use super::lock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::selection;
 use crate::workspace::{GATEWAY_PACKAGE, PROGRAMS_PACKAGE, Workspace};
 
@@ -42,48 +42,44 @@ impl Subject {
             None => (GATEWAY_PACKAGE, self.selection.clone()),
             Some(driver) => (PROGRAMS_PACKAGE, selection::alone(&self.selection, driver)),
         };
-        Query { package: package.to_owned(), features: selection.features(), target: self.target.clone() }
+        Query {
+            package: package.to_owned(),
+            features: selection.features(),
+            target: self.target.clone(),
+            edges: Edges::Linked,
+        }
     }
 }
 
 /// Asks questions; graphs are asked for once.
 pub(super) struct Inquirer<'a> {
-    workspace: &'a Workspace,
     assembly: &'a Assembly,
     known: Vec<PackageName>,
     learned: Learned,
-    graphs: BTreeMap<Query, Graph>,
-    cache: Cache,
-    offline: bool,
+    graphs: Graphs<'a>,
 }
+
+/// The graphs that are kept, in the target directory.
+const KEPT: &str = "verify-graphs.json";
 
 impl<'a> Inquirer<'a> {
     /// Reads Cargo.lock and what was learned.
     pub(super) fn new(workspace: &'a Workspace, assembly: &'a Assembly, offline: bool) -> Result<Self> {
         let (known, learned) = (lock::load(workspace)?, Learned::load(workspace)?);
-        let cache = Cache::load(workspace)?;
-        Ok(Self { workspace, assembly, known, learned, graphs: cache.graphs(), cache, offline })
+        let graphs = Graphs::load(workspace, KEPT, offline)?;
+        Ok(Self { assembly, known, learned, graphs })
     }
 
     /// The question about a file, and the graph that resolves for it.
     pub(super) fn question(&mut self, subject: &Subject) -> Result<(Question, &Graph)> {
         let queries = Queries::new(self.assembly, subject);
-        // One after the other: cargo lets only one of several calls resolve at a time.
-        let before = self.graphs.len();
-        for query in queries.all() {
-            if !self.graphs.contains_key(query) {
-                self.graphs.insert(query.clone(), query.run(self.workspace, self.offline)?);
-            }
-        }
-        if self.graphs.len() > before {
-            self.cache.keep(self.workspace, &self.graphs)?;
-        }
+        self.graphs.ask(queries.all())?;
         let author = Author {
             assembly: self.assembly,
             learned: &self.learned,
             subject,
-            own: self.graph(&queries.own)?,
-            programs: self.graph(&queries.programs)?,
+            own: self.graphs.get(&queries.own)?,
+            programs: self.graphs.get(&queries.programs)?,
         };
         let (mut expected, mut forbidden) = (Vec::new(), Vec::new());
         for driver in &self.assembly.drivers {
@@ -93,8 +89,8 @@ impl<'a> Inquirer<'a> {
             match queries.without.get(&option.name) {
                 None => expected.push(author.option(option, &BTreeSet::new())),
                 Some(without) => {
-                    let with = self.graph(&queries.everything)?.ids();
-                    let brings = &with - &self.graph(without)?.ids();
+                    let with = self.graphs.get(&queries.everything)?.ids();
+                    let brings = &with - &self.graphs.get(without)?.ids();
                     forbidden.push(author.option(option, &brings));
                 }
             }
@@ -107,11 +103,7 @@ impl<'a> Inquirer<'a> {
             forbidden,
             known: self.known.clone(),
         };
-        Ok((question, self.graph(&queries.own)?))
-    }
-
-    fn graph(&self, query: &Query) -> Result<&Graph> {
-        self.graphs.get(query).ok_or_else(|| Error::output("cargo tree", "an answer is missing"))
+        Ok((question, self.graphs.get(&queries.own)?))
     }
 }
 
@@ -137,6 +129,7 @@ impl Queries {
             package: GATEWAY_PACKAGE.to_owned(),
             features: assembly.drivers.iter().map(Driver::feature).chain(options(without)).collect(),
             target: subject.target.clone(),
+            edges: Edges::Linked,
         };
         let programs = assembly.drivers.iter().filter(|driver| driver.package().is_some());
         let lacking =
@@ -147,6 +140,7 @@ impl Queries {
                 package: PROGRAMS_PACKAGE.to_owned(),
                 features: programs.map(Driver::feature).collect(),
                 target: subject.target.clone(),
+                edges: Edges::Linked,
             },
             everything: gateway(""),
             without: lacking.map(|option| (option.name.clone(), gateway(&option.name))).collect(),
