@@ -52,7 +52,7 @@ enum Which {
     Selection,
     /// The whole matrix over the clean build of the default gateway
     Matrix,
-    /// Bytes of a gateway with one driver
+    /// Bytes of a gateway with one driver, and its share of one with every driver
     Size,
     /// From the start of a gateway to its first answer
     Start,
@@ -218,7 +218,7 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
                     None => gateways.insert(Gateways::build(workspace, assembly, args)?),
                 };
                 match which {
-                    Which::Size => measured.figures.extend(gateways.sizes(assembly)),
+                    Which::Size => measured.figures.extend(gateways.sizes(workspace, assembly, args)?),
                     which => gateways.run(*which, args, &mut measured)?,
                 }
             }

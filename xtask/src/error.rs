@@ -57,10 +57,10 @@ pub(crate) enum Error {
         /// 1 for a leak, 2 where nothing can be certified.
         code: u8,
     },
-    /// A driver costs more than drivers.toml allows.
+    /// Something is there that nobody agreed to: beyond a budget, or not in a list.
     #[error("{message}")]
-    OverBudget {
-        /// Which, by how much, and what is new in it.
+    Unagreed {
+        /// What, and by how much.
         message: String,
         /// What to do.
         hint: String,
@@ -121,7 +121,7 @@ impl Error {
             Self::NoWorkspace => Some("run `cargo xtask` inside the repository"),
             Self::Refused { hint, .. } => hint.as_deref(),
             Self::Unverified { hint, .. } => Some(hint.as_str()).filter(|hint| !hint.is_empty()),
-            Self::OverBudget { hint, .. } => Some(hint),
+            Self::Unagreed { hint, .. } => Some(hint),
             _ => None,
         }
     }
@@ -131,7 +131,7 @@ impl Error {
         match self {
             Self::Cargo { code, .. } | Self::Unverified { code, .. } => ExitCode::from(*code),
             Self::Refused { .. } | Self::Manifest { .. } | Self::NoWorkspace => ExitCode::from(2),
-            Self::File { .. } | Self::Spawn { .. } | Self::Output { .. } | Self::OverBudget { .. } => {
+            Self::File { .. } | Self::Spawn { .. } | Self::Output { .. } | Self::Unagreed { .. } => {
                 ExitCode::FAILURE
             }
         }

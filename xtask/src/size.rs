@@ -19,6 +19,8 @@ mod parts;
 mod worth;
 
 pub(crate) use budget::Budgeted;
+pub(crate) use budgets::percent;
+pub(crate) use crates::Crates;
 
 use crate::error::Result;
 use crate::workspace::Workspace;

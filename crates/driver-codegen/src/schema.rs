@@ -71,6 +71,8 @@ fn driver() -> Value {
                 "properties": {
                     "crates": { "description": "Crates in the graph of a gateway with this driver alone and no option.", "type": "integer", "minimum": 0 },
                     "bytes": { "description": "Bytes of that gateway in the release profile.", "type": "integer", "minimum": 0 },
+                    "crates_percent": { "description": "Its crates in percent of those of a gateway with every driver.", "type": "integer", "minimum": 1, "maximum": 100 },
+                    "bytes_percent": { "description": "Its bytes in percent of those of a gateway with every driver.", "type": "integer", "minimum": 1, "maximum": 100 },
                 },
             },
         },

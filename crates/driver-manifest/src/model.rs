@@ -99,6 +99,10 @@ pub struct Budget {
     pub crates: Option<u64>,
     /// Bytes of its file in the release profile.
     pub bytes: Option<u64>,
+    /// Crates in percent of those of the gateway with every driver.
+    pub crates_percent: Option<u64>,
+    /// Bytes in percent of those of the gateway with every driver, with the same options.
+    pub bytes_percent: Option<u64>,
 }
 
 /// One `[option.<name>]`.

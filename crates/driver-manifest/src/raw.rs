@@ -97,6 +97,8 @@ pub(crate) struct RawEvidence {
 pub(crate) struct RawBudget {
     pub(crate) crates: Field<u64>,
     pub(crate) bytes: Field<u64>,
+    pub(crate) crates_percent: Field<u64>,
+    pub(crate) bytes_percent: Field<u64>,
 }
 
 /// `[option.<name>]`.
@@ -260,7 +262,12 @@ fn budget(table: &Table<'_, '_>, sink: &mut Sink) -> Field<RawBudget> {
         |value, _, sink| {
             let DeValue::Table(inner) = value else { return None };
             let inner = Table::open("`budget`", inner, schema::BUDGET, table.broken, sink);
-            Some(RawBudget { crates: inner.number("crates", sink), bytes: inner.number("bytes", sink) })
+            Some(RawBudget {
+                crates: inner.number("crates", sink),
+                bytes: inner.number("bytes", sink),
+                crates_percent: inner.number("crates_percent", sink),
+                bytes_percent: inner.number("bytes_percent", sink),
+            })
         },
     )
 }

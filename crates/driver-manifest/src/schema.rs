@@ -101,6 +101,8 @@ pub const EVIDENCE: &[Key] = &[required("texts", Takes::Texts, "texts that nothi
 pub const BUDGET: &[Key] = &[
     key("crates", Takes::Number, "crates of a gateway with this driver alone"),
     key("bytes", Takes::Number, "bytes of that gateway in the release profile"),
+    key("crates_percent", Takes::Number, "its crates in percent of those with every driver"),
+    key("bytes_percent", Takes::Number, "its bytes in percent of those with every driver"),
 ];
 
 /// The keys of `[option.<name>]`.

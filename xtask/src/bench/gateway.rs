@@ -11,6 +11,7 @@ use super::{Args, Figure, Measured, Which};
 use crate::build::{self, CargoArgs, CargoLine, Job};
 use crate::error::{Error, Result};
 use crate::selection;
+use crate::size::{Crates, percent};
 use crate::workspace::{self, Workspace, spawn};
 
 /// The package and program that measures.
@@ -25,6 +26,8 @@ const BROKEN: i32 = 1;
 pub(super) struct Gateways {
     /// One for each driver, with it alone.
     alone: Vec<Alone>,
+    /// Crates of the gateway with every driver, with the same options.
+    all_crates: u64,
     bench: PathBuf,
 }
 
@@ -36,6 +39,7 @@ struct Alone {
     dials: bool,
     program: PathBuf,
     bytes: u64,
+    crates: u64,
     /// The script that speaks for the backend's own client.
     script: Option<PathBuf>,
 }
@@ -45,9 +49,13 @@ impl Gateways {
     pub(super) fn build(workspace: &Workspace, assembly: &Assembly, args: &Args) -> Result<Self> {
         let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
         let everything = selection::everything(assembly)?;
+        let mut crates = Crates::load(workspace, assembly)?;
+        let all_crates = crates.of_gateway(&everything)?;
         let mut alone = Vec::new();
         for name in &everything.drivers {
-            let job = Job::gateway(assembly, selection::alone(&everything, name), &cargo);
+            let selection = selection::alone(&everything, name);
+            let crates = crates.of_gateway(&selection)?;
+            let job = Job::gateway(assembly, selection, &cargo);
             let program = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
             let bytes = std::fs::metadata(&program).map_err(Error::file("read", &program))?.len();
             let driver = assembly.driver(name);
@@ -55,23 +63,40 @@ impl Gateways {
             let package = driver.and_then(Driver::package);
             let script = package.map(|package| workspace.path(&format!("crates/{package}/{SCRIPT}")));
             let script = script.filter(|script| script.is_file());
-            alone.push(Alone { driver: name.clone(), dials, program, bytes, script });
+            alone.push(Alone { driver: name.clone(), dials, program, bytes, crates, script });
         }
         let line = CargoLine::new(BENCH.0, BENCH.1, Vec::new(), &cargo);
         let _turn = build::turn(workspace.root());
         let bench = build::run_cargo(workspace, &line)?.executable;
-        Ok(Self { alone, bench })
+        Ok(Self { alone, all_crates, bench })
     }
 
-    /// The sizes, held to the budgets of `drivers.toml` where these name bytes.
-    pub(super) fn sizes(&self, assembly: &Assembly) -> Vec<Figure> {
+    /// The sizes, held to the budgets of `drivers.toml` where these bound them; shares are of the gateway with every
+    /// driver, which is built for it.
+    pub(super) fn sizes(
+        &self,
+        workspace: &Workspace,
+        assembly: &Assembly,
+        args: &Args,
+    ) -> Result<Vec<Figure>> {
+        let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
+        let job = Job::gateway(assembly, selection::everything(assembly)?, &cargo);
+        let all = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
+        let all_bytes = std::fs::metadata(&all).map_err(Error::file("read", &all))?.len();
         let megabytes = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
-        let figure = |alone: &Alone| {
-            let budget = assembly.driver(&alone.driver).and_then(|driver| driver.budget.bytes);
+        let mut figures = Vec::new();
+        for alone in &self.alone {
+            let budget = assembly.driver(&alone.driver).map(|driver| driver.budget).unwrap_or_default();
             let name = format!("gateway with {} alone", alone.driver);
-            Figure::one(&name, "MB", megabytes(alone.bytes), budget.map(megabytes))
-        };
-        self.alone.iter().map(figure).collect()
+            let mut share = |what: &str, part: u64, whole: u64, most: Option<u64>| {
+                let name = format!("{name}, {what} of those with every driver");
+                figures.push(Figure::one(&name, "%", percent(part, whole), most.map(|most| most as f64)));
+            };
+            share("crates", alone.crates, self.all_crates, budget.crates_percent);
+            share("bytes", alone.bytes, all_bytes, budget.bytes_percent);
+            figures.push(Figure::one(&name, "MB", megabytes(alone.bytes), budget.bytes.map(megabytes)));
+        }
+        Ok(figures)
     }
 
     /// Runs the program that measures: once on a driver in memory, behind a socket, and once on each engine.

@@ -55,7 +55,7 @@ impl<'a> Budgeted<'a> {
         }
         let bare = selection::without_options(self.assembly, self.selection)?;
         let grown = Golden::load(self.workspace, self.assembly)?.grown(&bare)?;
-        Err(Error::OverBudget {
+        Err(Error::Unagreed {
             message: said(&driver.name, unit, figure, most, grown),
             hint: format!(
                 "raise `budget` of `{}` in {MANIFEST} if that is meant; --no-verify builds without it",

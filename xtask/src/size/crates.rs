@@ -10,7 +10,7 @@ use crate::verify::{Edges, Graph, Graphs, Id, KEPT, Query};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, Workspace};
 
 /// Counts crates. What is asked for together is asked for first, so that what cargo says is kept once.
-pub(super) struct Crates<'a> {
+pub(crate) struct Crates<'a> {
     assembly: &'a Assembly,
     graphs: Graphs<'a>,
     target: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Crates<'a> {
 
 impl<'a> Crates<'a> {
     /// For the host's target.
-    pub(super) fn load(workspace: &'a Workspace, assembly: &'a Assembly) -> Result<Self> {
+    pub(crate) fn load(workspace: &'a Workspace, assembly: &'a Assembly) -> Result<Self> {
         Self::of_target(workspace, assembly, None, false)
     }
 
@@ -54,7 +54,7 @@ impl<'a> Crates<'a> {
     }
 
     /// What its gateway alone counts: `cargo tree -e normal --prefix none --no-dedupe | sort -u | wc -l`.
-    pub(super) fn of_gateway(&mut self, selection: &Selection) -> Result<u64> {
+    pub(crate) fn of_gateway(&mut self, selection: &Selection) -> Result<u64> {
         Ok(self.graph(&self.line(selection), Edges::Counted)?.ids().len() as u64)
     }
 

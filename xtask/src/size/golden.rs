@@ -171,7 +171,7 @@ impl<'a> Golden<'a> {
         for fault in &faults {
             out(&format!("{fault}\n"));
         }
-        Err(Error::OverBudget {
+        Err(Error::Unagreed {
             message: format!("the lists in `{FOLDER}` are not what cargo resolves"),
             hint: format!("`{COMMAND}` if that is meant, and commit it with what it comes from"),
         })

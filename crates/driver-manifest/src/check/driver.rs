@@ -111,8 +111,11 @@ fn platforms(field: &Field<Vec<At<String>>>, sink: &mut Sink) -> Vec<String> {
 
 fn budget(field: &Field<RawBudget>, owner: &Owner<'_>, sink: &mut Sink) -> Budget {
     let Some(budget) = field.get() else { return Budget::default() };
-    let (crates, bytes) = (&budget.value.crates, &budget.value.bytes);
-    if owner.whole && crates.key().is_none() && bytes.key().is_none() {
+    let RawBudget { crates, bytes, crates_percent, bytes_percent } = &budget.value;
+    let absolute = [("crates", crates), ("bytes", bytes)];
+    let relative = [("crates_percent", crates_percent), ("bytes_percent", bytes_percent)];
+    let none = absolute.iter().chain(&relative).all(|(_, field)| field.key().is_none());
+    if owner.whole && none {
         sink.error(
             Code::MissingKey,
             budget.span.clone(),
@@ -120,12 +123,24 @@ fn budget(field: &Field<RawBudget>, owner: &Owner<'_>, sink: &mut Sink) -> Budge
         )
         .hint("add `crates = …` or `bytes = …`, or leave `budget` out");
     }
-    for (key, field) in [("crates", crates), ("bytes", bytes)] {
+    for (key, field) in absolute {
         if let Some(zero) = field.get().filter(|number| number.value == 0) {
             sink.error(Code::BadBudget, zero.span.clone(), format!("no driver costs 0 {key}"))
                 .hint(format!("leave `{key}` out for no bound"));
         }
     }
+    for (key, field) in relative {
+        if let Some(wrong) = field.get().filter(|number| !(1..=100).contains(&number.value)) {
+            let message = format!("`{key}` is a share of the gateway with every driver, from 1 to 100");
+            sink.error(Code::BadBudget, wrong.span.clone(), message)
+                .hint(format!("leave `{key}` out for no bound"));
+        }
+    }
     let value = |field: &Field<u64>| field.get().map(|number| number.value);
-    Budget { crates: value(crates), bytes: value(bytes) }
+    Budget {
+        crates: value(crates),
+        bytes: value(bytes),
+        crates_percent: value(crates_percent),
+        bytes_percent: value(bytes_percent),
+    }
 }

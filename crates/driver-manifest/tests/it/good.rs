@@ -16,7 +16,13 @@ fn the_whole_schema_is_read() {
     assert_eq!(kubernetes.platforms, ["linux", "target_arch = \"x86_64\""]);
     assert_eq!(kubernetes.owns, ["kube", "k8s-openapi"]);
     assert_eq!(kubernetes.evidence, ["kube-client", "k8s.io/"]);
-    assert_eq!(kubernetes.budget, Budget { crates: Some(90), bytes: Some(9_000_000) });
+    let budget = Budget {
+        crates: Some(90),
+        bytes: Some(9_000_000),
+        crates_percent: Some(75),
+        bytes_percent: Some(100),
+    };
+    assert_eq!(kubernetes.budget, budget);
     assert_eq!(kubernetes.docs.runs, "pods of a cluster");
     assert!(kubernetes.detect && kubernetes.default);
     assert_eq!(kubernetes.feature(), "driver-kubernetes");
@@ -25,7 +31,7 @@ fn the_whole_schema_is_read() {
     let vm = whole.driver("vm").expect("it is there");
     assert_eq!(vm.kind.word(), "process");
     assert_eq!(vm.docs, Docs { runs: "virtual machines of this host".to_owned(), boundary: String::new() });
-    assert_eq!(vm.budget, Budget { crates: Some(4), bytes: None });
+    assert_eq!(vm.budget, Budget { crates: Some(4), ..Budget::default() });
     assert!(!vm.default && !vm.detect);
 
     let source = |name: &str| match whole.driver(name).map(|driver| &driver.kind) {
