@@ -4,6 +4,7 @@ mod budgets;
 mod generate;
 mod matrix;
 mod menu;
+mod size;
 mod tidy;
 mod verify;
 
