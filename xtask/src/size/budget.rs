@@ -23,11 +23,8 @@ pub(crate) struct Budgeted<'a> {
 impl<'a> Budgeted<'a> {
     /// The driver whose budget it is: the only one that was named, when it has one.
     pub(crate) fn driver(&self) -> Option<&'a Driver> {
-        let Selection { drivers, implied, .. } = self.selection;
-        let mut named = drivers.iter().filter(|name| !implied.contains(name));
-        let driver = self.assembly.driver(named.next()?)?;
-        let bounded = driver.budget.crates.is_some() || driver.budget.bytes.is_some();
-        (named.next().is_none() && bounded).then_some(driver)
+        let driver = alone(self.assembly, self.selection)?;
+        (driver.budget.crates.is_some() || driver.budget.bytes.is_some()).then_some(driver)
     }
 
     /// Asked before anything is compiled: the graph is enough.
@@ -63,6 +60,13 @@ impl<'a> Budgeted<'a> {
             ),
         })
     }
+}
+
+/// The only driver of a selection that was named; what it implies was not.
+pub(super) fn alone<'a>(assembly: &'a Assembly, selection: &Selection) -> Option<&'a Driver> {
+    let mut named = selection.drivers.iter().filter(|name| !selection.implied.contains(name));
+    let first = named.next()?;
+    if named.next().is_none() { assembly.driver(first) } else { None }
 }
 
 /// The text of a budget that is exceeded; `grown` is the golden list and what is new since.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use driver_manifest::{Assembly, Budget, Selection};
 use serde_json::{Value, json};
 
+use super::budget::alone;
 use super::crates::{Crates, built};
 use crate::error::Result;
 use crate::selection;
@@ -121,9 +122,14 @@ fn table(sizes: &[Size]) -> Table<10> {
 fn measure(workspace: &Workspace, assembly: &Assembly) -> Result<Vec<Size>> {
     let rustc = Rustc::ask(workspace);
     let mut crates = Crates::load(workspace, assembly)?;
-    let selections = selection::subsets(assembly)?;
-    let selections = selections.iter().map(|selection| selection::without_options(assembly, selection));
-    let selections = selections.collect::<Result<Vec<_>>>()?;
+    let mut selections: Vec<Selection> = Vec::new();
+    for selection in selection::subsets(assembly)? {
+        let bare = selection::without_options(assembly, &selection)?;
+        // A named socket driver brings the external one: with it or alone, it is the same gateway.
+        let known = selections.iter().any(|known| known.drivers == bare.drivers);
+        // Options say again what was implied as if it had been named.
+        selections.extend((!known).then_some(Selection { implied: selection.implied, ..bare }));
+    }
     crates.ask(&selections, Edges::Counted)?;
     let triple = joined(rustc)?.host;
     let everything = selection::without_options(assembly, &selection::everything(assembly)?)?;
@@ -132,10 +138,7 @@ fn measure(workspace: &Workspace, assembly: &Assembly) -> Result<Vec<Size>> {
     let all = (crates.of_gateway(&everything)?, bytes(&everything));
     let mut sizes = Vec::new();
     for selection in selections {
-        let alone = match selection.drivers.as_slice() {
-            [name] => assembly.driver(name),
-            _ => None,
-        };
+        let alone = alone(assembly, &selection);
         sizes.push(Size {
             crates: crates.of_gateway(&selection)?,
             bytes: bytes(&selection),

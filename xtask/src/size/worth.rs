@@ -116,11 +116,12 @@ impl<'a> Scales<'a> {
         let fullest = pick(assembly, &drivers, &options)?;
         self.crates.ask(singles.iter().chain([&fullest]), Edges::Counted)?;
         let mut sizes = Vec::new();
-        for (name, single) in drivers.iter().zip(&singles) {
-            sizes.push((self.crates.of(single)?.len(), name.clone()));
+        for (name, single) in drivers.iter().zip(singles) {
+            sizes.push((self.crates.of(&single)?.len(), name.clone(), single.drivers));
         }
-        sizes.sort_by_key(|(crates, _)| *crates);
-        let Some((_, least)) = sizes.first().cloned() else {
+        // Of two that are the same gateway, the one that implies no other driver.
+        sizes.sort_by_key(|(crates, _, drivers)| (*crates, drivers.len()));
+        let Some((_, least, _)) = sizes.first().cloned() else {
             return Err(Error::refused("drivers.toml has no driver", "add a `[[driver]]`"));
         };
         if self.args.build {
@@ -134,9 +135,9 @@ impl<'a> Scales<'a> {
                 continue;
             }
             let is_driver = assembly.driver(&name).is_some();
-            // What is the smallest build itself is added to the next one.
-            let next = || sizes.get(1).map(|(_, next)| next.clone());
-            let base = if name == least { next() } else { Some(least.clone()) };
+            // What is in the smallest build itself is added to the next one.
+            let mut without = sizes.iter().filter(|(_, _, drivers)| !drivers.contains(&name));
+            let base = without.next().map(|(_, base, _)| base.clone());
             let (mut added_to, mut adds) = (None, None);
             if let Some(base) = base {
                 let (drivers, options) = with(std::slice::from_ref(&base), &name, is_driver);
