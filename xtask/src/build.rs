@@ -3,6 +3,7 @@
 //!
 //! Nothing is left half-written: a folder under `target/gateways/` is made complete beside its place and then swapped in.
 
+mod bom;
 mod line;
 mod messages;
 mod place;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use driver_manifest::{Assembly, Driver, Selection};
 use driver_verify::Answer;
 
+use bom::{Bom, Shipped, source_date};
 pub(crate) use line::{CargoLine, Profile};
 pub(crate) use messages::{Compiled, Package, check, read_messages, run_cargo};
 pub(crate) use place::{Staged, hex, sha256_of, turn};
@@ -21,8 +23,7 @@ pub(crate) use record::{FileRecord, Record};
 
 use crate::error::{Error, Result};
 use crate::selection::{self, SelectionArgs};
-use crate::size::Budgeted;
-use crate::verify::{Verifier, colour};
+use crate::verify::{Graphs, Lock, Query, Subject, Verifier, colour};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
 
 /// Build a gateway with exactly the drivers you name, or standalone driver programs
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Neither verify that what was left out is absent nor hold the build to a budget
     #[arg(long)]
     no_verify: bool,
+    /// Do not append the list of its packages to a file, as the section `.dep-v0`
+    #[arg(long)]
+    no_audit_section: bool,
 }
 
 /// What is handed to cargo as it is.
@@ -98,7 +102,8 @@ pub(crate) fn run(args: &Args) -> Result {
         return Ok(ExitCode::SUCCESS);
     }
     refuse_drift(&workspace)?;
-    for job in &jobs {
+    for job in jobs {
+        let job = Job { audit_section: !args.no_audit_section, ..job };
         let verifies = (!args.no_verify).then_some(&assembly);
         let made = job.run(&workspace, verifies)?;
         if args.json {
@@ -137,6 +142,8 @@ pub(crate) struct Job {
     files: Vec<CargoLine>,
     /// Whether profile and triple are part of the folder's path.
     nested: bool,
+    /// Whether the shipped files get the list of their packages as a section.
+    audit_section: bool,
 }
 
 /// The line of a driver's program, with the options of the selection it is shipped in.
@@ -175,7 +182,15 @@ impl Job {
         let files = std::iter::once(gateway).chain(shipped).collect();
         let place = Path::new("gateways").join(selection.slug());
         let options = selection::option_states(assembly, &selection).collect();
-        Self { place, selection, options, profile: Profile::new(&cargo.profile), files, nested: true }
+        Self {
+            place,
+            selection,
+            options,
+            profile: Profile::new(&cargo.profile),
+            files,
+            nested: true,
+            audit_section: true,
+        }
     }
 
     /// The standalone program of a selection of one driver.
@@ -190,7 +205,15 @@ impl Job {
         let files = vec![program_line(&selection, &name, &program, cargo)];
         let place = Path::new("programs").join(&name);
         let options = selection::option_states(assembly, &selection).collect();
-        Ok(Self { place, selection, options, profile: Profile::new(&cargo.profile), files, nested: false })
+        Ok(Self {
+            place,
+            selection,
+            options,
+            profile: Profile::new(&cargo.profile),
+            files,
+            nested: false,
+            audit_section: true,
+        })
     }
 
     /// The same in a folder that no packager looks at: one that is made to be judged, not to be shipped.
@@ -217,6 +240,8 @@ impl Job {
     /// Builds it and puts the folder into its place; given the manifest, held to its budget and verified. What is over
     /// budget or not clean is not put there.
     pub(crate) fn run(&self, workspace: &Workspace, verifies: Option<&Assembly>) -> Result<Made> {
+        let timestamp = source_date()?;
+        let offline = self.files.iter().any(CargoLine::offline);
         let rustc = Rustc::ask(workspace);
         let offline = self.files.iter().any(CargoLine::offline);
         let budget = verifies.filter(|_| self.nested).and_then(|assembly| {
@@ -228,19 +253,29 @@ impl Job {
         }
         // Cargo gives the gateway of every selection the same path: nobody else builds until ours is copied.
         let _turn = turn(workspace.root());
+        let rustc = joined(rustc)?;
+        let expected = self.files[0].target().unwrap_or(&rustc.host);
+        let ahead = Graphs::ahead(workspace, offline, self.queries(verifies, expected)?);
         let mut compiled = Vec::new();
         for file in &self.files {
             compiled.push(run_cargo(workspace, file)?);
         }
-        let rustc = joined(rustc)?;
         let (target_dir, triple) = compiled[0].place(&self.profile)?;
+        let mut graphs = ahead.join(workspace, offline)?;
+        graphs.fetch(&self.queries(verifies, &triple)?)?;
         let folder = self.folder(&target_dir, &triple);
         let staged = Staged::new(&folder)?;
+        let lock = Lock::load(workspace)?;
         let mut record =
             Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
         for (line, compiled) in self.files.iter().zip(&compiled) {
-            let copied = staged.copy(&compiled.executable)?;
-            record.add(line, compiled, &copied, &target_dir);
+            let bom = Bom::new(workspace, line, compiled, &lock, graphs.get(&line.query(&triple))?);
+            let list = driver_verify::audit_section(&bom.audited());
+            let copied = staged.copy(&compiled.executable, self.audit_section.then_some(list.as_slice()))?;
+            let sbom = sbom_name(line);
+            let shipped = Shipped { name: &copied.name, sha256: &copied.sha256 };
+            staged.write(&sbom, bom.cyclonedx(shipped, timestamp.clone()).as_bytes())?;
+            record.add(line, compiled, &copied, &sbom, &target_dir);
         }
         if let Some((budget, driver)) = &budget {
             budget.hold_bytes(driver, &self.profile, record.files[0].size)?;
@@ -248,13 +283,30 @@ impl Job {
         let json = record.json();
         staged.write(record::BUILD_JSON, json.as_bytes())?;
         if let Some(assembly) = verifies {
-            let mut verifier = Verifier::new(workspace, assembly, offline)?;
+            let mut verifier = Verifier::with(workspace, assembly, graphs)?;
             verify(workspace, &mut verifier, &record, &staged, &folder)?;
         }
         staged.swap_in()?;
         let warnings = compiled.iter().flat_map(|compiled| compiled.warnings.iter().cloned()).collect();
         Ok(Made { folder, json, record, compiled: compiled.swap_remove(0), warnings })
     }
+
+    /// The graphs that will be needed: of each file, and what a verification compares with.
+    fn queries(&self, verifies: Option<&Assembly>, triple: &str) -> Result<Vec<Query>> {
+        let mut queries: Vec<Query> = self.files.iter().map(|line| line.query(triple)).collect();
+        let Some(assembly) = verifies else { return Ok(queries) };
+        for line in &self.files {
+            let named = (line.package(), line.bin());
+            queries.extend(Subject::of(assembly, &self.selection, named, triple)?.queries(assembly));
+        }
+        Ok(queries)
+    }
+}
+
+/// The name of the bill of materials of a file.
+fn sbom_name(line: &CargoLine) -> String {
+    let of = if line.package() == GATEWAY_PACKAGE { "gateway" } else { line.bin() };
+    format!("{of}.cdx.json")
 }
 
 /// Judges what was built, and lays the statements beside it.

@@ -103,7 +103,7 @@ fn programs(workspace: &Workspace, args: &Args) -> Result<PathBuf> {
     let folder = workspace.target_dir().join("test-programs");
     let staged = Staged::new(&folder)?;
     for compiled in &compiled {
-        staged.copy(&compiled.executable)?;
+        staged.copy(&compiled.executable, None)?;
     }
     staged.swap_in()?;
     Ok(folder)

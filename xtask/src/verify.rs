@@ -25,11 +25,12 @@ use std::process::ExitCode;
 use driver_manifest::Assembly;
 use driver_verify::{Answer, Verdict};
 
-pub(crate) use graph::{Edges, Graph, Id, Query};
-pub(crate) use graphs::{Graphs, KEPT};
+pub(crate) use graph::{Graph, Query};
+pub(crate) use graphs::Graphs;
 pub(crate) use learn::{Args as LearnArgs, run as learn};
-pub(crate) use lock::load as locked;
+pub(crate) use lock::Lock;
 pub(crate) use question::Subject;
+pub(crate) use time::rfc3339;
 pub(crate) use verifier::{Bytes, Verifier, units_of};
 
 use crate::build::{CargoArgs, Job, Record};

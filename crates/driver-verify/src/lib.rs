@@ -26,7 +26,10 @@ mod render;
 mod verdict;
 
 pub use evidence::{CompiledUnit, Evidence, Graph, Package, SelfReport};
-pub use image::{AuditedPackage, FILE_LIMIT, Image, Markers, Section, Unreadable, sniff};
+pub use image::{
+    AuditedPackage, FILE_LIMIT, Image, Markers, NotAttached, Section, Unreadable, attach, audit_section,
+    detach, sniff,
+};
 pub use judge::judge;
 pub use learn::{Learned, Rejected, learn, literals, seen};
 pub use question::{CrateId, Fingerprint, How, PackageName, Question, Target, TargetKind};

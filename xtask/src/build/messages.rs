@@ -22,15 +22,28 @@ pub(crate) struct Package {
     pub(crate) ours: bool,
 }
 
+/// What was compiled of a package.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// The features that it was compiled with.
+    pub(crate) features: BTreeSet<String>,
+    /// `lib`, `bin`, `proc-macro`, `custom-build` …
+    pub(crate) kinds: BTreeSet<String>,
+    /// The name of its library in paths of modules, where that is not the package's with `_` for `-`.
+    pub(crate) lib: Option<String>,
+    /// Its `Cargo.toml`.
+    pub(crate) manifest: PathBuf,
+}
+
 /// What one cargo call compiled, or found compiled.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Compiled {
     /// The file that was asked for.
     pub(crate) executable: PathBuf,
-    /// The crates in it, and the features each was compiled with.
-    pub(crate) target: BTreeMap<Package, BTreeSet<String>>,
+    /// The crates in it.
+    pub(crate) target: BTreeMap<Package, Unit>,
     /// The crates that only helped to build it.
-    pub(crate) host: BTreeMap<Package, BTreeSet<String>>,
+    pub(crate) host: BTreeMap<Package, Unit>,
     /// The packages of which something was compiled in this call, not found compiled.
     pub(crate) anew: BTreeSet<Package>,
     /// The compiler's diagnostics, rendered; they are printed as they come.
@@ -123,7 +136,16 @@ fn sort(artifacts: &[Artifact], bin: &str) -> Compiled {
             .as_ref()
             .is_some_and(|dir| artifact.filenames.first().is_some_and(|file| file.starts_with(dir)));
         let side = if in_target { &mut compiled.target } else { &mut compiled.host };
-        side.entry(package).or_default().extend(artifact.features.iter().cloned());
+        let usual = package.name.replace('-', "_");
+        let unit = side.entry(package).or_default();
+        unit.features.extend(artifact.features.iter().cloned());
+        unit.kinds.extend(artifact.target.kind.iter().map(ToString::to_string));
+        unit.manifest = artifact.manifest_path.clone().into();
+        let lib = artifact.target.name.replace('-', "_");
+        let is_lib = !artifact.target.is_bin() && !artifact.target.is_custom_build();
+        if is_lib && lib != usual {
+            unit.lib = Some(lib);
+        }
     }
     compiled.executable = executable.map(PathBuf::from).unwrap_or_default();
     compiled

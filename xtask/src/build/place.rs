@@ -2,7 +2,7 @@
 //! never half of either.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -29,7 +29,15 @@ pub(crate) struct Copied {
     pub(super) sha256: String,
     /// Its length.
     pub(super) size: u64,
+    /// The same of the file that it was made from.
+    pub(super) original_sha256: String,
+    pub(super) original_size: u64,
+    /// [`WRITTEN`], or why it has no section with a list.
+    pub(super) section: String,
 }
+
+/// The section was appended.
+pub(super) const WRITTEN: &str = "written";
 
 impl Staged {
     /// Begins to fill `folder`.
@@ -47,27 +55,28 @@ impl Staged {
         Ok(Self { staging, folder: folder.to_owned(), _turn: turn })
     }
 
-    /// Copies a program, hashing what goes through: one pass over the bytes, and the hash is that of both files.
-    pub(crate) fn copy(&self, program: &Path) -> Result<Copied> {
+    /// Copies a program. Given a list of what is in it, that is appended as a section, where the format has a way.
+    pub(crate) fn copy(&self, program: &Path, list: Option<&[u8]>) -> Result<Copied> {
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let to = self.staging.path().join(&name);
-        let mut source = File::open(program).map_err(Error::file("read", program))?;
+        let original = fs::read(program).map_err(Error::file("read", program))?;
+        let mode = fs::metadata(program).map_err(Error::file("read", program))?.permissions();
+        let attach = |list| driver_verify::attach(&original, list).map_err(|why| why.to_string());
+        let attached = list.map_or_else(|| Err("not written: nobody wants it".to_owned()), attach);
+        let (bytes, section) = match &attached {
+            Ok(bytes) => (bytes, WRITTEN.to_owned()),
+            Err(why) => (&original, why.clone()),
+        };
         let mut target = File::create_new(&to).map_err(Error::file("create", &to))?;
-        let mut hasher = Sha256::new();
-        let mut size = 0;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = source.read(&mut buffer).map_err(Error::file("read", program))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&buffer[..read]);
-            target.write_all(&buffer[..read]).map_err(Error::file("write", &to))?;
-            size += read as u64;
-        }
-        let mode = source.metadata().map_err(Error::file("read", program))?.permissions();
+        target.write_all(bytes).map_err(Error::file("write", &to))?;
         target.set_permissions(mode).map_err(Error::file("write", &to))?;
-        Ok(Copied { name, sha256: hex(&hasher.finalize()), size })
+        let original_sha256 = hex(&Sha256::digest(&original));
+        let sha256 = match &attached {
+            Ok(bytes) => hex(&Sha256::digest(bytes)),
+            Err(_) => original_sha256.clone(),
+        };
+        let (size, original_size) = (bytes.len() as u64, original.len() as u64);
+        Ok(Copied { name, sha256, size, original_sha256, original_size, section })
     }
 
     /// Writes a file of text.
@@ -161,9 +170,10 @@ mod tests {
         let folder = dir.path().join("out/x");
         for round in ["one", "two"] {
             let staged = Staged::new(&folder).unwrap();
-            let copied = staged.copy(&program).unwrap();
-            assert_eq!(copied.size, 3);
+            let copied = staged.copy(&program, Some(b"a list")).unwrap();
+            assert_eq!((copied.size, copied.original_size), (3, 3));
             assert_eq!(copied.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+            assert!(copied.section.starts_with("not written: "), "{}", copied.section);
             staged.write(round, b"").unwrap();
             staged.swap_in().unwrap();
             assert!(folder.join(round).exists());
@@ -202,7 +212,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("old"), b"").unwrap();
         let staged = Staged::new(&folder).unwrap();
-        assert!(staged.copy(&dir.path().join("absent")).is_err());
+        assert!(staged.copy(&dir.path().join("absent"), None).is_err());
         drop(staged);
         assert!(folder.join("old").exists());
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1);

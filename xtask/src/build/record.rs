@@ -1,21 +1,21 @@
 //! `build.json`: what a build was asked for, what it made and what went in. Fields in a fixed order, crates sorted, no
 //! absolute path and no clock, so that equal builds leave equal records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use driver_manifest::Selection;
 use serde::{Deserialize, Serialize};
 
 use super::line::CargoLine;
-use super::messages::{Compiled, Package};
+use super::messages::{Compiled, Package, Unit};
 use super::place::Copied;
 
 /// The file's name in its folder.
 pub(super) const BUILD_JSON: &str = "build.json";
 
 /// The version of this file's form.
-const SCHEMA_VERSION: u32 = 1;
+const SCHEMA_VERSION: u32 = 2;
 
 /// The record of a folder.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,8 +46,12 @@ pub(crate) struct FileRecord {
     /// The features that the package was built with.
     pub(crate) features: Vec<String>,
     cargo_line: String,
-    /// What cargo made, relative to its target directory.
-    artifact: ArtifactRecord,
+    /// What cargo made, relative to its target directory. "The same bytes" are these.
+    pub(crate) artifact: ArtifactRecord,
+    /// `written`: the file in the folder is cargo's with the section `.dep-v0` appended; else why it is cargo's own.
+    audit_section: String,
+    /// The list of its components, beside it.
+    sbom: String,
     /// The SHA-256 of what lies in the folder, in hex.
     pub(crate) sha256: String,
     /// Its length.
@@ -58,11 +62,14 @@ pub(crate) struct FileRecord {
     pub(crate) host_crates: Vec<CrateRecord>,
 }
 
+/// What cargo made.
 #[derive(Debug, Serialize, Deserialize)]
-struct ArtifactRecord {
+pub(crate) struct ArtifactRecord {
     path: String,
-    sha256: String,
-    size: u64,
+    /// The SHA-256 of its bytes, in hex.
+    pub(crate) sha256: String,
+    /// Its length.
+    pub(crate) size: u64,
 }
 
 /// A crate that was compiled.
@@ -71,6 +78,8 @@ pub(crate) struct CrateRecord {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) features: Vec<String>,
+    /// `lib`, `bin`, `proc-macro`, `custom-build` …
+    pub(crate) kinds: Vec<String>,
 }
 
 impl Record {
@@ -94,7 +103,14 @@ impl Record {
     }
 
     /// Adds a shipped file.
-    pub(super) fn add(&mut self, line: &CargoLine, compiled: &Compiled, copied: &Copied, target_dir: &Path) {
+    pub(super) fn add(
+        &mut self,
+        line: &CargoLine,
+        compiled: &Compiled,
+        copied: &Copied,
+        sbom: &str,
+        target_dir: &Path,
+    ) {
         let path = compiled.executable.strip_prefix(target_dir).unwrap_or(&compiled.executable);
         let path = path.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>();
         self.files.push(FileRecord {
@@ -105,9 +121,11 @@ impl Record {
             cargo_line: line.shell(),
             artifact: ArtifactRecord {
                 path: path.join("/"),
-                sha256: copied.sha256.clone(),
-                size: copied.size,
+                sha256: copied.original_sha256.clone(),
+                size: copied.original_size,
             },
+            audit_section: copied.section.clone(),
+            sbom: sbom.to_owned(),
             sha256: copied.sha256.clone(),
             size: copied.size,
             crates: crates(&compiled.target),
@@ -130,13 +148,14 @@ impl Record {
     }
 }
 
-fn crates(compiled: &BTreeMap<Package, BTreeSet<String>>) -> Vec<CrateRecord> {
+fn crates(compiled: &BTreeMap<Package, Unit>) -> Vec<CrateRecord> {
     compiled
         .iter()
-        .map(|(package, features)| CrateRecord {
+        .map(|(package, unit)| CrateRecord {
             name: package.name.clone(),
             version: package.version.clone(),
-            features: features.iter().cloned().collect(),
+            features: unit.features.iter().cloned().collect(),
+            kinds: unit.kinds.iter().cloned().collect(),
         })
         .collect()
 }

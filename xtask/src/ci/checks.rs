@@ -40,7 +40,10 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo);
     let slug = selection.slug();
     let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace, None)?;
-    let ours = sha256_of(&made.folder.join(GATEWAY_BIN))?;
+    // What lies in the folder has a section more: the bytes that are promised are those of cargo's own file.
+    let record = build::Record::read(&made.folder);
+    let ours = record.and_then(|record| record.files.into_iter().next()).map(|file| file.artifact.sha256);
+    let ours = ours.ok_or_else(|| Error::output("cargo xtask build", "its build.json names no file"))?;
     // Without `--target`, `cargo clean` looks where only the host's results lie and removes nothing.
     let (_, triple) = made.compiled.place(&Profile::new(profile))?;
     let clean = ["clean", "--quiet", "-p", GATEWAY_PACKAGE, "--profile", profile, "--target", &triple];

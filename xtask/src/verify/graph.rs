@@ -4,11 +4,12 @@
 //! `cargo tree -p NO_SUCH …` answers for the whole workspace and exits with 0, so the root of the answer is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, Workspace, spawn};
 
 /// A package: its name and version.
 pub(crate) type Id = (String, String);
@@ -17,16 +18,16 @@ pub(crate) type Id = (String, String);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Graph {
     /// The packages, each with the places of those that it depends on.
-    pub(super) packages: Vec<Node>,
+    pub(crate) packages: Vec<Node>,
 }
 
 /// A package of a graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Node {
-    pub(super) id: Id,
+pub(crate) struct Node {
+    pub(crate) id: Id,
     /// The directory, for packages that lie in one of ours.
     pub(super) directory: Option<String>,
-    pub(super) dependencies: BTreeSet<usize>,
+    pub(crate) dependencies: BTreeSet<usize>,
 }
 
 /// Which dependencies are followed.
@@ -53,12 +54,11 @@ impl Edges {
 }
 
 /// What a graph is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Query {
     pub(crate) package: String,
     pub(crate) features: Vec<String>,
     pub(crate) target: Option<String>,
-    pub(crate) edges: Edges,
 }
 
 impl Query {
@@ -81,10 +81,15 @@ impl Query {
     }
 
     /// Asks cargo, without the network where that is wished.
-    pub(super) fn run(&self, workspace: &Workspace, offline: bool) -> Result<Graph> {
+    /// Asks cargo; `says` is where that complains, and says what it waits for.
+    pub(super) fn run(&self, workspace: &Workspace, offline: bool, says: Stdio) -> Result<Graph> {
         let args = self.args(offline);
-        let words: Vec<&str> = args.iter().map(String::as_str).collect();
-        let text = workspace.cargo_output(&words)?;
+        let output = workspace.cargo(&args).stderr(says).output().map_err(spawn("cargo"))?;
+        if !output.status.success() {
+            let code = workspace::code(output.status);
+            return Err(Error::Cargo { line: workspace::line(&args), code });
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
         let shown = workspace::line(&args);
         let parsed = Graph::parse(&text).map_err(|line| Error::output(&shown, format!("`{line}`")))?;
         match parsed.packages.first() {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use driver_manifest::Request;
 use driver_verify::{CrateId, Fingerprint};
 
+use super::graphs::Graphs;
 use super::learned::{LEARNED, Learned};
 use super::question::Inquirer;
 use super::{Bytes, Subject};
@@ -37,7 +38,8 @@ pub(crate) fn run(args: &Args) -> Result {
     let programs = programs
         .map(|(name, program)| (Some(name.clone()), build::program_line(&selection, name, &program, cargo)));
     let gateway = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
-    let mut inquirer = Inquirer::new(workspace, assembly, cargo.offline)?;
+    let graphs = Graphs::load(workspace, cargo.offline)?;
+    let mut inquirer = Inquirer::new(workspace, assembly, graphs)?;
     let mut learned = Learned::default();
     let mut asked = 0;
     let mut declared = BTreeMap::new();

@@ -1,14 +1,30 @@
-//! Cargo.lock: the crates that there are. The judge asks for them, because the absence of a crate whose name is misspelt
-//! proves nothing.
+//! Cargo.lock: the packages that there are, where each comes from and the checksum of its archive. The judge asks for the
+//! names, because the absence of a crate whose name is misspelt proves nothing.
+
+use std::collections::BTreeMap;
 
 use driver_verify::PackageName;
 use serde::Deserialize;
 
+use super::graph::Id;
 use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
 /// The file, in the root.
 pub(super) const LOCK: &str = "Cargo.lock";
+
+/// Its packages, by name and version.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lock(BTreeMap<Id, Locked>);
+
+/// What it says of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Locked {
+    /// `registry+https://…`, `git+https://…#commit`; `None` for a directory.
+    pub(crate) source: Option<String>,
+    /// The SHA-256 of its archive, in hex.
+    pub(crate) checksum: Option<String>,
+}
 
 #[derive(Deserialize)]
 struct File {
@@ -19,16 +35,34 @@ struct File {
 struct Package {
     name: String,
     version: String,
+    source: Option<String>,
+    checksum: Option<String>,
 }
 
-/// Reads it.
-pub(crate) fn load(workspace: &Workspace) -> Result<Vec<PackageName>> {
-    parse(&workspace.read(LOCK)?)
-}
+impl Lock {
+    /// Reads it.
+    pub(crate) fn load(workspace: &Workspace) -> Result<Self> {
+        Self::parse(&workspace.read(LOCK)?)
+    }
 
-fn parse(text: &str) -> Result<Vec<PackageName>> {
-    let file: File = toml::from_str(text).map_err(|error| Error::output(LOCK, error))?;
-    Ok(file.package.into_iter().map(|Package { name, version }| PackageName { name, version }).collect())
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let file: File = toml::from_str(text).map_err(|error| Error::output(LOCK, error))?;
+        let packages = file.package.into_iter().map(|Package { name, version, source, checksum }| {
+            ((name, version), Locked { source, checksum })
+        });
+        Ok(Self(packages.collect()))
+    }
+
+    /// What it says of the package of this name and version.
+    pub(crate) fn get(&self, name: &str, version: &str) -> Option<&Locked> {
+        self.0.get(&(name.to_owned(), version.to_owned()))
+    }
+
+    /// The names and versions, for the judge.
+    pub(super) fn names(&self) -> Vec<PackageName> {
+        let names = self.0.keys().cloned();
+        names.map(|(name, version)| PackageName { name, version }).collect()
+    }
 }
 
 #[cfg(test)]
@@ -39,9 +73,9 @@ mod tests {
     fn every_version_of_a_crate_is_known() {
         let text = "version = 4\n[[package]]\nname = \"a\"\nversion = \"0.21.0\"\n\
                     [[package]]\nname = \"a\"\nversion = \"0.20.0\"\ndependencies = [\"b\"]\n";
-        let known = parse(text).unwrap();
+        let known = Lock::parse(text).unwrap().names();
         let known: Vec<_> = known.iter().map(|package| (package.name.as_str(), &*package.version)).collect();
-        assert_eq!(known, [("a", "0.21.0"), ("a", "0.20.0")]);
-        assert!(parse("version = 4\n").is_err());
+        assert_eq!(known, [("a", "0.20.0"), ("a", "0.21.0")]);
+        assert!(Lock::parse("version = 4\n").is_err());
     }
 }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use driver_manifest::{Assembly, Driver, Kind, OptionSwitch, Selection};
 use driver_verify::{CrateId, Fingerprint, PackageName, Question, Target, TargetKind};
 
-use super::graph::{Edges, Graph, Id, Query};
+use super::graph::{Graph, Id, Query};
 use super::graphs::Graphs;
 use super::learned::Learned;
-use super::lock;
-use crate::error::Result;
+use super::lock::Lock;
+use crate::error::{Error, Result};
 use crate::selection;
-use crate::workspace::{GATEWAY_PACKAGE, PROGRAMS_PACKAGE, Workspace};
+use crate::workspace::{GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Workspace};
 
 /// The file that is asked about, by what it was asked to be.
 #[derive(Debug, Clone)]
@@ -37,6 +37,32 @@ impl Subject {
         }
     }
 
+    /// What the file of a build was meant to be: the gateway, or a program of the selection.
+    pub(crate) fn of(
+        assembly: &Assembly,
+        selection: &Selection,
+        (package, bin): (&str, &str),
+        triple: &str,
+    ) -> Result<Self> {
+        let program = match package == GATEWAY_PACKAGE {
+            true => None,
+            false => {
+                let owner = assembly.drivers.iter().find(|driver| driver.program().as_deref() == Some(bin));
+                let owner = owner.map(|driver| driver.name.clone());
+                Some(owner.ok_or_else(|| {
+                    let message = format!("`{bin}` is no program of a driver of {MANIFEST}");
+                    Error::uncertain(message, "cargo xtask build")
+                })?)
+            }
+        };
+        Ok(Self { selection: selection.clone(), program, target: Some(triple.to_owned()) })
+    }
+
+    /// The graphs that a question about it is made of.
+    pub(crate) fn queries(&self, assembly: &Assembly) -> Vec<Query> {
+        Queries::new(assembly, self).all().cloned().collect()
+    }
+
     fn query(&self) -> Query {
         let (package, selection) = match &self.program {
             None => (GATEWAY_PACKAGE, self.selection.clone()),
@@ -56,7 +82,7 @@ pub(super) struct Inquirer<'a> {
     assembly: &'a Assembly,
     known: Vec<PackageName>,
     learned: Learned,
-    graphs: Graphs<'a>,
+    graphs: Graphs,
 }
 
 /// The graphs that are kept, in the target directory.
@@ -64,16 +90,15 @@ const KEPT: &str = "verify-graphs.json";
 
 impl<'a> Inquirer<'a> {
     /// Reads Cargo.lock and what was learned.
-    pub(super) fn new(workspace: &'a Workspace, assembly: &'a Assembly, offline: bool) -> Result<Self> {
-        let (known, learned) = (lock::load(workspace)?, Learned::load(workspace)?);
-        let graphs = Graphs::load(workspace, KEPT, offline)?;
+    pub(super) fn new(workspace: &Workspace, assembly: &'a Assembly, graphs: Graphs) -> Result<Self> {
+        let (known, learned) = (Lock::load(workspace)?.names(), Learned::load(workspace)?);
         Ok(Self { assembly, known, learned, graphs })
     }
 
     /// The question about a file, and the graph that resolves for it.
     pub(super) fn question(&mut self, subject: &Subject) -> Result<(Question, &Graph)> {
         let queries = Queries::new(self.assembly, subject);
-        self.graphs.ask(queries.all())?;
+        self.graphs.fetch(queries.all())?;
         let author = Author {
             assembly: self.assembly,
             learned: &self.learned,

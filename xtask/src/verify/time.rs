@@ -7,7 +7,8 @@ pub(super) fn now() -> String {
     rfc3339(OffsetDateTime::now_utc())
 }
 
-fn rfc3339(at: OffsetDateTime) -> String {
+/// A moment by RFC 3339, to the second.
+pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
     let (year, month, day) = at.to_calendar_date();
     let (hour, minute, second) = at.to_hms();
     let month = u8::from(month);

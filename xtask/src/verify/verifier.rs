@@ -1,6 +1,7 @@
 //! Judges files: the evidence of a build's record and of the graph, the bytes of the file, and the statement that is left
 //! beside it. A file that was judged clean by this very question is not judged again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -11,13 +12,14 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::cache::resolved_from;
+use super::graphs::Graphs;
 use super::learned::LEARNED;
 use super::question::{Inquirer, Subject};
 use super::{graph, time};
 use crate::build::{Compiled, FileRecord, Record, hex};
 use crate::error::{Error, Result};
 use crate::selection;
-use crate::workspace::{GATEWAY_PACKAGE, MANIFEST, Workspace};
+use crate::workspace::{MANIFEST, Workspace};
 
 /// The statement of the file that a folder is about.
 pub(super) const STATEMENT: &str = "verify.json";
@@ -76,8 +78,13 @@ impl Bytes {
 
 impl<'a> Verifier<'a> {
     /// For the drivers of a workspace; cargo is asked without the network where that is wished.
-    pub(crate) fn new(workspace: &'a Workspace, assembly: &'a Assembly, offline: bool) -> Result<Self> {
-        let inquirer = Inquirer::new(workspace, assembly, offline)?;
+    pub(crate) fn new(workspace: &Workspace, assembly: &'a Assembly, offline: bool) -> Result<Self> {
+        Self::with(workspace, assembly, Graphs::load(workspace, offline)?)
+    }
+
+    /// The same, with graphs that are at hand.
+    pub(crate) fn with(workspace: &Workspace, assembly: &'a Assembly, graphs: Graphs) -> Result<Self> {
+        let inquirer = Inquirer::new(workspace, assembly, graphs)?;
         Ok(Self { assembly, inquirer, inputs: Inputs::of(workspace)? })
     }
 
@@ -91,7 +98,8 @@ impl<'a> Verifier<'a> {
                 0 => STATEMENT.to_owned(),
                 _ => format!("{}.{STATEMENT}", file.bin),
             };
-            let subject = self.subject(&selection, file, &record.triple)?;
+            let named = (file.package.as_str(), file.bin.as_str());
+            let subject = Subject::of(self.assembly, &selection, named, &record.triple)?;
             let units = units(file);
             let asked = self.inputs.with(&(subject.name(), &subject.target, &file.features, &units));
             let earlier = std::fs::read_to_string(before.join(&name)).ok();
@@ -107,6 +115,9 @@ impl<'a> Verifier<'a> {
                 let message = format!("`{}` is not the file that its build.json tells of", path.display());
                 return Err(Error::uncertain(message, "cargo xtask build"));
             }
+            is_cargos_own(file, &bytes).map_err(|why| {
+                Error::uncertain(format!("`{}` {why}", path.display()), "cargo xtask build")
+            })?;
             let verdict = self.judge(&subject, &bytes, Some(units))?;
             let answer = verdict.answer();
             let statement = (name, statement(&verdict, &file.file, &bytes, &asked));
@@ -143,23 +154,6 @@ impl<'a> Verifier<'a> {
             &Evidence { file: &bytes.bytes, graph, messages: units, run: None },
         ))
     }
-
-    /// What a file of a build was meant to be.
-    fn subject(&self, selection: &Selection, file: &FileRecord, triple: &str) -> Result<Subject> {
-        let mut drivers = self.assembly.drivers.iter();
-        let program = match file.package == GATEWAY_PACKAGE {
-            true => None,
-            false => {
-                let owner = drivers.find(|driver| driver.program().as_ref() == Some(&file.bin));
-                let owner = owner.map(|driver| driver.name.clone());
-                Some(owner.ok_or_else(|| {
-                    let message = format!("`{}` is no program of a driver of {MANIFEST}", file.bin);
-                    Error::uncertain(message, "cargo xtask build")
-                })?)
-            }
-        };
-        Ok(Subject { selection: selection.clone(), program, target: Some(triple.to_owned()) })
-    }
 }
 
 impl graph::Graph {
@@ -189,11 +183,40 @@ fn selection_of(assembly: &Assembly, record: &Record) -> Result<Selection> {
     selection::select(assembly, &request)
 }
 
+/// Whether the shipped copy is what cargo made, but for the section `.dep-v0`, whose list is the one of the record.
+fn is_cargos_own(file: &FileRecord, shipped: &Bytes) -> std::result::Result<(), String> {
+    if file.sha256 == file.artifact.sha256 {
+        return Ok(());
+    }
+    let size = usize::try_from(file.artifact.size).unwrap_or(usize::MAX);
+    let original = driver_verify::detach(&shipped.bytes, size);
+    if original.is_none_or(|original| hex(&Sha256::digest(&original)) != file.artifact.sha256) {
+        return Err("is not what cargo made with the section `.dep-v0` appended".to_owned());
+    }
+    let image = driver_verify::Image::read(&shipped.bytes).map_err(|why| format!("is unreadable: {why}"))?;
+    let listed = image.audit().and_then(std::result::Result::ok).unwrap_or_default();
+    let listed: BTreeSet<(&str, &str)> =
+        listed.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();
+    let compiled = file.crates.iter().map(|one| (one.name.as_str(), one.version.as_str()));
+    if listed == compiled.collect() {
+        return Ok(());
+    }
+    Err("lists other packages in its section `.dep-v0` than build.json says were compiled".to_owned())
+}
+
 /// What a build's record says that was compiled.
 fn units(file: &FileRecord) -> Vec<CompiledUnit> {
     let sides = [(&file.crates, false), (&file.host_crates, true)];
     let compiled = sides.into_iter().flat_map(|(crates, host)| crates.iter().map(move |one| (one, host)));
-    compiled.map(|(one, host)| unit(&one.name, &one.version, &one.features, host)).collect()
+    compiled
+        .map(|(one, host)| CompiledUnit {
+            name: one.name.clone(),
+            version: one.version.clone(),
+            features: one.features.clone(),
+            host,
+            target_kind: one.kinds.join(", "),
+        })
+        .collect()
 }
 
 /// What cargo said that it compiled, or found compiled.
@@ -201,23 +224,14 @@ pub(crate) fn units_of(compiled: &Compiled) -> Vec<CompiledUnit> {
     let sides = [(&compiled.target, false), (&compiled.host, true)];
     let compiled = sides.into_iter().flat_map(|(crates, host)| crates.iter().map(move |one| (one, host)));
     compiled
-        .map(|((package, features), host)| unit(&package.name, &package.version, features, host))
+        .map(|((package, unit), host)| CompiledUnit {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            features: unit.features.iter().cloned().collect(),
+            host,
+            target_kind: unit.kinds.iter().cloned().collect::<Vec<_>>().join(", "),
+        })
         .collect()
-}
-
-fn unit<'a>(
-    name: &str,
-    version: &str,
-    features: impl IntoIterator<Item = &'a String>,
-    host: bool,
-) -> CompiledUnit {
-    CompiledUnit {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        features: features.into_iter().cloned().collect(),
-        host,
-        target_kind: "lib".to_owned(),
-    }
 }
 
 fn holds(text: &str, sha256: &str, asked: &str) -> bool {
@@ -255,5 +269,44 @@ impl Inputs {
     fn with(&self, particular: &impl Serialize) -> String {
         let particular = serde_json::to_vec(particular).unwrap_or_default();
         hex(&Sha256::new().chain_update(&self.0).chain_update(particular).finalize())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use driver_verify::{attach, audit_section};
+    use serde_json::json;
+
+    use super::*;
+
+    /// This very program stands in for a gateway.
+    #[test]
+    fn a_copy_is_cargos_file_and_the_list_of_its_record() {
+        let original = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let list = |names: &[&str]| {
+            let packages = names.iter().map(|name| json!({ "name": name, "version": "1.0.0" }));
+            let packages: Vec<_> = packages.map(|package| serde_json::from_value(package).unwrap()).collect();
+            audit_section(&packages)
+        };
+        let hash = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+        let judged = |bytes: &[u8]| {
+            let record = json!({
+                "file": "f", "package": "p", "bin": "b", "features": [], "cargo_line": "", "audit_section": "written",
+                "sbom": "", "sha256": hash(bytes), "size": bytes.len(), "host_crates": [],
+                "artifact": { "path": "", "sha256": hash(&original), "size": original.len() },
+                "crates": [{ "name": "a", "version": "1.0.0", "features": [], "kinds": ["lib"] }],
+            });
+            let record = serde_json::from_value(record).unwrap();
+            is_cargos_own(&record, &Bytes { bytes: bytes.to_vec(), sha256: hash(bytes) })
+        };
+        let shipped = attach(&original, &list(&["a"])).unwrap();
+        assert_eq!(judged(&shipped), Ok(()));
+        assert_eq!(judged(&original), Ok(()), "nothing was appended to it");
+        let more = attach(&original, &list(&["a", "b"])).unwrap();
+        assert!(judged(&more).unwrap_err().starts_with("lists other packages"));
+        let mut changed = shipped;
+        let middle = original.len() / 2;
+        changed[middle] ^= 1;
+        assert!(judged(&changed).unwrap_err().starts_with("is not what cargo made"));
     }
 }

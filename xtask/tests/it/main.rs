@@ -1,5 +1,6 @@
 //! The menu through its binary: what it prints, how it exits, and the invariants and budgets that it enforces.
 
+mod audit;
 mod budgets;
 mod generate;
 mod matrix;

@@ -9,7 +9,7 @@ use super::{root, stderr, stdout, xtask};
 const VERIFY: &str = "verify-compiled-out";
 
 /// The gateway that `cargo xtask test` built with every driver.
-fn gateway() -> Option<PathBuf> {
+pub(crate) fn gateway() -> Option<PathBuf> {
     let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
         println!("skipped: no gateway: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
         return None;

@@ -3,6 +3,7 @@
 //! `object` checks every offset; on top of that a file whose tables reach beyond its end, claim more sections than a
 //! linker makes, or name the same bytes over and over is refused, so that time and memory stay in proportion to its size.
 
+mod attach;
 mod audit;
 mod sniff;
 mod unreadable;
@@ -14,7 +15,8 @@ use object::{
 use crate::evidence::SelfReport;
 use crate::verdict::FileFacts;
 
-pub use audit::AuditedPackage;
+pub use attach::{NotAttached, attach, detach};
+pub use audit::{AuditedPackage, audit_section};
 pub use sniff::{FILE_LIMIT, sniff};
 pub use unreadable::Unreadable;
 
@@ -26,7 +28,8 @@ const SMALL: u64 = 64 << 10;
 /// The sections of ours, by their names on ELF and PE and on Mach-O, and that of `cargo auditable`.
 const MARKERS: &[&str] = &[".osdrv", "__osdrv"];
 const REPORT: &[&str] = &[".osgw", "__osgw"];
-const AUDIT: &[&str] = &[".dep-v0"];
+const AUDIT: &[&str] = &[AUDIT_SECTION];
+const AUDIT_SECTION: &str = ".dep-v0";
 
 /// A readable program file.
 #[derive(Debug)]

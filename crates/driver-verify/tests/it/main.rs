@@ -1,5 +1,6 @@
 //! The judge on files, graphs and messages that were made for it.
 
+mod attach;
 mod bad_input;
 mod controls;
 mod fixture;
