@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::bytes::Known;
 use crate::evidence::SelfReport;
 use crate::image::{Image, Unreadable};
-use crate::layers::{BytesLayer, MarkerLayer, ReportLayer};
+use crate::layers::{BytesLayer, MarkerLayer, Rejected, ReportLayer};
 use crate::question::{Question, Target, TargetKind};
 use crate::verdict::{Control, ControlState, Outcome, READABLE, Row};
 
@@ -145,9 +145,13 @@ pub(crate) fn scanner(
     control(ControlState::Failed(why), Some("this may be the file of another selection"))
 }
 
-/// Every clue was seen in a build that has its target; what was not is rejected by name, and a target that has nothing
-/// else cannot be cleared.
-pub(crate) fn twin(question: &Question, bytes: &BytesLayer<'_>, notes: &mut Vec<String>) -> Control {
+/// Every clue was seen in a build that has its target; what was not is rejected, and a target that has nothing else cannot
+/// be cleared.
+pub(crate) fn twin(
+    question: &Question,
+    bytes: &BytesLayer<'_>,
+    rejections: &mut Vec<(Rejected, String)>,
+) -> Control {
     let mut unprovable = Vec::new();
     for target in &question.forbidden {
         let rejected = bytes.rejected(target);
@@ -155,7 +159,8 @@ pub(crate) fn twin(question: &Question, bytes: &BytesLayer<'_>, notes: &mut Vec<
         if clues > 0 && rejected.len() == clues {
             unprovable.push(format!("`{}`", target.name));
         }
-        notes.extend(rejected.into_iter().map(|why| format!("rejected for `{}`: {why}", target.name)));
+        let named = rejected.into_iter().map(|(kind, why)| (kind, format!("`{}`: {why}", target.name)));
+        rejections.extend(named);
     }
     let (state, hint) = if unprovable.is_empty() {
         (ControlState::Held, None)
@@ -167,6 +172,23 @@ pub(crate) fn twin(question: &Question, bytes: &BytesLayer<'_>, notes: &mut Vec<
         (ControlState::Failed(why), Some(LEARN.to_owned()))
     };
     Control { name: "twin", state, hint }
+}
+
+/// One line for everything that was rejected, with the command that helps where one does.
+pub(crate) fn count(rejected: &[(Rejected, String)]) -> Option<String> {
+    let of = |kind| rejected.iter().filter(|(other, _)| *other == kind).count();
+    let parts = [
+        (of(Rejected::Path), "crates whose paths no build has shown", ""),
+        (of(Rejected::Text), "texts that no build has shown", ""),
+        (of(Rejected::Stale), "texts of versions that Cargo.lock does not have", LEARN),
+    ];
+    let parts = parts.into_iter().filter(|(count, ..)| *count > 0).map(|(count, what, hint)| match hint {
+        "" => format!("{what}: {count}"),
+        hint => format!("{what}: {count} (`{hint}`)"),
+    });
+    let parts: Vec<String> = parts.collect();
+    let all = "these prove nothing by their absence (--json names them)";
+    (!parts.is_empty()).then(|| format!("{all}: {}", parts.join("; ")))
 }
 
 /// The marker section holds markers, and only those that were asked about.

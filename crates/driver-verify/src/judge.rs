@@ -71,16 +71,17 @@ pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Verdict {
     let expected: Vec<Row> =
         question.expected.iter().map(|target| row(target, Expectation::Present)).collect();
 
-    let mut notes = Vec::new();
+    let (mut notes, mut rejected) = (Vec::new(), Vec::new());
     let controls = vec![
         control::question(question),
         control::readable(image),
         control::machine(question, image),
         control::markers(&marker),
         control::scanner(question, &bytes, &expected, image.is_ok()),
-        control::twin(question, &bytes, &mut notes),
+        control::twin(question, &bytes, &mut rejected),
         control::report(question, &report),
     ];
+    notes.extend(control::count(&rejected));
     rows.extend(expected);
     for target in &question.forbidden {
         for finding in messages.on_host(target) {
@@ -99,5 +100,6 @@ pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Verdict {
         rows,
         controls,
         notes,
+        rejected: rejected.into_iter().map(|(_, why)| why).collect(),
     }
 }

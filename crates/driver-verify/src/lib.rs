@@ -17,6 +17,7 @@
 mod bytes;
 mod control;
 mod evidence;
+mod explain;
 mod image;
 mod judge;
 mod layers;
@@ -26,6 +27,7 @@ mod render;
 mod verdict;
 
 pub use evidence::{CompiledUnit, Evidence, Graph, Package, SelfReport};
+pub use explain::explain;
 pub use image::{
     AuditedPackage, FILE_LIMIT, Image, Markers, NotAttached, Section, Unreadable, attach, audit_section,
     detach, sniff,

@@ -113,11 +113,15 @@ pub struct Finding {
     /// The shortest way to it from the package that was built, where the graph knows one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<String>,
+    /// Where there is none: the way by which it comes into a build that has its target, as [`explain`](crate::explain) found
+    /// it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub would: Vec<String>,
 }
 
 impl Finding {
     pub(crate) fn new(what: impl Into<String>, of: impl Into<String>) -> Self {
-        Self { what: what.into(), of: of.into(), path: Vec::new() }
+        Self { what: what.into(), of: of.into(), path: Vec::new(), would: Vec::new() }
     }
 }
 
@@ -152,6 +156,18 @@ pub struct Row {
     pub expectation: Expectation,
     /// Every layer is among them.
     pub layers: BTreeMap<Layer, Outcome>,
+}
+
+impl Row {
+    /// One line on how it may have come here: the way of the first crate that is more than the target's own package.
+    fn explanation(&self) -> Option<String> {
+        let leaks = self.layers.values().filter(|outcome| matches!(outcome, Outcome::Leak(_)));
+        let ways = leaks.flat_map(Outcome::findings).map(|finding| &finding.would);
+        let says = |way: &[String]| way.len().min(3);
+        let way = ways.reduce(|best, way| if says(way) > says(best) { way } else { best })?;
+        (!way.is_empty())
+            .then(|| format!("{}: builds that have it bring it by {}", self.target, way.join(" → ")))
+    }
 }
 
 /// Whether a control held.
@@ -254,6 +270,8 @@ pub struct Verdict {
     pub controls: Vec<Control>,
     /// What else is worth knowing; decides nothing.
     pub notes: Vec<String>,
+    /// The paths and texts whose absence proves nothing, a line each; the notes count them.
+    pub rejected: Vec<String>,
 }
 
 impl Verdict {
@@ -305,6 +323,7 @@ impl Verdict {
                     reasons.push(format!("{place}: and {} more", findings.len() - NAMED));
                 }
             }
+            reasons.extend(row.explanation());
         }
         reasons.extend(self.doubts());
         reasons

@@ -89,6 +89,13 @@ pub(super) struct Inquirer<'a> {
 const KEPT: &str = "verify-graphs.json";
 
 impl<'a> Inquirer<'a> {
+    /// The graphs of builds that have everything: the gateway's, and that of all programs.
+    pub(super) fn full(&mut self, subject: &Subject) -> Result<[&Graph; 2]> {
+        let queries = Queries::new(self.assembly, subject);
+        self.graphs.fetch([&queries.everything, &queries.programs])?;
+        Ok([self.graphs.get(&queries.everything)?, self.graphs.get(&queries.programs)?])
+    }
+
     /// Reads Cargo.lock and what was learned.
     pub(super) fn new(workspace: &Workspace, assembly: &'a Assembly, graphs: Graphs) -> Result<Self> {
         let (known, learned) = (Lock::load(workspace)?.names(), Learned::load(workspace)?);

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use driver_manifest::{Assembly, Request, Selection};
-use driver_verify::{Answer, CompiledUnit, Evidence, SelfReport, Tool, Verdict};
+use driver_verify::{Answer, CompiledUnit, Evidence, Question, SelfReport, Tool, Verdict};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -134,10 +134,8 @@ impl<'a> Verifier<'a> {
         run: Option<SelfReport>,
     ) -> Result<Verdict> {
         let (question, _) = self.inquirer.question(subject)?;
-        Ok(driver_verify::judge(
-            &question,
-            &Evidence { file: &bytes.bytes, graph: None, messages: None, run },
-        ))
+        let evidence = Evidence { file: &bytes.bytes, graph: None, messages: None, run };
+        self.explained(subject, &question, &evidence)
     }
 
     /// Judges a file with what its build said.
@@ -149,10 +147,23 @@ impl<'a> Verifier<'a> {
     ) -> Result<Verdict> {
         let (question, graph) = self.inquirer.question(subject)?;
         let graph = Some(graph.evidence());
-        Ok(driver_verify::judge(
-            &question,
-            &Evidence { file: &bytes.bytes, graph, messages: units, run: None },
-        ))
+        let evidence = Evidence { file: &bytes.bytes, graph, messages: units, run: None };
+        self.explained(subject, &question, &evidence)
+    }
+
+    /// The judgement; the graphs that explain a leak are asked for only when there is one.
+    fn explained(
+        &mut self,
+        subject: &Subject,
+        question: &Question,
+        evidence: &Evidence<'_>,
+    ) -> Result<Verdict> {
+        let mut verdict = driver_verify::judge(question, evidence);
+        if verdict.leaks().next().is_some() {
+            let graphs = self.inquirer.full(subject)?.map(graph::Graph::evidence);
+            driver_verify::explain(&mut verdict, question, &graphs);
+        }
+        Ok(verdict)
     }
 }
 

@@ -39,6 +39,17 @@ enum Clue<'t> {
     Text(&'t Fingerprint),
 }
 
+/// What kind of clue proves nothing by its absence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// The paths of a crate, which no build has shown.
+    Path,
+    /// A text that no build has shown.
+    Text,
+    /// A text of a version that is gone.
+    Stale,
+}
+
 impl Clue<'_> {
     fn probe(&self, known: &Known<'_>) -> Probe {
         match self {
@@ -55,16 +66,20 @@ impl Clue<'_> {
     }
 
     /// Why its absence proves nothing in any file.
-    fn rejected(&self, known: &Known<'_>) -> Option<String> {
+    fn rejected(&self, known: &Known<'_>) -> Option<(Rejected, String)> {
         match self {
             Self::Crate(id) if !id.proven => {
-                Some(format!("paths of {} were never seen in a build that has it", id.label()))
+                let why = format!("paths of {} were never seen in a build that has it", id.label());
+                Some((Rejected::Path, why))
             }
             Self::Text(text) if is_stale(text, known) => {
-                Some(format!("`{}` was learned from {}, which Cargo.lock does not have", text.text, text.of))
+                let why =
+                    format!("`{}` was learned from {}, which Cargo.lock does not have", text.text, text.of);
+                Some((Rejected::Stale, why))
             }
             Self::Text(text) if !text.proven => {
-                Some(format!("`{}` ({}) was never seen in a build that has it", text.text, text.of))
+                let why = format!("`{}` ({}) was never seen in a build that has it", text.text, text.of);
+                Some((Rejected::Text, why))
             }
             _ => None,
         }
@@ -126,7 +141,7 @@ impl<'s> BytesLayer<'s> {
     }
 
     /// Clues that prove nothing by their absence, and why.
-    pub(crate) fn rejected(&self, target: &Target) -> Vec<String> {
+    pub(crate) fn rejected(&self, target: &Target) -> Vec<(Rejected, String)> {
         clues(target).filter_map(|clue| clue.rejected(self.scanner.known())).collect()
     }
 

@@ -10,7 +10,7 @@ mod report;
 mod symbols;
 
 pub(crate) use audit::AuditLayer;
-pub(crate) use bytes::BytesLayer;
+pub(crate) use bytes::{BytesLayer, Rejected};
 pub(crate) use graph::{GraphLayer, Ways};
 pub(crate) use marker::MarkerLayer;
 pub(crate) use messages::MessagesLayer;

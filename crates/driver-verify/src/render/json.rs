@@ -19,6 +19,7 @@ impl Verdict {
             "controls": self.controls.iter().map(control).collect::<Vec<_>>(),
             "reasons": self.reasons(),
             "notes": self.notes,
+            "rejected": self.rejected,
         })
     }
 }

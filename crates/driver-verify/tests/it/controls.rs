@@ -111,7 +111,10 @@ fn what_no_build_has_shown_clears_nobody() {
     });
     assert_eq!(failed(&verdict), ["twin"]);
     assert!(matches!(outcome(&verdict, "sun", Layer::Bytes), Outcome::Blind(_)));
-    assert!(verdict.notes.iter().any(|note| note.contains("SUN_SOKCET_PATH")), "{:?}", verdict.notes);
+    assert!(verdict.rejected.iter().any(|why| why.contains("SUN_SOKCET_PATH")), "{:?}", verdict.rejected);
+    let counted = "these prove nothing by their absence (--json names them): crates whose paths no build has shown: 1; \
+                   texts that no build has shown: 1";
+    assert_eq!(verdict.notes, [counted]);
 }
 
 /// A bump makes texts of the old version stale: the paths go on working, and the notes name what is stale.
@@ -123,7 +126,8 @@ fn a_stale_text_clears_nobody_and_leaves_the_rest_working() {
     question.forbidden[0].fingerprints = vec![stale.clone()];
     let verdict = judge(&question, &Evidence::of_file(&file));
     assert_eq!(verdict.answer(), Answer::Clean);
-    assert!(verdict.notes[0].contains("driver-sun@0.0.9"), "{:?}", verdict.notes);
+    assert!(verdict.rejected[0].contains("driver-sun@0.0.9"), "{:?}", verdict.rejected);
+    assert!(verdict.notes[0].contains("(`cargo xtask learn`)"), "{:?}", verdict.notes);
 
     question.forbidden[0].crates.clear();
     let verdict = judge(&question, &Evidence::of_file(&file));

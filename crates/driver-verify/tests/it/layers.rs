@@ -222,3 +222,31 @@ fn a_path_wins_over_symbols_that_are_gone() {
     let foreign = clean().symbol("_ZN5other4main17h0123456789abcdefE").elf();
     assert!(matches!(outcome(&of_file(&foreign), "sun", Layer::Symbols), Outcome::Blind(_)));
 }
+
+/// Of a file alone nobody knows how a crate came in; how it comes into a build that has its driver is known.
+#[test]
+fn a_leak_in_a_lone_file_is_explained_by_the_driver_that_was_left_out() {
+    let package = |name: &str, version: &str, dependencies: &[usize]| driver_verify::Package {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        dependencies: dependencies.to_vec(),
+    };
+    // `mars` is nearer to `sunlight` than `sun` is, and is not asked about.
+    let graph = driver_verify::Graph {
+        root: 0,
+        packages: vec![
+            package("gateway", "0.1.0", &[1, 2]),
+            package("mars", "1.0.0", &[4]),
+            package("driver-sun", "0.1.0", &[3]),
+            package("sky", "1.0.0", &[4]),
+            package("sunlight", "2.1.0", &[]),
+        ],
+    };
+    let mut verdict = of_file(&clean().text("/x/sunlight-2.1.0/src/lib.rs").marker("crate:driver-sun").elf());
+    driver_verify::explain(&mut verdict, &question(), &[driver_verify::Graph::default(), graph]);
+    let expected = "sun: builds that have it bring it by gateway → driver-sun → sky → sunlight";
+    let reasons = verdict.reasons();
+    assert_eq!(reasons.iter().filter(|reason| *reason == expected).count(), 1, "{reasons:?}");
+    let ways: Vec<_> = verdict.leaks().map(|(_, layer, finding)| (layer, finding.would.join(" "))).collect();
+    assert!(ways.contains(&(Layer::Marker, "gateway driver-sun".to_owned())), "{ways:?}");
+}
