@@ -66,6 +66,16 @@ pub fn learn(candidates: &[Fingerprint], with: &[&[u8]], without: &[&[u8]]) -> L
     learned
 }
 
+/// Which of these texts are in a file.
+#[must_use]
+pub fn found<T: AsRef<str>>(texts: &[T], file: &[u8]) -> Vec<bool> {
+    let mut scanner = Scanner::new(Known::default());
+    let probes: Vec<usize> =
+        texts.iter().map(|text| scanner.add(Probe::Text(text.as_ref().to_owned()))).collect();
+    let seen = scanner.scan(file).unwrap_or_default();
+    probes.into_iter().map(|probe| seen.get(probe).is_some_and(|seen| seen.count > 0)).collect()
+}
+
 /// Whose paths are in a file, by the order of `crates`: what makes them [`proven`](CrateId::proven).
 #[must_use]
 pub fn seen(crates: &[CrateId], file: &[u8]) -> Vec<bool> {
@@ -236,6 +246,12 @@ mod tests {
             (texts[3], Rejected::TooShort),
         ];
         assert_eq!(rejected, expected);
+    }
+
+    #[test]
+    fn texts_that_were_found() {
+        assert_eq!(found(&["a text", "another", "a text"], b"here is a text"), [true, false, true]);
+        assert!(found::<&str>(&[], b"x").is_empty());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use image::{
     detach, sniff,
 };
 pub use judge::judge;
-pub use learn::{Learned, Rejected, learn, literals, seen};
+pub use learn::{Learned, Rejected, found, learn, literals, seen};
 pub use question::{CrateId, Fingerprint, How, PackageName, Question, Target, TargetKind};
 pub use render::{Attested, PREDICATE_TYPE, StatementError, Subject, Tool, read_statement, statement};
 pub use verdict::{

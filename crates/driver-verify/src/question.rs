@@ -68,6 +68,8 @@ pub struct CrateId {
     pub version: Option<String>,
     /// The name of its library, where that is not the package's with `_` for `-`.
     pub lib: Option<String>,
+    /// The name of the git repository that it alone comes from: cargo compiles it in `checkouts/<name>-<hash>/`.
+    pub checkout: Option<String>,
     /// Nobody else may bring it, in any version.
     pub owned: bool,
     /// A member of the workspace: its path has no version in it.
@@ -117,6 +119,7 @@ impl CrateId {
             name: name.into(),
             version: version.map(str::to_owned),
             lib: None,
+            checkout: None,
             owned: false,
             workspace: false,
             proven: false,

@@ -1,11 +1,18 @@
-//! `learn`: builds the gateway with every driver and option, and every program, and notes which crates and declared
-//! texts a scan finds in them. What it does not find there, it could not miss elsewhere.
+//! `learn`: builds the gateway with every driver and option, the barest one, and every program; notes which crates and
+//! declared texts a scan finds in them, and which texts only files with a crate have. What is not found there, could not be
+//! missed elsewhere.
+
+mod sources;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use driver_manifest::Request;
-use driver_verify::{CrateId, Fingerprint};
+use driver_manifest::{Assembly, Request, Selection};
+use driver_verify::{CrateId, Fingerprint, How};
+use sources::Sources;
+pub(super) use sources::read as read_sources;
+use texts::Twin;
 
 use super::graphs::Graphs;
 use super::learned::{LEARNED, Learned};
@@ -27,46 +34,80 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result {
     let workspace = &Workspace::find()?;
     let assembly = &workspace.assembly()?;
-    let cargo = &args.cargo;
-    let request = Request {
-        all: true,
-        with_options: assembly.options.iter().map(|option| option.name.clone()).collect(),
-        ..Request::default()
-    };
-    let selection = selection::select(assembly, &request)?;
-    let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
-    let programs = programs
-        .map(|(name, program)| (Some(name.clone()), build::program_line(&selection, name, &program, cargo)));
-    let gateway = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
-    let graphs = Graphs::load(workspace, cargo.offline)?;
-    let mut inquirer = Inquirer::new(workspace, assembly, graphs)?;
+    let mut inquirer = Inquirer::new(workspace, assembly, Graphs::load(workspace, args.cargo.offline)?)?;
     let mut learned = Learned::default();
-    let mut asked = 0;
     let mut declared = BTreeMap::new();
+    let (mut sources, mut twins, mut asked) = (Sources::default(), Vec::new(), 0);
     let _turn = build::turn(workspace.root());
-    for (program, line) in std::iter::once((None, gateway)).chain(programs) {
+    for (subject, line) in files(assembly, &args.cargo)? {
         let compiled = run_cargo(workspace, &line)?;
         let bytes = Bytes::read(&compiled.executable)?.bytes;
-        let subject = Subject { selection: selection.clone(), program, target: cargo.target.clone() };
-        let (question, _) = inquirer.question(&subject)?;
+        let (question, graph) = inquirer.question(&subject)?;
         let targets = || std::iter::once(&question.core).chain(&question.expected);
         let crates: Vec<CrateId> = targets().flat_map(|target| target.crates.clone()).collect();
         let seen = driver_verify::seen(&crates, &bytes);
         asked += crates.len();
         let seen = crates.into_iter().zip(seen).filter(|(_, seen)| *seen).map(|(id, _)| id.name);
         learned.crates.extend(seen);
-        let texts: Vec<Fingerprint> = targets().flat_map(|target| target.fingerprints.clone()).collect();
+        let texts = targets().flat_map(|target| target.fingerprints.clone());
+        let texts: Vec<Fingerprint> = texts.filter(|text| text.how == How::Declared).collect();
         let found = driver_verify::learn(&texts, &[&bytes], &[]);
         learned.texts.extend(found.kept.into_iter().map(|text| text.text));
         declared.extend(texts.into_iter().map(|text| (text.text, text.of)));
+        for (package, unit) in &compiled.target {
+            sources.add((package.name.clone(), package.version.clone()), &unit.manifest);
+            learned.libs.extend(unit.lib.clone().map(|lib| (package.name.clone(), lib)));
+        }
+        twins.push(Twin { bytes, ids: graph.ids() });
     }
     for (text, of) in declared.iter().filter(|(text, _)| !learned.texts.contains(*text)) {
         eprintln!("warning: evidence of `{of}` that is in no file that has it: `{text}`");
     }
+    let members = |name: &str| workspace.path("crates").join(name).is_dir();
+    learned.of_crates = texts::learn(&sources, &twins, |name| members(name) || is_owned(assembly, name));
     learned.write(workspace)?;
-    let (crates, texts) = (learned.crates.len(), learned.texts.len());
+    let (crates, declared) = (learned.crates.len(), learned.texts.len());
     println!(
-        "{LEARNED}: {crates} crates and {texts} texts are found where they are, of {asked} crates asked for"
+        "{LEARNED}: {crates} crates and {declared} declared texts are found where they are, of {asked} crates asked for; \
+         {} texts of {} crates are nobody else's",
+        learned.of_crates.values().map(Vec::len).sum::<usize>(),
+        learned.of_crates.len(),
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// The files to learn from: the gateway with everything, every program, and as the twin that lacks most, the gateway with
+/// those drivers alone that have no code of ours.
+fn files(assembly: &Assembly, cargo: &CargoArgs) -> Result<Vec<(Subject, CargoLine)>> {
+    let options: Vec<String> = assembly.options.iter().map(|option| option.name.clone()).collect();
+    let request = Request { all: true, with_options: options.clone(), ..Request::default() };
+    let everything = selection::select(assembly, &request)?;
+    let bare = assembly.drivers.iter().filter(|driver| driver.package().is_none());
+    let bare: Vec<String> = bare.map(|driver| driver.name.clone()).collect();
+    let mut gateways = vec![everything.clone()];
+    if !bare.is_empty() {
+        let request = Request { drivers: bare, without_options: options, ..Request::default() };
+        gateways.push(selection::select(assembly, &request)?);
+    }
+    let subject = |selection: &Selection, program| Subject {
+        selection: selection.clone(),
+        program,
+        target: cargo.target.clone(),
+    };
+    let gateways = gateways.iter().map(|selection| {
+        let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
+        (subject(selection, None), line)
+    });
+    let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
+    let programs = programs.map(|(name, program)| {
+        let line = build::program_line(&everything, name, &program, cargo);
+        (subject(&everything, Some(name.clone())), line)
+    });
+    Ok(gateways.chain(programs).collect())
+}
+
+/// Whether a driver or an option owns the crate.
+fn is_owned(assembly: &Assembly, name: &str) -> bool {
+    let drivers = assembly.drivers.iter().flat_map(|driver| &driver.owns);
+    drivers.chain(assembly.options.iter().flat_map(|option| &option.owns)).any(|owned| owned == name)
 }

@@ -5,12 +5,14 @@
 //! several share from accusing one of them, `owns` keeps the core from hiding one. Options are asked about likewise.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use driver_manifest::{Assembly, Driver, Kind, OptionSwitch, Selection};
-use driver_verify::{CrateId, Fingerprint, PackageName, Question, Target, TargetKind};
+use driver_verify::{CrateId, Fingerprint, Question, Target, TargetKind};
 
 use super::graph::{Graph, Id, Query};
 use super::graphs::Graphs;
+use super::learn::read_sources;
 use super::learned::Learned;
 use super::lock::Lock;
 use crate::error::{Error, Result};
@@ -80,7 +82,7 @@ impl Subject {
 /// Asks questions; graphs are asked for once.
 pub(super) struct Inquirer<'a> {
     assembly: &'a Assembly,
-    known: Vec<PackageName>,
+    lock: Lock,
     learned: Learned,
     graphs: Graphs,
 }
@@ -98,8 +100,8 @@ impl<'a> Inquirer<'a> {
 
     /// Reads Cargo.lock and what was learned.
     pub(super) fn new(workspace: &Workspace, assembly: &'a Assembly, graphs: Graphs) -> Result<Self> {
-        let (known, learned) = (Lock::load(workspace)?.names(), Learned::load(workspace)?);
-        Ok(Self { assembly, known, learned, graphs })
+        let (lock, learned) = (Lock::load(workspace)?, Learned::load(workspace)?);
+        Ok(Self { assembly, lock, learned, graphs })
     }
 
     /// The question about a file, and the graph that resolves for it.
@@ -109,6 +111,7 @@ impl<'a> Inquirer<'a> {
         let author = Author {
             assembly: self.assembly,
             learned: &self.learned,
+            lock: &self.lock,
             subject,
             own: self.graphs.get(&queries.own)?,
             programs: self.graphs.get(&queries.programs)?,
@@ -133,7 +136,7 @@ impl<'a> Inquirer<'a> {
             core: author.core(&expected),
             expected,
             forbidden,
-            known: self.known.clone(),
+            known: self.lock.names(),
         };
         Ok((question, self.graphs.get(&queries.own)?))
     }
@@ -189,6 +192,7 @@ impl Queries {
 struct Author<'a> {
     assembly: &'a Assembly,
     learned: &'a Learned,
+    lock: &'a Lock,
     subject: &'a Subject,
     own: &'a Graph,
     programs: &'a Graph,
@@ -211,9 +215,11 @@ impl Author<'_> {
         if linked {
             there.crates = self.own_crates(driver);
             there.fingerprints = self.declared(&driver.evidence, &driver.name);
+            there.fingerprints.extend(self.learned(&there.crates));
         } else if driver.package().is_some() {
             absent.crates = self.forbidden_crates(driver);
             absent.fingerprints = self.declared(&driver.evidence, &driver.name);
+            absent.fingerprints.extend(self.learned(&absent.crates));
         }
         if has_arm && !absent.markers.is_empty() {
             absent.name = format!("{} (its program)", driver.name);
@@ -264,7 +270,27 @@ impl Author<'_> {
         let directory = self.own.directory(&id.name).or_else(|| self.programs.directory(&id.name));
         id.workspace = directory.is_some();
         id.proven = self.learned.crates.contains(&id.name);
+        id.lib = self.learned.libs.get(&id.name).cloned();
+        id.checkout = self.lock.checkout(&id.name, id.version.as_deref());
         id
+    }
+
+    /// What was learned of the crates of a target. A member's version says nothing of its sources, so a text of one that
+    /// does not stand there any more is not proven.
+    fn learned(&self, crates: &[CrateId]) -> Vec<Fingerprint> {
+        let mut found = Vec::new();
+        for id in crates {
+            let is_known = |version: &str| self.lock.get(&id.name, version).is_some();
+            let texts = self.learned.texts_of(&id.name, id.version.as_deref(), is_known);
+            let directory = self.own.directory(&id.name).or_else(|| self.programs.directory(&id.name));
+            let source = directory.filter(|_| !texts.is_empty());
+            let source = source.map(|directory| read_sources(&Path::new(directory).join("src")));
+            found.extend(texts.into_iter().map(|(of, text)| Fingerprint {
+                proven: source.as_ref().is_none_or(|source| source.contains(text)),
+                ..Fingerprint::learned(text, of)
+            }));
+        }
+        found
     }
 
     fn declared(&self, texts: &[String], of: &str) -> Vec<Fingerprint> {
@@ -287,6 +313,7 @@ impl Author<'_> {
         } else {
             self.crates(option.owns.iter().map(String::as_str), &(brings - &self.own.ids()))
         };
+        target.fingerprints.extend(self.learned(&target.crates));
         target
     }
 
@@ -302,6 +329,9 @@ impl Author<'_> {
         let ids = self.own.ids();
         let ids = ids.iter().filter(|(name, _)| !special.contains(name.as_str()));
         core.crates = ids.map(|id| self.crate_id(id, false)).collect();
+        // By texts, too: a build that keeps no paths shows these.
+        let members: Vec<CrateId> = core.crates.iter().filter(|id| id.workspace).cloned().collect();
+        core.fingerprints = self.learned(&members);
         core
     }
 }
@@ -362,6 +392,7 @@ evidence = { texts = ["only a tracer says this"] }
         let author = Author {
             assembly: &assembly,
             learned: &learned,
+            lock: &Lock::default(),
             subject: &subject,
             own: &own,
             programs: &programs,

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | registry, trimmed or remapped | `…/name-1.2.3/src/lib.rs` |
 //! | vendored, or a member of the workspace | `…/name/src/lib.rs` |
+//! | a git repository of its own | `…/checkouts/repository-0123456789abcdef/c0ffee1/src/lib.rs` |
 //!
 //! Texts lie in a file one behind the other without a gap, so what stands before a name may belong to it or not. A
 //! longer name that is a package of its own explains a match; so do paths of the standard library, which has copies of
@@ -64,6 +65,8 @@ pub(crate) enum Probe {
         directory: bool,
         /// Look for `module::`.
         module: Option<String>,
+        /// Look for `checkouts/repository-`.
+        checkout: Option<String>,
     },
     Text(String),
 }
@@ -77,6 +80,8 @@ pub(crate) enum Shape {
     AnyVersion,
     /// `name/src/`
     Directory,
+    /// `checkouts/repository-`: sixteen digits follow.
+    Checkout,
     /// `name::`
     Module,
     /// As it stands.
@@ -91,6 +96,7 @@ impl Probe {
             version: id.version.clone().filter(|_| !any),
             directory: id.workspace || any || known.is_sole(&id.name),
             module: id.owned.then(|| id.module()),
+            checkout: id.checkout.clone(),
         }
     }
 
@@ -98,11 +104,14 @@ impl Probe {
     pub(super) fn needles(&self) -> Vec<(String, Shape)> {
         match self {
             Self::Text(text) => vec![(text.clone(), Shape::Text)],
-            Self::Crate { name, version, directory, module } => {
+            Self::Crate { name, version, directory, module, checkout } => {
                 let mut needles = Vec::new();
                 for separator in ['/', '\\'] {
                     if let Some(version) = version {
                         needles.push((format!("{name}-{version}{separator}"), Shape::Versioned));
+                    }
+                    if let Some(repository) = checkout {
+                        needles.push((format!("checkouts{separator}{repository}-"), Shape::Checkout));
                     }
                     if *directory {
                         needles.push((format!("{name}{separator}src{separator}"), Shape::Directory));
@@ -143,6 +152,9 @@ impl Probe {
             Shape::Directory => {
                 before.last().is_some_and(|byte| b"/\\".contains(byte)) && !is_part_of_std(before)
             }
+            Shape::Checkout => data.get(end..end + 17).is_some_and(|rest| {
+                rest[..16].iter().all(u8::is_ascii_hexdigit) && b"/\\".contains(&rest[16])
+            }),
             Shape::Module => {
                 let begins = before.last().is_none_or(|byte| !is_word(*byte) && *byte != b':');
                 begins && data.get(end).is_some_and(|byte| is_word(*byte) || b"<{".contains(byte))
@@ -282,6 +294,22 @@ mod tests {
         ];
         for (data, expected) in cases {
             assert_eq!(hits(data, &bollard, &known), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn a_crate_of_a_git_repository() {
+        let mut fork = CrateId::new("bollard", Some("0.21.1"));
+        fork.checkout = Some("bollard-fork".to_owned());
+        let known = [("bollard", "0.21.1")];
+        let cases = [
+            ("/root/.cargo/git/checkouts/bollard-fork-0123456789abcdef/c0ffee1/src/docker.rs", 1),
+            ("C:\\git\\checkouts\\bollard-fork-0123456789abcdef\\c0ffee1\\src\\docker.rs", 1),
+            ("/git/checkouts/bollard-fork-two-0123456789abcdef/c0ffee1/src/docker.rs", 0),
+            ("/git/checkouts/bollard-fork-0123456789abcdef", 0),
+        ];
+        for (data, expected) in cases {
+            assert_eq!(hits(data, &fork, &known), expected, "{data}");
         }
     }
 
