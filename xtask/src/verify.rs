@@ -18,7 +18,7 @@ mod self_report;
 mod time;
 mod verifier;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,6 +39,8 @@ use crate::selection::SelectionArgs;
 use crate::table::out;
 use crate::workspace::{Rustc, Workspace, joined};
 
+/// So much of a report is read, in bytes; of one that is longer the end is missing, and it is none.
+const REPORT_LIMIT: u64 = 64 << 20;
 /// The exit code of a wrong call, and of a failure of the tool itself.
 pub(crate) const TOOL_FAILED: u8 = 3;
 
@@ -160,7 +162,9 @@ fn binary(workspace: &Workspace, assembly: &Assembly, args: &Args, file: &Path) 
 
 /// Whether a report is about a file, and what it says of it.
 fn check_report(report: &Path, file: &Path) -> Result<u8> {
-    let text = std::fs::read_to_string(report).map_err(Error::file("read", report))?;
+    let mut text = String::new();
+    let opened = std::fs::File::open(report).map_err(Error::file("read", report))?;
+    opened.take(REPORT_LIMIT).read_to_string(&mut text).map_err(Error::file("read", report))?;
     let about = |error: driver_verify::StatementError| {
         Error::uncertain(format!("`{}`: {error}", report.display()), "")
     };

@@ -2,7 +2,7 @@
 //! never half of either.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -147,10 +147,17 @@ fn readable(_: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The SHA-256 of a file, in hex.
+/// The SHA-256 of a file, in hex; of any file, so it is never in memory as a whole.
 pub(crate) fn sha256_of(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::file("read", path))?;
-    Ok(hex(&Sha256::digest(&bytes)))
+    let mut file = File::open(path).map_err(Error::file("read", path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(Error::file("read", path))? {
+            0 => return Ok(hex(&hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
 }
 
 /// Bytes in hex.

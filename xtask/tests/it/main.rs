@@ -3,7 +3,8 @@
 mod audit;
 mod budgets;
 mod generate;
-mod matrix;
+#[cfg(unix)]
+mod hostile;
 mod menu;
 mod size;
 mod tidy;

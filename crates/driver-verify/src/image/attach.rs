@@ -1,11 +1,12 @@
 //! The section `.dep-v0`, appended to an ELF file that is linked already, and taken off again.
 //!
 //! ```text
-//!  the file as it was, but for three fields of its header │ list │ names of sections │ section table
+//!  the file as it was, but for two fields of its header │ list │ names of sections │ section table │ where the old one is
 //! ```
 //!
 //! Nothing that is loaded is moved or changed: the new section is not allocated, and no segment covers it. The old table
-//! stays where it was, so that the original can be had back byte for byte, which is how the copy is checked.
+//! stays where it was, and a last word says where, so that the original can be had back byte for byte, which is how the copy
+//! is checked.
 
 use thiserror::Error;
 
@@ -164,6 +165,9 @@ pub fn attach(file: &[u8], list: &[u8]) -> Result<Vec<u8>, NotAttached> {
     let offset = aligned(&mut out);
     out.extend(entries);
     out.extend(entry);
+    let end = out.len();
+    out.resize(end + form.word(), 0);
+    form.put(&mut out, end, form.word(), table.offset);
     form.write(&mut out, Table { offset, entries: table.entries + 1, ..table });
     Ok(out)
 }
@@ -181,11 +185,8 @@ pub fn detach(file: &[u8], size: usize) -> Option<Vec<u8>> {
     if size < form.header() {
         return None;
     }
-    // The old table is the copy of the new one's entries that lies in the original; the names' entry differs.
     let entries = table.entries - 1;
-    let first = file.get(table.offset.checked_add(form.entry())?..)?.get(..form.entry())?;
-    let found = original.windows(form.entry()).rposition(|window| window == first)?;
-    let offset = found.checked_sub(form.entry())?;
+    let offset = form.get(file, file.len().checked_sub(form.word())?, form.word())?;
     form.write(&mut original, Table { offset, entries, ..table });
     (attach(&original, list).ok()? == file).then_some(original)
 }

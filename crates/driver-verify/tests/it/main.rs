@@ -6,6 +6,7 @@ mod controls;
 mod fixture;
 mod layers;
 mod mutation;
+mod mutator;
 mod reports;
 mod scene;
 mod speed;

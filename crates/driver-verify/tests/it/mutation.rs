@@ -7,55 +7,8 @@ use std::time::{Duration, Instant};
 use driver_verify::{Answer, Evidence, Question, judge};
 
 use crate::fixture::Elf;
+use crate::mutator::{Random, mutate};
 use crate::scene::{clean, question, unstripped};
-
-/// xorshift64*: the same numbers everywhere, for ever.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap_or(0)
-    }
-}
-
-fn mutate(file: &mut Vec<u8>, random: &mut Random) {
-    const EDGES: [u64; 8] = [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, u64::MAX];
-    for _ in 0..=random.below(8) {
-        let at = random.below(file.len());
-        // Tables lie at the beginning and at the end: half of the damage is done there.
-        let at = match random.below(4) {
-            0 => at % 512,
-            1 => file.len() - 1 - at % 1024.min(file.len()),
-            _ => at,
-        };
-        let at = at.min(file.len().saturating_sub(1));
-        match random.below(6) {
-            0 | 1 => file[at] ^= 1 << random.below(8),
-            2 => file[at] = u8::try_from(random.below(256)).unwrap_or(0),
-            3 => {
-                let width = [1, 2, 4, 8][random.below(4)];
-                let value = EDGES[random.below(EDGES.len())].to_le_bytes();
-                let end = (at + width).min(file.len());
-                file[at..end].copy_from_slice(&value[..end - at]);
-            }
-            4 => {
-                let (from, length) = (random.below(file.len()), random.below(64));
-                let chunk = file[from..(from + length).min(file.len())].to_vec();
-                let end = (at + chunk.len()).min(file.len());
-                file[at..end].copy_from_slice(&chunk[..end - at]);
-            }
-            _ if random.below(16) == 0 => file.truncate(at.max(1)),
-            _ => {}
-        }
-    }
-}
 
 fn any_machine() -> Question {
     Question { triple: None, ..question() }
@@ -94,6 +47,11 @@ fn damaged_files_are_answered() {
                 "file {index}, seed {seed}: {:?}",
                 verdict.rows[0].layers
             );
+            // What appends to a file and takes off again does not trust it either.
+            if let Ok(more) = driver_verify::attach(&file, b"list") {
+                assert_eq!(driver_verify::detach(&more, file.len()), Some(file.clone()), "seed {seed}");
+            }
+            let _none_or_another = driver_verify::detach(&file, original.len());
             leaks += usize::from(verdict.answer() == Answer::Leak);
             // Whatever was found, it can be told.
             let told =
