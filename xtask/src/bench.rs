@@ -4,6 +4,7 @@
 mod figure;
 mod gateway;
 mod toolchain;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -50,9 +51,9 @@ enum Which {
     BuildNoop,
     /// What a change of selection compiles
     Selection,
-    /// The whole matrix over the clean build of the default gateway
-    Matrix,
-    /// Bytes of a gateway with one driver, and its share of one with every driver
+    /// The search of a large file beside `strings | grep`, and what a verification adds to a build
+    Verify,
+    /// Bytes of a gateway with one driver
     Size,
     /// From the start of a gateway to its first answer
     Start,
@@ -90,7 +91,7 @@ impl Args {
     /// The toolchain alone, as CI measures it.
     pub(crate) fn toolchain() -> Self {
         Self {
-            only: vec![Which::GenCheck, Which::BuildNoop, Which::Selection, Which::Matrix],
+            only: vec![Which::GenCheck, Which::BuildNoop, Which::Selection, Which::Verify],
             ..Self::default()
         }
     }
@@ -124,6 +125,8 @@ pub(crate) struct Measured {
     figures: Vec<Figure>,
     /// Packages that a change of selection compiled although they had been compiled.
     compiled_again: Vec<String>,
+    /// What could not be measured here, and why.
+    skipped: Vec<String>,
 }
 
 impl Measured {
@@ -151,7 +154,7 @@ impl Measured {
     fn remarks(&self) -> Vec<String> {
         let again = self.compiled_again.iter();
         let again = again.map(|package| format!("compiled again by a change of selection: {package}\n"));
-        again.collect()
+        again.chain(self.skipped.iter().map(|skipped| format!("{skipped}\n"))).collect()
     }
 
     /// The medians in one line.
@@ -167,6 +170,7 @@ impl Measured {
             "schema_version": 2,
             "figures": figures,
             "compiled_again": self.compiled_again,
+            "skipped": self.skipped,
         })
     }
 
@@ -205,6 +209,12 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
                 measured.compiled_again = compiled_again;
             }
             Which::Matrix => measured.figures.extend(toolchain::matrix(workspace, assembly)?),
+            Which::Verify => {
+                let (figures, skipped) = verify::search(args.runs, verify::SIZE)?;
+                measured.figures.extend(figures);
+                measured.skipped.extend(skipped);
+                measured.figures.extend(verify::adds(workspace, args)?);
+            }
             Which::Size
             | Which::Start
             | Which::Calls

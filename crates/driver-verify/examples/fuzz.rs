@@ -108,9 +108,10 @@ fn corpus(files: &[String]) -> Result<Vec<Vec<u8>>, String> {
     let rich = || leaky(scene::unstripped()).audit(&[("tokio", "1.54.1")]);
     let mut corpus = vec![rich().pe(), rich().macho()];
     for (wide, big) in [(true, false), (true, true), (false, false), (false, true)] {
-        let file = Elf { wide, big, ..Elf::default() }.build(&rich());
-        corpus.push(driver_verify::attach(&file, b"list").unwrap_or_default());
-        corpus.push(file);
+        let elf = Elf { wide, big, ..Elf::default() };
+        corpus.push(elf.build(&rich()));
+        let bare = elf.build(&leaky(scene::unstripped()));
+        corpus.push(driver_verify::attach(&bare, b"list").map_err(|why| why.to_string())?);
     }
     for path in files {
         corpus.push(std::fs::read(path).map_err(|error| format!("cannot read `{path}`: {error}"))?);

@@ -60,6 +60,12 @@ impl Figure {
         Self::of(name, unit, vec![value], bound)
     }
 
+    /// A figure whose median may not be below the bound.
+    pub(crate) fn at_least(name: &str, unit: &str, samples: Vec<f64>, bound: f64) -> Self {
+        let bound = Some(Bound { median: Some(bound), p99: None });
+        Self { at: At::Least, ..Self::of(name, unit, samples, bound) }
+    }
+
     fn of(name: &str, unit: &str, mut samples: Vec<f64>, bound: Option<Bound>) -> Self {
         samples.sort_by(f64::total_cmp);
         Self {
@@ -161,6 +167,12 @@ mod tests {
         assert_eq!(odd.cells(), ["3", "10.0", "20.0", "-", "30.0", "≤ 20"]);
         assert!(odd.holds());
         assert!(!figure(&[10, 20, 30, 40], 24.0).holds(), "the median of four is between the middle two");
+    }
+
+    #[test]
+    fn a_bound_from_below_is_held_to_as_well() {
+        assert!(Figure::at_least("x", "×", vec![2.0, 3.5, 4.0], 3.0).holds());
+        assert!(!Figure::at_least("x", "×", vec![2.0, 2.5, 4.0], 3.0).holds());
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn compile(workspace: &Workspace, selection: &Selection, dir: &std::path::Path) 
 }
 
 /// The wall clock of a run that has to succeed.
-fn timed(command: &mut Command, shown: &str) -> Result<Duration> {
+pub(super) fn timed(command: &mut Command, shown: &str) -> Result<Duration> {
     let started = Instant::now();
     let output = command
         .stdin(Stdio::null())
