@@ -51,7 +51,7 @@ pub(crate) struct FileRecord {
     /// `written`: the file in the folder is cargo's with the section `.dep-v0` appended; else why it is cargo's own.
     audit_section: String,
     /// The list of its components, beside it.
-    sbom: String,
+    pub(crate) sbom: String,
     /// The SHA-256 of what lies in the folder, in hex.
     pub(crate) sha256: String,
     /// Its length.

@@ -1,5 +1,6 @@
 //! The jobs that are no subcommand of their own: the same bytes, figures, documentation, licences.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use super::{Ci, Outcome};
@@ -41,9 +42,10 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     let slug = selection.slug();
     let made = Job::gateway(&ci.assembly, selection, &cargo).run(&ci.workspace, None)?;
     // What lies in the folder has a section more: the bytes that are promised are those of cargo's own file.
-    let record = build::Record::read(&made.folder);
-    let ours = record.and_then(|record| record.files.into_iter().next()).map(|file| file.artifact.sha256);
-    let ours = ours.ok_or_else(|| Error::output("cargo xtask build", "its build.json names no file"))?;
+    let file = build::Record::read(&made.folder).and_then(|record| record.files.into_iter().next());
+    let file = file.ok_or_else(|| Error::output("cargo xtask build", "its build.json names no file"))?;
+    let mut found = bill(&made.folder.join(&file.sbom), &file)?;
+    let ours = file.artifact.sha256;
     // Without `--target`, `cargo clean` looks where only the host's results lie and removes nothing.
     let (_, triple) = made.compiled.place(&Profile::new(profile))?;
     let clean = ["clean", "--quiet", "-p", GATEWAY_PACKAGE, "--profile", profile, "--target", &triple];
@@ -59,7 +61,6 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
         return Err(Error::Cargo { line: line.shell(), code: workspace::code(status) });
     }
     let bare = sha256_of(&made.compiled.executable)?;
-    let mut found = Vec::new();
     if ours != bare {
         found.push(format!("`{}` gives {bare}, `cargo xtask build` gave {ours}", line.shell()));
     }
@@ -70,15 +71,24 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     Ok(failures(found, format!("{slug}, {profile}: {ours}")))
 }
 
-/// The budgets of drivers.toml, and the lists in which a new crate is a line.
-pub(super) fn size(ci: &Ci) -> Result<Outcome> {
-    let mut found = Vec::new();
-    for args in [&["size"][..], &["size", "golden", "--check"]] {
-        if let Outcome::Failed(failure) = ci.xtask(args)? {
-            found.push(failure);
-        }
-    }
-    Ok(failures(found, "within every budget, no crate that is not in its list".to_owned()))
+/// What is wrong with the bill of materials of a file: it has to list what was compiled for it, and nothing else.
+fn bill(path: &std::path::Path, file: &build::FileRecord) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+    let shown = path.display().to_string();
+    let bill: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| Error::output(&shown, error))?;
+    let parts = bill["components"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    let parts = parts.filter(|part| part["scope"] == "required").chain([&bill["metadata"]["component"]]);
+    // Where it comes from may follow behind a question mark.
+    let purl = |part: &serde_json::Value| {
+        let purl = part["purl"].as_str().unwrap_or_default().split('?').next().unwrap_or_default();
+        purl.replace("%2B", "+")
+    };
+    let listed: BTreeSet<String> = parts.map(purl).collect();
+    let compiled = file.crates.iter().map(|one| format!("pkg:cargo/{}@{}", one.name, one.version));
+    let compiled: BTreeSet<String> = compiled.collect();
+    let differs = listed.symmetric_difference(&compiled);
+    Ok(differs.map(|purl| format!("`{shown}` and build.json differ in `{purl}`")).collect())
 }
 
 /// The figures of the toolchain; their medians are the job's note.
