@@ -62,7 +62,7 @@ impl Staged {
         let original = fs::read(program).map_err(Error::file("read", program))?;
         let mode = fs::metadata(program).map_err(Error::file("read", program))?.permissions();
         let attach = |list| driver_verify::attach(&original, list).map_err(|why| why.to_string());
-        let attached = list.map_or_else(|| Err("not written: nobody wants it".to_owned()), attach);
+        let attached = list.map_or_else(|| Err("not written: it was left out by request".to_owned()), attach);
         let (bytes, section) = match &attached {
             Ok(bytes) => (bytes, WRITTEN.to_owned()),
             Err(why) => (&original, why.clone()),

@@ -7,7 +7,7 @@ use crate::verify::graph::Id;
 
 /// The shortest and the longest text that is learned, in bytes: long enough to be nobody else's, short enough to be read in
 /// a review. Of a longer one the beginning is taken.
-const LENGTH: std::ops::RangeInclusive<usize> = 16..=48;
+const LENGTH: std::ops::RangeInclusive<usize> = 24..=48;
 /// So many letters make a phrase or a name out of it.
 const LETTERS: usize = 10;
 

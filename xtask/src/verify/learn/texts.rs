@@ -79,10 +79,10 @@ mod tests {
                     "only the driver says this",
                     "the gateway shows it as well",
                     "left out by the compiler",
-                    "a part of something",
+                    "a part of something that is longer",
                 ][..],
             ),
-            ("core", &["not a part of something else", "what every build of it says"]),
+            ("core", &["not a part of something that is longer than it", "what every build of it says"]),
         ] {
             let src = dir.path().join(name).join("src");
             std::fs::create_dir_all(&src).unwrap();
@@ -93,7 +93,7 @@ mod tests {
             bytes: text.as_bytes().to_vec(),
             ids: names.iter().map(|name| id(name)).collect(),
         };
-        let with = "only the driver says this|the gateway shows it as well|a part of something|what every build of it says";
+        let with = "only the driver says this|the gateway shows it as well|a part of something that is longer|what every build of it says";
         let twins = [
             twin(&["core", "driver"], with),
             twin(&["core"], "the gateway shows it as well|what every build of it says"),
