@@ -1,7 +1,7 @@
 //! The workspace on disk: where it is, its manifest, and cargo as a child process that behaves like the one a user
 //! would call by hand.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,6 +22,16 @@ pub(crate) const MANIFEST: &str = "drivers.toml";
 #[derive(Debug, Clone)]
 pub(crate) struct Workspace {
     root: PathBuf,
+    /// How it is built apart from what the environment says; `None`: as the user would.
+    apart: Option<Apart>,
+}
+
+/// A build that the environment of this process has no say in.
+#[derive(Debug, Clone)]
+struct Apart {
+    target_dir: PathBuf,
+    /// What its own cargo calls are told.
+    env: Vec<(String, OsString)>,
 }
 
 impl Workspace {
@@ -31,13 +41,19 @@ impl Workspace {
         let root = here.ancestors().find(|dir| {
             std::fs::symlink_metadata(dir.join(MANIFEST)).is_ok() && dir.join("Cargo.toml").is_file()
         });
-        root.map(|root| Self { root: root.to_owned() }).ok_or(Error::NoWorkspace)
+        root.map(|root| Self { root: root.to_owned(), apart: None }).ok_or(Error::NoWorkspace)
+    }
+
+    /// The workspace of a directory that is built into a target directory of its own, with these variables and nothing
+    /// of this process's environment that says how to build.
+    pub(crate) fn apart(root: &Path, target_dir: PathBuf, env: Vec<(String, OsString)>) -> Self {
+        Self { root: root.to_owned(), apart: Some(Apart { target_dir, env }) }
     }
 
     /// The workspace of a directory, for tests.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), apart: None }
     }
 
     /// The root directory.
@@ -69,6 +85,9 @@ impl Workspace {
 
     /// Where build results go when cargo has not said it.
     pub(crate) fn target_dir(&self) -> PathBuf {
+        if let Some(apart) = &self.apart {
+            return apart.target_dir.clone();
+        }
         match std::env::var_os("CARGO_TARGET_DIR") {
             Some(dir) if !dir.is_empty() => self.root.join(dir),
             _ => self.root.join("target"),
@@ -82,9 +101,15 @@ impl Workspace {
         command.args(args).current_dir(&self.root).stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             let Some(name) = name.to_str() else { continue };
-            if name.starts_with("CARGO_PKG_") || FROM_CARGO_RUN.contains(&name) {
+            let told =
+                self.apart.is_some() && (name.starts_with("CARGO_PROFILE_") || TELLS_CARGO.contains(&name));
+            if told || name.starts_with("CARGO_PKG_") || FROM_CARGO_RUN.contains(&name) {
                 command.env_remove(name);
             }
+        }
+        if let Some(Apart { target_dir, env }) = &self.apart {
+            command.env("CARGO_TARGET_DIR", target_dir);
+            command.envs(env.iter().map(|(name, value)| (name, value)));
         }
         command
     }
@@ -127,8 +152,18 @@ const FROM_CARGO_RUN: [&str; 7] = [
     "OUT_DIR",
 ];
 
+/// What tells cargo how to build, besides `CARGO_PROFILE_*`.
+const TELLS_CARGO: [&str; 6] = [
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_INCREMENTAL",
+    "RUSTFLAGS",
+];
+
 /// The cargo that runs us, else the one in `PATH`.
-fn cargo_program() -> std::ffi::OsString {
+fn cargo_program() -> OsString {
     std::env::var_os("CARGO").filter(|cargo| !cargo.is_empty()).unwrap_or_else(|| "cargo".into())
 }
 

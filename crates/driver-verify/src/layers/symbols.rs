@@ -69,7 +69,7 @@ pub(crate) struct SymbolsLayer<'s> {
     state: State,
     ways: &'s Ways<'s>,
     known: Known<'s>,
-    /// Module names of core and of the selected.
+    /// Module names of core and of the selected, but for those of crates that somebody else owns.
     allowed: HashSet<String>,
     /// One of core's crates was seen.
     sees: bool,
@@ -80,8 +80,16 @@ impl<'s> SymbolsLayer<'s> {
         let modules =
             |targets: &'s [Target]| targets.iter().flat_map(|target| &target.crates).map(CrateId::module);
         let core: HashSet<String> = modules(std::slice::from_ref(&question.core)).collect();
-        let allowed: HashSet<String> = modules(&question.expected).chain(core.iter().cloned()).collect();
-        let wanted: BTreeSet<String> = modules(&question.forbidden).chain(allowed.iter().cloned()).collect();
+        // What somebody owns leaks through core as well.
+        let forbidden = question.forbidden.iter().flat_map(|target| &target.crates);
+        let owned: HashSet<&str> = forbidden.filter(|id| id.owned).map(|id| id.name.as_str()).collect();
+        let others = question.expected.iter().chain([&question.core]).flat_map(|target| &target.crates);
+        let others = others.filter(|id| !owned.contains(id.name.as_str()));
+        let allowed: HashSet<String> = others.map(CrateId::module).collect();
+        let wanted: BTreeSet<String> = modules(&question.forbidden)
+            .chain(modules(&question.expected))
+            .chain(core.iter().cloned())
+            .collect();
         let state = match image {
             Ok(image) => read(image, &wanted.into_iter().collect::<Vec<_>>()),
             Err(why) => State::Unreadable(why),

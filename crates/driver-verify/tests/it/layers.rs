@@ -1,6 +1,6 @@
 //! Each layer goes red alone, and a clean build is not accused.
 
-use driver_verify::{Answer, Evidence, Finding, Layer, Outcome, SelfReport, judge};
+use driver_verify::{Answer, CrateId, Evidence, Finding, Layer, Outcome, SelfReport, judge};
 
 use crate::fixture::{Elf, Program};
 use crate::scene::{
@@ -101,6 +101,17 @@ fn planted_in_the_file_seen_by_one_layer() {
             assert!(verdict.leaks().all(|(row, ..)| row.target == "sun"), "{plant}");
         }
     }
+}
+
+/// Core that calls an owned SDK has it among its crates; that is no excuse for its functions.
+#[test]
+fn functions_of_an_owned_crate_are_a_leak_through_core_as_well() {
+    let mut question = question();
+    question.core.crates.push(CrateId::new("sunlight", Some("2.1.0")));
+    let file = unstripped().symbol("_ZN8sunlight6client17h0123456789abcdefE").elf();
+    let verdict = judge(&question, &Evidence::of_file(&file));
+    assert_eq!(leaking(&verdict), [Layer::Symbols]);
+    assert_eq!(verdict.answer(), Answer::Leak);
 }
 
 #[test]
