@@ -70,11 +70,14 @@ pub(crate) struct Args {
     #[arg(requires = "report")]
     file: Option<PathBuf>,
     /// Plant leaks in a small workspace and show that each is seen, and no clean build accused
-    #[arg(long, conflicts_with_all = ["binary", "report"])]
+    #[arg(long, conflicts_with_all = ["binary", "report", "drivers", "preset", "all", "from_config"])]
     self_test: bool,
     /// Go through the profiles with the real gateway instead of the small workspace
     #[arg(long, requires = "self_test")]
     full: bool,
+    /// Only these profiles
+    #[arg(long, value_name = "PROFILES", value_delimiter = ',', requires = "full")]
+    only: Vec<String>,
     /// Write the tables into docs/verification.md instead of comparing
     #[arg(long, requires = "self_test")]
     write: bool,
@@ -104,8 +107,8 @@ fn verify(args: &Args) -> Result<u8> {
     }
     let workspace = Workspace::find()?;
     if args.self_test {
-        let Args { full, write, json, markdown, .. } = *args;
-        return self_test::run(&workspace, Asked { full, write, json, markdown });
+        let &Args { full, write, json, markdown, ref only, .. } = args;
+        return self_test::run(&workspace, &Asked { full, only: only.clone(), write, json, markdown });
     }
     let assembly = workspace.assembly()?;
     if let Some(file) = &args.binary {

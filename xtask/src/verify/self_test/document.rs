@@ -43,12 +43,8 @@ impl Document {
     }
 
     /// What is said of a region that does not hold what was measured.
-    pub(super) fn stale(&self, name: &str, full: bool) -> String {
-        let full = if full { " --full" } else { "" };
-        format!(
-            "the table `{}` of {PATH} is not what was measured\nhint: {COMMAND}{full} --write",
-            region(name)
-        )
+    pub(super) fn stale(name: &str) -> String {
+        format!("the table `{}` of {PATH} is not what was measured\nhint: {COMMAND} --write", region(name))
     }
 }
 

@@ -15,15 +15,21 @@ use crate::error::{Error, Result};
 use crate::selection;
 use crate::workspace::Workspace;
 
-/// Builds and judges two gateways a profile.
-pub(super) fn gateway(workspace: &Workspace) -> Result<Profiles> {
+/// Builds and judges two gateways a profile; of `only` these profiles, unless there is none.
+pub(super) fn gateway(workspace: &Workspace, only: &[String]) -> Result<Profiles> {
+    let known = || Profile::STABLE.iter().map(|profile| profile.id);
+    if let Some(unknown) = only.iter().find(|name| known().all(|id| id != name.as_str())) {
+        let names = known().collect::<Vec<_>>().join(", ");
+        return Err(Error::refused(format!("no profile is named `{unknown}`"), format!("--only {names}")));
+    }
     let place = workspace.target_dir().join("self-test");
     fs::create_dir_all(&place).map_err(Error::file("create", &place))?;
     let _turn = turn(&place);
     let assembly = workspace.assembly()?;
     let (less, more) = two(&assembly)?;
     let mut pairs: Vec<Pair> = Vec::new();
-    for profile in &Profile::STABLE {
+    let asked = |profile: &&Profile| only.is_empty() || only.iter().any(|name| name == profile.id);
+    for profile in Profile::STABLE.iter().filter(asked) {
         eprintln!("self-test: {}: {}", profile.name, line(&more));
         let built = apart(workspace, &place, profile)?;
         pairs.push(pair(&built, &assembly, profile, &less, &more)?);
@@ -68,7 +74,7 @@ fn apart(workspace: &Workspace, place: &Path, profile: &Profile) -> Result<Works
 fn vendored(workspace: &Workspace, place: &Path) -> Result<OsString> {
     let (sources, home) = (place.join("vendor"), place.join("vendor-home"));
     let shown = sources.to_string_lossy();
-    workspace.cargo_output(&["vendor", "--quiet", "--locked", "--offline", &shown])?;
+    workspace.cargo_output(&["vendor", "--quiet", "--locked", &shown])?;
     fs::create_dir_all(&home).map_err(Error::file("create", &home))?;
     let config = home.join("config.toml");
     // A string of JSON is one of TOML, too.

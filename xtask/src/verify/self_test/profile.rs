@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 /// One way to build.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Profile {
+    /// A word for the command line.
+    pub(super) id: &'static str,
     pub(super) name: &'static str,
     /// Settings of the release profile, by cargo's names.
     settings: &'static [(&'static str, &'static str)],
@@ -27,6 +29,7 @@ const SMALL: &[(&str, &str)] =
 impl Profile {
     /// Nothing is taken away: every layer has something to look at.
     pub(super) const RELEASE: Self = Self {
+        id: "release",
         name: "release",
         settings: &[("STRIP", "none")],
         remapped: false,
@@ -34,13 +37,24 @@ impl Profile {
         vendored: false,
     };
     /// No symbols.
-    pub(super) const STRIPPED: Self = Self { name: "strip = symbols", settings: STRIPPED, ..Self::RELEASE };
-    const SMALL: Self =
-        Self { name: "strip, fat LTO, panic = abort, opt-level = z", settings: SMALL, ..Self::RELEASE };
-    const REMAPPED: Self = Self { name: "strip, remapped paths", remapped: true, ..Self::STRIPPED };
-    const VENDORED: Self = Self { name: "strip, vendored sources", vendored: true, ..Self::STRIPPED };
-    const WITHOUT_LOCATIONS: Self =
-        Self { name: "strip, location-detail = none", without_locations: true, ..Self::STRIPPED };
+    pub(super) const STRIPPED: Self =
+        Self { id: "stripped", name: "strip = symbols", settings: STRIPPED, ..Self::RELEASE };
+    const SMALL: Self = Self {
+        id: "small",
+        name: "strip, fat LTO, panic = abort, opt-level = z",
+        settings: SMALL,
+        ..Self::RELEASE
+    };
+    const REMAPPED: Self =
+        Self { id: "remapped", name: "strip, remapped paths", remapped: true, ..Self::STRIPPED };
+    const VENDORED: Self =
+        Self { id: "vendored", name: "strip, vendored sources", vendored: true, ..Self::STRIPPED };
+    const WITHOUT_LOCATIONS: Self = Self {
+        id: "without-locations",
+        name: "strip, location-detail = none",
+        without_locations: true,
+        ..Self::STRIPPED
+    };
 
     /// Those that the fixture goes through.
     pub(super) const ALL: [Self; 6] =

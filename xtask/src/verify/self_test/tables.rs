@@ -22,7 +22,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) fn of(asked: Asked) -> Self {
+    pub(super) fn of(asked: &Asked) -> Self {
         match (asked.json, asked.markdown) {
             (true, _) => Self::Json,
             (false, true) => Self::Markdown,
