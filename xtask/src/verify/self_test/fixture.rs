@@ -155,7 +155,7 @@ impl Fixture {
         let sources = self.root.join("vendor");
         let mut env = profile.env(&[self.root.as_path(), &sources])?;
         env.push(("CARGO_TERM_QUIET".to_owned(), OsString::from("true")));
-        Ok(Workspace::apart(&self.root, self.target_dir.clone(), env))
+        Ok(Workspace::apart(&self.root, profile.target_dir(&self.target_dir), env))
     }
 
     /// A selection of its drivers, with these options.

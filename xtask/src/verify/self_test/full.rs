@@ -67,7 +67,7 @@ fn apart(workspace: &Workspace, place: &Path, profile: &Profile) -> Result<Works
     if profile.vendored {
         env.push(("CARGO_HOME".to_owned(), vendored(workspace, place)?));
     }
-    Ok(Workspace::apart(workspace.root(), place.join("gateway"), env))
+    Ok(Workspace::apart(workspace.root(), profile.target_dir(&place.join("gateway")), env))
 }
 
 /// Copies every source as `cargo vendor` does; gives a home of cargo that takes them from there.

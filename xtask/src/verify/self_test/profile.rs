@@ -2,7 +2,7 @@
 //! fixture and the real gateway are built alike and no manifest is touched.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +20,8 @@ pub(super) struct Profile {
     without_locations: bool,
     /// Sources lie in directories without a version.
     pub(super) vendored: bool,
+    /// How the SDK of the fixture's driver betrays itself in the bytes: that the profile did what it says.
+    pub(super) shows: &'static str,
 }
 
 const STRIPPED: &[(&str, &str)] = &[("STRIP", "symbols")];
@@ -35,6 +37,7 @@ impl Profile {
         remapped: false,
         without_locations: false,
         vendored: false,
+        shows: "`sunlight-1.0.0/src/lib.rs`",
     };
     /// No symbols.
     pub(super) const STRIPPED: Self =
@@ -47,12 +50,18 @@ impl Profile {
     };
     const REMAPPED: Self =
         Self { id: "remapped", name: "strip, remapped paths", remapped: true, ..Self::STRIPPED };
-    const VENDORED: Self =
-        Self { id: "vendored", name: "strip, vendored sources", vendored: true, ..Self::STRIPPED };
+    const VENDORED: Self = Self {
+        id: "vendored",
+        name: "strip, vendored sources",
+        vendored: true,
+        shows: "`sunlight/src/lib.rs`",
+        ..Self::STRIPPED
+    };
     const WITHOUT_LOCATIONS: Self = Self {
         id: "without-locations",
         name: "strip, location-detail = none",
         without_locations: true,
+        shows: "`the sun does not answer at`",
         ..Self::STRIPPED
     };
 
@@ -62,6 +71,12 @@ impl Profile {
     /// Those that the real gateway goes through: what a stable toolchain offers.
     pub(super) const STABLE: [Self; 5] =
         [Self::RELEASE, Self::STRIPPED, Self::SMALL, Self::REMAPPED, Self::VENDORED];
+
+    /// Its target directory: cargo takes a crate of the same version for the same one wherever its source lies, so that what
+    /// was compiled from elsewhere would be found compiled.
+    pub(super) fn target_dir(&self, plain: &Path) -> PathBuf {
+        if self.vendored { plain.with_extension("vendored") } else { plain.to_owned() }
+    }
 
     /// The variables of cargo's calls; `sources` are the directories that a remapped build does not show, the outer
     /// first, since the last that fits counts.

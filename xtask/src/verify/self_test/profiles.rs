@@ -22,6 +22,8 @@ pub(super) struct Pair {
     pub(super) without: [Seen; 2],
     /// With it, judged as one that has it not: likewise.
     pub(super) with: [Seen; 2],
+    /// What has to be said of the file that has it, so that the profile is known to have done what it says.
+    pub(super) shows: &'static str,
 }
 
 impl Pair {
@@ -32,6 +34,7 @@ impl Pair {
                 .with
                 .iter()
                 .all(|seen| seen.end == End::Leak && ALWAYS.iter().all(|eye| seen.eyes.contains(eye)))
+            && self.with[1].said.iter().any(|said| said.contains(self.shows))
             && self.with[0].eyes.contains(&Eye::Layer(Layer::Messages))
     }
 }
@@ -45,7 +48,8 @@ pub(super) fn of_fixture(fixture: &mut Fixture, profile: &'static Profile) -> Re
     }
     let workspace = fixture.workspace(profile)?;
     let (less, more) = (fixture.selection(&["moon"], &[])?, fixture.selection(&["sun", "moon"], &[])?);
-    pair(&workspace, &fixture.assembly, profile, &less, &more)
+    let pair = pair(&workspace, &fixture.assembly, profile, &less, &more)?;
+    Ok(Pair { shows: profile.shows, ..pair })
 }
 
 /// A gateway of `less` and one of `more`, which is judged as one of `less`.
@@ -64,5 +68,5 @@ pub(super) fn pair(
     let without = [folder(workspace, assembly, &made)?, of_file(&made)?];
     let made = build(more)?;
     let with = [mistaken(workspace, assembly, &made, less)?, of_file(&made)?];
-    Ok(Pair { profile: profile.name, without, with })
+    Ok(Pair { profile: profile.name, without, with, shows: "" })
 }

@@ -148,7 +148,11 @@ impl Profiles {
                 let cases = cases.map(|(what, seen)| {
                     format!("\n  {what}: {}, seen by [{}]{}", seen.end.word(), seen.by(), said(seen))
                 });
-                format!("MISSED: {}, profile {}:{}", self.of, pair.profile, cases.collect::<String>())
+                let shows = match pair.shows {
+                    "" => String::new(),
+                    text => format!(" ({text} has to be in the file that has it)"),
+                };
+                format!("MISSED: {}, profile {}{shows}:{}", self.of, pair.profile, cases.collect::<String>())
             })
             .collect()
     }
@@ -246,13 +250,15 @@ mod tests {
         let seen = || leak(&[Layer::Messages, Layer::Marker, Layer::Bytes], "x");
         let pair = |without: Seen, with: Seen| {
             let without = [without, Seen::nothing()];
-            Profiles::of_fixture(vec![Pair { profile: "release", without, with: [seen(), with] }])
+            Profiles::of_fixture(vec![Pair { profile: "release", without, with: [seen(), with], shows: "x" }])
         };
         assert!(pair(Seen::nothing(), seen()).missed().is_empty());
         let accused = pair(leak(&[Layer::Bytes], "x"), seen());
         assert!(accused.missed()[0].contains("profile release"), "{:?}", accused.missed());
         assert!(accused.region().1.contains("| release | leak | leak |"), "{}", accused.region().1);
         assert_eq!(pair(Seen::nothing(), Seen::nothing()).missed().len(), 1);
+        let other = leak(&[Layer::Messages, Layer::Marker, Layer::Bytes], "y");
+        assert_eq!(pair(Seen::nothing(), other).missed().len(), 1, "another build than the profile's");
         assert_eq!(pair(Seen::nothing(), leak(&[Layer::Marker], "x")).missed().len(), 1, "bytes are blind");
     }
 }
