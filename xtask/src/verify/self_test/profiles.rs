@@ -29,11 +29,12 @@ pub(super) struct Pair {
 impl Pair {
     /// No clean build accused, no leak missed.
     pub(super) fn holds(&self) -> bool {
-        self.without.iter().all(|seen| seen.end == End::Clean && seen.eyes.is_empty())
-            && self
-                .with
-                .iter()
-                .all(|seen| seen.end == End::Leak && ALWAYS.iter().all(|eye| seen.eyes.contains(eye)))
+        // That some clue was never seen where it is, is no accusation: another one was.
+        let accused =
+            |seen: &Seen| seen.end != End::Clean || seen.eyes.iter().any(|eye| *eye != Eye::Rejected);
+        let caught = |seen: &Seen| seen.end == End::Leak && ALWAYS.iter().all(|eye| seen.eyes.contains(eye));
+        !self.without.iter().any(accused)
+            && self.with.iter().all(caught)
             && self.with[1].said.iter().any(|said| said.contains(self.shows))
             && self.with[0].eyes.contains(&Eye::Layer(Layer::Messages))
     }

@@ -253,6 +253,8 @@ mod tests {
             Profiles::of_fixture(vec![Pair { profile: "release", without, with: [seen(), with], shows: "x" }])
         };
         assert!(pair(Seen::nothing(), seen()).missed().is_empty());
+        let unproven = Seen { eyes: vec![Eye::Rejected], ..Seen::nothing() };
+        assert!(pair(unproven, seen()).missed().is_empty());
         let accused = pair(leak(&[Layer::Bytes], "x"), seen());
         assert!(accused.missed()[0].contains("profile release"), "{:?}", accused.missed());
         assert!(accused.region().1.contains("| release | leak | leak |"), "{}", accused.region().1);
