@@ -13,7 +13,7 @@ use holders::{Found, Holder};
 
 use crate::error::{Error, Result};
 use crate::table::{Table, out, wrapped};
-use crate::verify::{Graphs, Id, KEPT, locked};
+use crate::verify::{Graphs, Id, Lock};
 use crate::workspace::Workspace;
 
 /// Nothing holds it, as grep says it.
@@ -67,11 +67,11 @@ fn answer(args: &Args) -> Result {
     let workspace = Workspace::find()?;
     let assembly = workspace.assembly()?;
     let asked = Asked::parse(&args.asked)?;
-    let (meant, others) = asked.locked(&locked(&workspace)?)?;
+    let (meant, others) = asked.locked(&Lock::load(&workspace)?.names())?;
     let mut searched = Vec::new();
     if !meant.is_empty() {
         let holders = holders::all(&workspace, &assembly)?;
-        let mut graphs = Graphs::load(&workspace, KEPT, args.offline)?;
+        let mut graphs = Graphs::load(&workspace, args.offline)?;
         searched = holders::search(&mut graphs, holders, args.target.as_deref(), &meant)?;
     }
     let answer = Answer { asked: args.asked.clone(), name: asked.name, meant, others, searched };

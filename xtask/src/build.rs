@@ -23,7 +23,8 @@ pub(crate) use record::{FileRecord, Record};
 
 use crate::error::{Error, Result};
 use crate::selection::{self, SelectionArgs};
-use crate::verify::{Graphs, Lock, Query, Subject, Verifier, colour};
+use crate::size::Budgeted;
+use crate::verify::{Edges, Graphs, Lock, Query, Subject, Verifier, colour};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
 
 /// Build a gateway with exactly the drivers you name, or standalone driver programs
@@ -243,7 +244,6 @@ impl Job {
         let timestamp = source_date()?;
         let offline = self.files.iter().any(CargoLine::offline);
         let rustc = Rustc::ask(workspace);
-        let offline = self.files.iter().any(CargoLine::offline);
         let budget = verifies.filter(|_| self.nested).and_then(|assembly| {
             let of = Budgeted { workspace, assembly, selection: &self.selection };
             of.driver().map(|driver| (of, driver))
@@ -269,7 +269,13 @@ impl Job {
         let mut record =
             Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
         for (line, compiled) in self.files.iter().zip(&compiled) {
-            let bom = Bom::new(workspace, line, compiled, &lock, graphs.get(&line.query(&triple))?);
+            let bom = Bom::new(
+                workspace,
+                line,
+                compiled,
+                &lock,
+                graphs.get(&line.query(Some(&triple), Edges::Linked))?,
+            );
             let list = driver_verify::audit_section(&bom.audited());
             let copied = staged.copy(&compiled.executable, self.audit_section.then_some(list.as_slice()))?;
             let sbom = sbom_name(line);
@@ -293,7 +299,8 @@ impl Job {
 
     /// The graphs that will be needed: of each file, and what a verification compares with.
     fn queries(&self, verifies: Option<&Assembly>, triple: &str) -> Result<Vec<Query>> {
-        let mut queries: Vec<Query> = self.files.iter().map(|line| line.query(triple)).collect();
+        let mut queries: Vec<Query> =
+            self.files.iter().map(|line| line.query(Some(triple), Edges::Linked)).collect();
         let Some(assembly) = verifies else { return Ok(queries) };
         for line in &self.files {
             let named = (line.package(), line.bin());

@@ -42,8 +42,6 @@ enum Job {
     Verify,
     /// Planted leaks are seen, each by the eyes that it is meant for, and no clean build is accused
     SelfTest,
-    /// What betrays an option is in every file that has it, and in none that lacks it
-    Options,
     /// The README's test command
     Test,
     /// The bytes of `cargo xtask build` are those of the bare cargo line
@@ -63,21 +61,19 @@ enum Job {
 }
 
 /// Quick to fail first.
-const QUICK: [Job; 12] = [
+const QUICK: [Job; 10] = [
     Job::Fmt,
     Job::Gen,
     Job::Tidy,
     Job::Size,
     Job::Clippy,
-    Job::Zero,
-    Job::Selections,
     Job::Verify,
     Job::SelfTest,
-    Job::Options,
+    Job::Matrix,
     Job::Bytes,
     Job::Test,
 ];
-const LONG: [Job; 4] = [Job::Doc, Job::Deny, Job::Profiles, Job::Bench];
+const LONG: [Job; 5] = [Job::Doc, Job::Deny, Job::Profiles, Job::Subsets, Job::Bench];
 
 /// What the jobs work on.
 struct Ci {
@@ -146,7 +142,6 @@ impl Job {
             Self::Verify => compiled_out::verify(ci),
             Self::SelfTest => ci.xtask(&["verify-compiled-out", "--self-test"]),
             Self::Profiles => ci.xtask(&["verify-compiled-out", "--self-test", "--full"]),
-            Self::Options => evidence::options(ci),
             Self::Test => ci.cargo(&["--locked", "xtask", "test", "--locked"]),
             Self::Bytes => checks::same_bytes(ci, "release"),
             Self::Size => checks::size(ci),

@@ -26,12 +26,14 @@ use std::process::ExitCode;
 use driver_manifest::Assembly;
 use driver_verify::{Answer, Verdict};
 
-pub(crate) use graph::{Graph, Query};
+pub(crate) use cache::FILE as GRAPHS;
+pub(crate) use graph::{Edges, Graph, Id, Query};
 pub(crate) use graphs::Graphs;
 pub(crate) use learn::{Args as LearnArgs, run as learn};
 pub(crate) use lock::Lock;
 pub(crate) use question::Subject;
 use self_test::Asked;
+pub(crate) use time::rfc3339;
 pub(crate) use verifier::{Bytes, Verifier, units_of};
 
 use crate::build::{CargoArgs, Job, Record};

@@ -132,7 +132,7 @@ fn tools(workspace: &Workspace) -> Result<Vec<Holder>> {
 
 /// Looks for crates in each holder.
 pub(super) fn search(
-    graphs: &mut Graphs<'_>,
+    graphs: &mut Graphs,
     holders: Vec<Holder>,
     target: Option<&str>,
     wanted: &[Id],
@@ -140,7 +140,7 @@ pub(super) fn search(
     let queries = holders
         .iter()
         .flat_map(|holder| [Edges::Linked, Edges::Compiled].map(|edges| holder.query(target, edges)));
-    graphs.ask(&queries.collect::<Vec<_>>())?;
+    graphs.fetch(&queries.collect::<Vec<_>>())?;
     let mut searched = Vec::new();
     for holder in holders {
         let linked = graphs.get(&holder.query(target, Edges::Linked))?;

@@ -13,6 +13,7 @@ use driver_verify::{
 use super::toolchain::timed;
 use super::{Args, Figure};
 use crate::error::{Error, Result};
+use crate::verify::GRAPHS;
 use crate::workspace::{self, Workspace, spawn};
 
 /// The size of the file that is searched, in bytes.
@@ -148,7 +149,7 @@ pub(super) fn adds(workspace: &Workspace, args: &Args) -> Result<Vec<Figure>> {
     // Whatever there is to do is done before anything is timed.
     let folder = workspace.cargo_output(&line)?;
     let statement = workspace.path(folder.trim()).join("verify.json");
-    let graphs = workspace.target_dir().join("verify-graphs.json");
+    let graphs = workspace.target_dir().join(GRAPHS);
     let forget = |path: &Path| match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
         _ => Ok(()),

@@ -2,7 +2,7 @@
 //! package in a call, because cargo unifies the features of what it is asked for together.
 
 use super::CargoArgs;
-use crate::verify::Query;
+use crate::verify::{Edges, Query};
 use crate::workspace;
 
 /// One cargo call that makes one file.
@@ -71,17 +71,18 @@ impl CargoLine {
         &self.features
     }
 
-    /// The target triple, where one was named.
-    pub(crate) fn target(&self) -> Option<&String> {
-        self.target.as_ref()
+    /// The target triple, where one was asked for.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
     }
 
-    /// The graph that resolves for it on a target.
-    pub(crate) fn query(&self, triple: &str) -> Query {
+    /// What resolves for it on a target (`None`: the host), on the way of these dependencies.
+    pub(crate) fn query(&self, target: Option<&str>, edges: Edges) -> Query {
         Query {
             package: self.package.clone(),
             features: self.features.clone(),
-            target: Some(triple.to_owned()),
+            target: target.map(ToOwned::to_owned),
+            edges,
         }
     }
 

@@ -71,6 +71,17 @@ pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
     Ok(failures(found, format!("{slug}, {profile}: {ours}")))
 }
 
+/// The budgets of drivers.toml, and the lists in which a new crate is a line.
+pub(super) fn size(ci: &Ci) -> Result<Outcome> {
+    let mut found = Vec::new();
+    for args in [&["size"][..], &["size", "golden", "--check"]] {
+        if let Outcome::Failed(failure) = ci.xtask(args)? {
+            found.push(failure);
+        }
+    }
+    Ok(failures(found, "within every budget, no crate that is not in its list".to_owned()))
+}
+
 /// What is wrong with the bill of materials of a file: it has to list what was compiled for it, and nothing else.
 fn bill(path: &std::path::Path, file: &build::FileRecord) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;

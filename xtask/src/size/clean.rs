@@ -36,7 +36,6 @@ pub(super) fn build(workspace: &Workspace, lines: &[CargoLine]) -> Result<Clean>
     let mut executables = Vec::new();
     for line in lines {
         let mut args = line.args("build");
-        args.push("--message-format=json-render-diagnostics".to_owned());
         args.extend(["--target-dir".to_owned(), dir.path().to_string_lossy().into_owned()]);
         // A wrapper that keeps what was compiled would make nothing of the word clean.
         args.extend(["--config".to_owned(), "build.rustc-wrapper=''".to_owned()]);

@@ -6,13 +6,13 @@ use driver_manifest::{Assembly, Selection};
 
 use crate::build::{CargoArgs, CargoLine, Job, Record};
 use crate::error::Result;
-use crate::verify::{Edges, Graph, Graphs, Id, KEPT, Query};
+use crate::verify::{Edges, Graph, Graphs, Id, Query};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, Workspace};
 
 /// Counts crates. What is asked for together is asked for first, so that what cargo says is kept once.
 pub(crate) struct Crates<'a> {
     assembly: &'a Assembly,
-    graphs: Graphs<'a>,
+    graphs: Graphs,
     target: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> Crates<'a> {
         target: Option<String>,
         offline: bool,
     ) -> Result<Self> {
-        Ok(Self { assembly, graphs: Graphs::load(workspace, KEPT, offline)?, target })
+        Ok(Self { assembly, graphs: Graphs::load(workspace, offline)?, target })
     }
 
     /// Asks cargo for all that selections ship.
@@ -40,7 +40,7 @@ impl<'a> Crates<'a> {
     ) -> Result<()> {
         let queries: Vec<Query> =
             selections.into_iter().flat_map(|selection| self.queries(selection, edges)).collect();
-        self.graphs.ask(&queries)
+        self.graphs.fetch(&queries)
     }
 
     /// Everything that a selection's files count, the programs of its process drivers among them.
@@ -71,8 +71,8 @@ impl<'a> Crates<'a> {
 
     /// The graph of a shipped file.
     pub(super) fn graph(&mut self, line: &CargoLine, edges: Edges) -> Result<&Graph> {
-        let query = line.query(edges);
-        self.graphs.ask([&query])?;
+        let query = line.query(line.target(), edges);
+        self.graphs.fetch([&query])?;
         self.graphs.get(&query)
     }
 
@@ -102,7 +102,7 @@ impl<'a> Crates<'a> {
     }
 
     fn queries(&self, selection: &Selection, edges: Edges) -> Vec<Query> {
-        self.lines(selection).iter().map(|line| line.query(edges)).collect()
+        self.lines(selection).iter().map(|line| line.query(line.target(), edges)).collect()
     }
 
     /// A graph does not depend on the profile.

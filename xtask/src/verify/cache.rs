@@ -14,6 +14,9 @@ use crate::build::hex;
 use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
+/// The file, in the target directory: one for whoever asks, so that a graph is asked for once.
+pub(crate) const FILE: &str = "graphs.json";
+
 /// What cargo was asked before.
 pub(super) struct Cache {
     path: PathBuf,
@@ -28,9 +31,9 @@ struct Kept {
 }
 
 impl Cache {
-    /// What was kept in a file of the target directory, where it still holds. One that cannot be read keeps nothing.
-    pub(super) fn load(workspace: &Workspace, file: &str) -> Result<Self> {
-        Self::load_from(workspace, workspace.target_dir().join(file))
+    /// What was kept, where it still holds. A file that cannot be read keeps nothing.
+    pub(super) fn load(workspace: &Workspace) -> Result<Self> {
+        Self::load_from(workspace, workspace.target_dir().join(FILE))
     }
 
     fn load_from(workspace: &Workspace, path: PathBuf) -> Result<Self> {
@@ -46,14 +49,16 @@ impl Cache {
         self.kept.graphs.iter().cloned().collect()
     }
 
-    /// Keeps these. A graph with a package from outside of the workspace is not kept: its manifest may change unseen.
+    /// Keeps these, and what others have kept meanwhile. A graph with a package from outside of the workspace is not kept: its manifest may change unseen.
     pub(super) fn keep(&mut self, workspace: &Workspace, graphs: &BTreeMap<Query, Graph>) -> Result<()> {
         let (members, menu) = (workspace.path("crates"), workspace.path("xtask"));
         let inside = graphs.iter().filter(|(_, graph)| {
             let directories = graph.packages.iter().filter_map(|package| package.directory.as_deref());
             directories.map(Path::new).all(|path| path.parent() == Some(&members) || path == menu)
         });
-        self.kept.graphs = inside.map(|(query, graph)| (query.clone(), graph.clone())).collect();
+        let mut graphs = Self::load_from(workspace, self.path.clone())?.graphs();
+        graphs.extend(inside.map(|(query, graph)| (query.clone(), graph.clone())));
+        self.kept.graphs = graphs.into_iter().collect();
         let dir = self.path.parent().unwrap_or(workspace.root());
         std::fs::create_dir_all(dir).map_err(Error::file("create", dir))?;
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::file("create a file in", dir))?;

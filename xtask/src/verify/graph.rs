@@ -54,11 +54,12 @@ impl Edges {
 }
 
 /// What a graph is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Query {
     pub(crate) package: String,
     pub(crate) features: Vec<String>,
     pub(crate) target: Option<String>,
+    pub(crate) edges: Edges,
 }
 
 impl Query {
@@ -80,8 +81,7 @@ impl Query {
         args
     }
 
-    /// Asks cargo, without the network where that is wished.
-    /// Asks cargo; `says` is where that complains, and says what it waits for.
+    /// Asks cargo, without the network where that is wished; `says` is where cargo complains, and says what it waits for.
     pub(super) fn run(&self, workspace: &Workspace, offline: bool, says: Stdio) -> Result<Graph> {
         let args = self.args(offline);
         let output = workspace.cargo(&args).stderr(says).output().map_err(spawn("cargo"))?;

@@ -10,7 +10,7 @@ use super::graph::{Graph, Query};
 use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 
-/// Graphs of one workspace; each is asked for once.
+/// Graphs of one workspace; each is asked for once, by this run or by an earlier one that kept it.
 pub(crate) struct Graphs {
     workspace: Workspace,
     cache: Cache,
@@ -33,18 +33,14 @@ impl Graphs {
         let workspace = workspace.clone();
         Ahead(std::thread::spawn(move || {
             let mut graphs = Self::load(&workspace, offline)?;
-            graphs.fetch_quietly(&queries)?;
+            graphs.ask(&queries, Stdio::null)?;
             Ok(graphs)
         }))
     }
 
-    /// Has all of these at hand from now on.
+    /// Has all of these at hand from now on, and keeps those that are new.
     pub(crate) fn fetch<'q>(&mut self, queries: impl IntoIterator<Item = &'q Query>) -> Result<()> {
         self.ask(queries, Stdio::inherit)
-    }
-
-    fn fetch_quietly(&mut self, queries: &[Query]) -> Result<()> {
-        self.ask(queries, Stdio::null)
     }
 
     fn ask<'q>(&mut self, queries: impl IntoIterator<Item = &'q Query>, says: fn() -> Stdio) -> Result<()> {

@@ -8,8 +8,11 @@ mod texts;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use driver_manifest::{Assembly, Request};
-use driver_verify::{CrateId, Fingerprint};
+use driver_manifest::{Assembly, Request, Selection};
+use driver_verify::{CrateId, Fingerprint, How};
+use sources::Sources;
+pub(super) use sources::read as read_sources;
+use texts::Twin;
 
 use super::graphs::Graphs;
 use super::learned::{LEARNED, Learned};
@@ -44,31 +47,24 @@ pub(crate) fn run(args: &Args) -> Result {
         eprintln!("warning: evidence of `{of}` that is in no file that has it: `{text}`");
     }
     learned.write(workspace)?;
-    let (crates, texts) = (learned.crates.len(), learned.texts.len());
+    let (crates, declared) = (learned.crates.len(), learned.texts.len());
     println!(
-        "{LEARNED}: {crates} crates and {texts} texts are found where they are, of {asked} crates asked for"
+        "{LEARNED}: {crates} crates and {declared} declared texts are found where they are, of {asked} crates asked for; \
+         {} texts of {} crates are nobody else's",
+        learned.of_crates.values().map(Vec::len).sum::<usize>(),
+        learned.of_crates.len(),
     );
     Ok(ExitCode::SUCCESS)
 }
 
 /// Builds everything and looks.
 pub(super) fn lesson(workspace: &Workspace, assembly: &Assembly, cargo: &CargoArgs) -> Result<Lesson> {
-    let request = Request {
-        all: true,
-        with_options: assembly.options.iter().map(|option| option.name.clone()).collect(),
-        ..Request::default()
-    };
-    let selection = selection::select(assembly, &request)?;
-    let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
-    let programs = programs
-        .map(|(name, program)| (Some(name.clone()), build::program_line(&selection, name, &program, cargo)));
-    let gateway = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
-    let mut inquirer = Inquirer::new(workspace, assembly, cargo.offline)?;
+    let mut inquirer = Inquirer::new(workspace, assembly, Graphs::load(workspace, cargo.offline)?)?;
     let mut learned = Learned::default();
     let mut declared = BTreeMap::new();
     let (mut sources, mut twins, mut asked) = (Sources::default(), Vec::new(), 0);
     let _turn = build::turn(workspace.root());
-    for (subject, line) in files(assembly, &args.cargo)? {
+    for (subject, line) in files(assembly, cargo)? {
         let compiled = run_cargo(workspace, &line)?;
         let bytes = Bytes::read(&compiled.executable)?.bytes;
         let (question, graph) = inquirer.question(&subject)?;
@@ -89,6 +85,8 @@ pub(super) fn lesson(workspace: &Workspace, assembly: &Assembly, cargo: &CargoAr
         }
         twins.push(Twin { bytes, ids: graph.ids() });
     }
+    let members = |name: &str| workspace.path("crates").join(name).is_dir();
+    learned.of_crates = texts::learn(&sources, &twins, |name| members(name) || is_owned(assembly, name));
     let absent = declared.into_iter().filter(|(text, _)| !learned.texts.contains(text)).collect();
     Ok(Lesson { learned, asked, absent })
 }

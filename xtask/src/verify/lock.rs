@@ -72,7 +72,7 @@ impl Lock {
     }
 
     /// The names and versions, for the judge.
-    pub(super) fn names(&self) -> Vec<PackageName> {
+    pub(crate) fn names(&self) -> Vec<PackageName> {
         let names = self.0.keys().cloned();
         names.map(|(name, version)| PackageName { name, version }).collect()
     }

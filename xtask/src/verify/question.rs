@@ -10,7 +10,7 @@ use std::path::Path;
 use driver_manifest::{Assembly, Driver, Kind, OptionSwitch, Selection};
 use driver_verify::{CrateId, Fingerprint, Question, Target, TargetKind};
 
-use super::graph::{Graph, Id, Query};
+use super::graph::{Edges, Graph, Id, Query};
 use super::graphs::Graphs;
 use super::learn::read_sources;
 use super::learned::Learned;
@@ -86,9 +86,6 @@ pub(super) struct Inquirer<'a> {
     learned: Learned,
     graphs: Graphs,
 }
-
-/// The graphs that are kept, in the target directory.
-const KEPT: &str = "verify-graphs.json";
 
 impl<'a> Inquirer<'a> {
     /// The graphs of builds that have everything: the gateway's, and that of all programs.
@@ -214,12 +211,10 @@ impl Author<'_> {
         if linked { &mut there } else { &mut absent }.markers.extend(package);
         if linked {
             there.crates = self.own_crates(driver);
-            there.fingerprints = self.declared(&driver.evidence, &driver.name);
-            there.fingerprints.extend(self.learned(&there.crates));
+            there.fingerprints = self.texts(&driver.evidence, &driver.name, &there.crates);
         } else if driver.package().is_some() {
             absent.crates = self.forbidden_crates(driver);
-            absent.fingerprints = self.declared(&driver.evidence, &driver.name);
-            absent.fingerprints.extend(self.learned(&absent.crates));
+            absent.fingerprints = self.texts(&driver.evidence, &driver.name, &absent.crates);
         }
         if has_arm && !absent.markers.is_empty() {
             absent.name = format!("{} (its program)", driver.name);
@@ -293,6 +288,13 @@ impl Author<'_> {
         found
     }
 
+    /// What the manifest declares, and what was learned of these crates besides: a text is asked for once.
+    fn texts(&self, evidence: &[String], of: &str, crates: &[CrateId]) -> Vec<Fingerprint> {
+        let mut texts = self.declared(evidence, of);
+        texts.extend(self.learned(crates).into_iter().filter(|text| !evidence.contains(&text.text)));
+        texts
+    }
+
     fn declared(&self, texts: &[String], of: &str) -> Vec<Fingerprint> {
         let declared = texts.iter().map(|text| Fingerprint {
             proven: self.learned.texts.contains(text),
@@ -305,7 +307,6 @@ impl Author<'_> {
     fn option(&self, option: &OptionSwitch, brings: &BTreeSet<Id>) -> Target {
         let has = self.subject.selection.options.contains(&option.name);
         let mut target = Target::new(&option.name, TargetKind::Option);
-        target.fingerprints = self.declared(&option.evidence, &option.name);
         target.crates = if has {
             let there = self.own.ids();
             let owned = there.iter().filter(|(name, _)| option.owns.contains(name));
@@ -313,7 +314,7 @@ impl Author<'_> {
         } else {
             self.crates(option.owns.iter().map(String::as_str), &(brings - &self.own.ids()))
         };
-        target.fingerprints.extend(self.learned(&target.crates));
+        target.fingerprints = self.texts(&option.evidence, &option.name, &target.crates);
         target
     }
 

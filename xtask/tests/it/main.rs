@@ -5,6 +5,7 @@ mod budgets;
 mod generate;
 #[cfg(unix)]
 mod hostile;
+mod matrix;
 mod menu;
 mod size;
 mod tidy;

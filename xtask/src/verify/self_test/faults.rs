@@ -7,7 +7,7 @@ use super::profile::Profile;
 use super::seen::{End, Eye, Seen};
 use super::spoilt;
 use crate::error::{Error, Result};
-use crate::verify::graph::Query;
+use crate::verify::{Graphs, Query};
 use crate::workspace::GATEWAY_BIN;
 
 const SERVER: &str = "crates/openshell-server/src/main.rs";
@@ -99,7 +99,10 @@ pub(super) const FAULTS: &[Plant] = &[
         named: "the sun was too bright for",
         run: |it| {
             it.plant(&[Edit::Replace("drivers.toml", EVIDENCE, "the sun was too bright for")])?;
-            it.learn(|learned| learned.crates.retain(|name| !name.contains("sun")))?;
+            it.learn(|learned| {
+                learned.crates.retain(|name| !name.contains("sun"));
+                learned.of_crates.retain(|name, _| !name.contains("sun"));
+            })?;
             build(it, MOON)
         },
     },
@@ -117,13 +120,13 @@ pub(super) const FAULTS: &[Plant] = &[
         named: "cargo tree -p openshell-sever",
         run: |it| {
             it.plant(&[])?;
-            let query = Query { package: "openshell-sever".to_owned(), features: Vec::new(), target: None };
-            match query.run(&it.workspace(&Profile::RELEASE)?, true) {
+            let query = Query { package: "openshell-sever".to_owned(), ..Query::default() };
+            match Graphs::load(&it.workspace(&Profile::RELEASE)?, true)?.fetch([&query]) {
                 Err(error @ (Error::Cargo { .. } | Error::Output { .. })) => {
                     Ok(Seen::refused(&error, Eye::Cargo))
                 }
                 Err(error) => Err(error),
-                Ok(_) => Ok(Seen::nothing()),
+                Ok(()) => Ok(Seen::nothing()),
             }
         },
     },

@@ -80,7 +80,7 @@ pub(super) fn together(fixture: &Fixture, drivers: &[&str], features: &str) -> R
     let workspace = fixture.workspace(&Profile::RELEASE)?;
     let selection = fixture.selection(drivers, &[])?;
     let words = ["build", "--workspace", "--no-default-features", "--features", features, "--release"];
-    let args = words.iter().chain(&["--locked", "--offline", "--message-format=json"]);
+    let args = words.iter().chain(&["--locked", "--offline"]);
     let args: Vec<String> = args.map(ToString::to_string).collect();
     let compiled = read_messages(&workspace, &args, &crate::workspace::line(&args), GATEWAY_BIN)?;
     let bytes = Bytes::read(&compiled.executable)?;

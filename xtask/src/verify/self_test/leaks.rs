@@ -15,6 +15,8 @@ const MARKER: Eye = Eye::Layer(Layer::Marker);
 const BYTES: Eye = Eye::Layer(Layer::Bytes);
 const SYMBOLS: Eye = Eye::Layer(Layer::Symbols);
 const REPORT: Eye = Eye::Layer(Layer::SelfReport);
+/// The section `.dep-v0` that `build` appends; it decides nothing.
+const AUDIT: Eye = Eye::Note(Layer::Audit);
 
 const ARMS: &str = "crates/openshell-server/src/generated/arms.rs";
 const HEIGHT: &str = "tides::height(place));";
@@ -23,7 +25,7 @@ const RAYS: &str = "tides::height(place));\n    println!(\"{:?}\", rays::reach(p
 const DRIVER: &str = "openshell-driver-sun = { path = \"../openshell-driver-sun\" }\n";
 const LINKED: &str = "\nuse openshell_driver_sun as _;\n";
 /// A list that names the SDK, as `cargo auditable` packs it.
-const AUDIT: &str = concat!(
+const LIST: &str = concat!(
     "\n#[used]\n#[unsafe(link_section = \".dep-v0\")]\nstatic LIST: [u8; 59] = *b\"",
     "\\x78\\xda\\xab\\x56\\x2a\\x48\\x4c\\xce\\x4e\\x4c\\x4f\\x2d\\x56\\xb2\\x8a\\xae\\x56\\xca\\x4b\\xcc\\x4d\\x55\\xb2\\x52\\x2a\\x2e\\xcd\\xcb\\xc9\\x4c\\xcf\\x28\\x51\\xd2\\x51\\x2a\\x4b\\x2d\\x2a\\xce\\xcc\\xcf\\x03\\x0a\\x1a\\xea\\x19\\xe8\\x19\\x28\\xd5\\xc6\\xd6\\x02\\x00\\xd9\\x21\\x11\\x18",
     "\";\n",
@@ -34,28 +36,28 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "the driver, linked by core with `use … as _`",
         end: End::Leak,
-        eyes: &[GRAPH, MESSAGES, MARKER, SYMBOLS],
+        eyes: &[GRAPH, MESSAGES, MARKER, SYMBOLS, AUDIT],
         named: "openshell-server → openshell-core → openshell-driver-sun",
         run: |it| planted(it, &[Edit::Append(CORE_MANIFEST, DRIVER), Edit::Append(CORE, LINKED)]),
     },
     Plant {
         planted: "its SDK, used by core",
         end: End::Leak,
-        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS],
+        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS, AUDIT],
         named: "openshell-core → sunlight",
         run: |it| core_uses(it, "sunlight = \"1\"\n", SUNLIGHT),
     },
     Plant {
         planted: "its SDK in another version, used by core",
         end: End::Leak,
-        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS],
+        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS, AUDIT],
         named: "sunlight@0.9.0",
         run: |it| core_uses(it, "sunlight = \"0.9\"\n", SUNLIGHT),
     },
     Plant {
         planted: "its SDK under another name: a renamed dependency of core",
         end: End::Leak,
-        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS],
+        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS, AUDIT],
         named: "openshell-core → sunlight",
         run: |it| core_uses(it, "rays = { package = \"sunlight\", version = \"1\" }\n", RAYS),
     },
@@ -129,7 +131,7 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "the program of another driver, with this one in it",
         end: End::Leak,
-        eyes: &[GRAPH, MESSAGES, MARKER, SYMBOLS],
+        eyes: &[GRAPH, MESSAGES, MARKER, SYMBOLS, AUDIT],
         named: "openshell-drivers → openshell-core → openshell-driver-sun",
         run: |it| {
             it.plant(&[Edit::Append(CORE_MANIFEST, DRIVER), Edit::Append(CORE, LINKED)])?;
@@ -139,7 +141,7 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "an option that was switched off",
         end: End::Leak,
-        eyes: &[BYTES, SYMBOLS, REPORT],
+        eyes: &[BYTES, SYMBOLS, REPORT, AUDIT],
         named: "nothing came back from the valley",
         run: |it| {
             it.plant(&[])?;
@@ -196,7 +198,7 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "a report that does not name it, and it is there",
         end: End::Leak,
-        eyes: &[MARKER, BYTES, SYMBOLS],
+        eyes: &[MARKER, BYTES, SYMBOLS, AUDIT],
         named: "arm:sun",
         run: |it| {
             it.plant(&[Edit::Replace(
@@ -211,7 +213,7 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "a stripped file that has it",
         end: End::Leak,
-        eyes: &[MARKER, BYTES, REPORT],
+        eyes: &[MARKER, BYTES, REPORT, AUDIT],
         named: "arm:sun",
         run: |it| {
             it.plant(&[])?;
@@ -222,9 +224,9 @@ pub(super) const LEAKS: &[Plant] = &[
     Plant {
         planted: "an audit section that lists its SDK",
         end: End::Clean,
-        eyes: &[Eye::Note(Layer::Audit)],
+        eyes: &[AUDIT],
         named: "",
-        run: |it| planted(it, &[Edit::Append(CORE, AUDIT)]),
+        run: |it| planted(it, &[Edit::Append(CORE, LIST)]),
     },
 ];
 

@@ -106,12 +106,12 @@ impl Seen {
             let controls = verdict.controls.iter().filter(|control| failed(&control.state));
             eyes.extend(controls.map(|control| Eye::Control(control.name)));
         }
-        if end == End::Clean && verdict.notes.iter().any(|note| note.starts_with("rejected for ")) {
+        if end == End::Clean && !verdict.rejected.is_empty() {
             eyes.push(Eye::Rejected);
         }
         eyes.sort();
         eyes.dedup();
-        let said = verdict.reasons().into_iter().chain(verdict.notes.iter().cloned()).collect();
+        let said = [verdict.reasons(), verdict.notes.clone(), verdict.rejected.clone()].concat();
         Self { end, eyes, said }
     }
 
