@@ -116,6 +116,8 @@ mod tests {
         assert!(load().graphs().is_empty());
         load().keep(&workspace, &graphs).unwrap();
         assert_eq!(load().graphs().into_keys().collect::<Vec<_>>(), [query("core")]);
+        load().keep(&workspace, &BTreeMap::new()).unwrap();
+        assert_eq!(load().graphs().into_keys().collect::<Vec<_>>(), [query("core")], "another one's");
         std::fs::write(root.join("crates/core/Cargo.toml"), "b").unwrap();
         assert!(load().graphs().is_empty());
         std::fs::write(&path, "half of a fi").unwrap();
