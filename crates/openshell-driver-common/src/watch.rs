@@ -57,6 +57,9 @@ pub enum Signal {
         /// The backend's id for it.
         resource: String,
     },
+    /// A sandbox as the backend's event alone tells it, where a look would come late. Counts for a resource that was told of
+    /// and is not known to be gone; for any other there is a look to come.
+    Seen(Box<ObservedSandbox>),
     /// A sandbox's resource is gone from the backend.
     Gone(SandboxId),
     /// News.
@@ -198,6 +201,10 @@ async fn follow(
             found => found,
         },
         Signal::Look { resource } => observer.look(&resource).await?,
+        Signal::Seen(seen) => {
+            let same = |told: &ObservedSandbox| told.status.instance_id == seen.status.instance_id;
+            told.get(&seen.id).is_some_and(same).then_some(*seen)
+        }
         // A replayed event may be about an earlier resource of a sandbox that is there again.
         Signal::Gone(id) => match observer.observe(&id).await? {
             Some(sandbox) => Some(sandbox),
@@ -271,12 +278,23 @@ mod tests {
     async fn a_snapshot_then_changes_and_only_those() {
         let touched = || Signal::News(News::Touched(id("0")));
         let found = [Some(sandbox("0", 0)), Some(sandbox("0", 1)), None, Some(sandbox("0", 1)), None, None];
-        let signals = [look(), look(), look(), Signal::Gone(id("0")), touched(), touched()];
+        let ended = || {
+            let mut ended = sandbox("0", 1);
+            ended.status.deleting = true;
+            ended
+        };
+        let seen = || Signal::Seen(Box::new(ended()));
+        // As the backend's event tells it: of a resource that was told of, and not after it was told to be gone.
+        let signals =
+            [seen(), look(), look(), look(), seen(), Signal::Gone(id("0")), touched(), seen(), touched()];
         let events = stream::iter([Ok(signals.to_vec())]).chain(stream::pending());
         let (news, receiver) = broadcast::channel(NEWS);
         let mut watch = watch(fake(1, found), receiver, events);
         assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Sandbox(sandbox("0", 0)));
-        assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Sandbox(sandbox("0", 1)));
+        for expected in [sandbox("0", 1), ended(), sandbox("0", 1)] {
+            let told = watch.next().await.expect("one").expect("good");
+            assert_eq!(told, WatchEvent::Sandbox(expected));
+        }
         assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Deleted(id("0")));
         // Said by an event, also where nothing was told.
         news.send(News::Event(WatchEvent::Deleted(id("1")))).expect("a receiver");

@@ -350,6 +350,7 @@ impl Inner {
 
     /// Removes a container, and the volumes that its image has brought.
     pub(crate) async fn remove_container(&self, container: &str) -> Result<(), DriverError> {
+        self.runs.forget(container);
         remove(|| self.engine.remove(container)).await
     }
 

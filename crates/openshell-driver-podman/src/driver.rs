@@ -21,6 +21,7 @@ use crate::facts::Facts;
 use crate::image::Images;
 use crate::owners::Owners;
 use crate::plan::Plan;
+use crate::runs::Runs;
 use crate::{state, watch};
 
 /// How many containers are inspected at once.
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) owners: Owners,
     pub(crate) locks: Locks,
     pub(crate) marks: Marks,
+    pub(crate) runs: Runs,
     pub(crate) news: broadcast::Sender<News>,
     /// Whether the service's host has no program that is the first of a container; found out at the first create.
     pub(crate) no_init: AtomicBool,
@@ -61,6 +63,7 @@ impl PodmanDriver {
             images: Images::new(&config),
             marks: Marks::new(&context.state_dir),
             owners: Owners::default(),
+            runs: Runs::default(),
             locks: Locks::default(),
             news: broadcast::Sender::new(NEWS),
             no_init: AtomicBool::new(false),
@@ -192,7 +195,9 @@ impl Inner {
     /// A container as a sandbox, when it is one of ours.
     pub(crate) fn read(&self, container: &Container) -> Option<ObservedSandbox> {
         let stopped = |id: &SandboxId, started_at: &str| self.marks.has(id, started_at);
-        state::observe(&self.scope, container, self.guesses_memory, stopped)
+        let sandbox = state::observe(&self.scope, container, self.guesses_memory, stopped)?;
+        self.runs.note(container, &sandbox);
+        Some(sandbox)
     }
 
     /// The container of a sandbox.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   config, facts ─▶ Plan (plan.rs) ─▶ image ─▶ network, volume, secret ─▶ container ─▶ start    create.rs
-//!   events ─▶ inspect ─▶ conditions (state.rs: pure) ─▶ stream                                   watch.rs
+//!   events ─▶ inspect ─▶ conditions (state.rs: pure) ─▶ stream                                   watch.rs, runs.rs
+//!   lists, now and then ─▶ what the events did not tell ─▶ inspect                               heal.rs
 //!   what somebody removed by hand leaves behind ─▶ gone                                          sweep.rs
 //! ```
 //!
@@ -19,9 +20,12 @@ mod driver;
 mod engine;
 mod error;
 mod facts;
+mod heal;
 mod image;
+mod moment;
 mod owners;
 mod plan;
+mod runs;
 mod state;
 mod sweep;
 mod watch;

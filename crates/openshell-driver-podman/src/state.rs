@@ -50,6 +50,27 @@ pub(crate) fn observe(
     })
 }
 
+/// The same sandbox after the end of its run.
+pub(crate) fn ended(
+    running: &ObservedSandbox,
+    exit_code: i64,
+    started_at: &str,
+    finished_at: &str,
+    stop_asked: bool,
+) -> ObservedSandbox {
+    let state = State {
+        status: Status::Exited,
+        exit_code,
+        started_at: started_at.to_owned(),
+        finished_at: finished_at.to_owned(),
+        ..State::default()
+    };
+    let mut ended = running.clone();
+    // When it was made is told only of one that never ran.
+    ended.status.conditions = conditions(&state, "", stop_asked);
+    ended
+}
+
 /// Whether a container was made and never started.
 pub(crate) fn never_ran(container: &Container) -> bool {
     let started = &container.state.started_at;

@@ -1,5 +1,5 @@
-//! What a container that somebody removed by hand leaves behind: its workspace, its network, and a secret where a create was
-//! ended in the middle. Swept when the service tells of the removal, and at every list.
+//! What a container that somebody removed by hand leaves behind: its workspace, its network, and a secret or a helper where a
+//! create was ended in the middle. Swept when the service tells of the removal, and at every list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,17 +47,28 @@ impl Inner {
         });
     }
 
-    /// The sandboxes that something but a container belongs to.
+    /// The sandboxes that something but their container belongs to: also one of the helpers that are looked into for the users
+    /// of an image, which the end of a gateway's process may have left alone.
     async fn owners_of_anything(&self) -> Result<BTreeSet<SandboxId>, DriverError> {
         let filters = self.filters();
-        let (volumes, networks, secrets) = tokio::join!(
+        let (helpers, volumes, networks, secrets) = tokio::join!(
+            self.engine.containers(&filters),
             self.engine.volumes(&filters),
             self.engine.networks(&filters),
             self.engine.secrets()
         );
+        let helpers = helpers?.into_iter().filter_map(|found| {
+            let owner = self.scope.owner(&found.labels)?;
+            found.names.contains(&self.scope.files_container(&owner)).then_some(Some(owner))
+        });
         let volumes = volumes?.into_iter().map(|volume| self.scope.owner(&volume.labels));
         let networks = networks?.into_iter().map(|network| self.scope.owner(&network.labels));
-        let secrets = secrets?.into_iter().map(|secret| self.scope.owner_of_secret(&secret.spec.name));
-        Ok(volumes.chain(networks).chain(secrets).flatten().collect())
+        // By its labels, where the service keeps them: an id that is too long for a name can be read from there alone.
+        let secrets = secrets?.into_iter().map(|secret| {
+            let labelled = self.scope.owner(&secret.spec.labels);
+            let labelled = labelled.filter(|owner| self.scope.secret(owner) == secret.spec.name);
+            labelled.or_else(|| self.scope.owner_of_secret(&secret.spec.name))
+        });
+        Ok(helpers.chain(volumes).chain(networks).chain(secrets).flatten().collect())
     }
 }

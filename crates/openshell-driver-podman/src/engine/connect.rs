@@ -38,7 +38,8 @@ impl Engine {
         let platform = Platform { os: info.host.os, architecture: info.host.arch };
         let rootless = info.host.security.rootless;
         tracing::info!(socket = %socket.display(), api = %version, %platform, rootless, "connected to the podman service");
-        let facts = Arc::new(Facts { version, platform, rootless });
+        let polls_events = info.host.event_logger == "file";
+        let facts = Arc::new(Facts { version, platform, rootless, polls_events });
         Ok(Self { client, facts, ulimits: Arc::new(Ulimits::default()) })
     }
 }

@@ -62,6 +62,7 @@ struct Facts {
     version: String,
     platform: Platform,
     rootless: bool,
+    polls_events: bool,
 }
 
 /// The name of what was made.
@@ -90,6 +91,11 @@ impl Engine {
     /// Whether it runs as a user that is not root.
     pub(crate) fn rootless(&self) -> bool {
         self.facts.rootless
+    }
+
+    /// Whether it keeps its events in a file, at which it looks now and then for whoever listens.
+    pub(crate) fn polls_events(&self) -> bool {
+        self.facts.polls_events
     }
 
     /// What it tells of itself, asked anew.
@@ -128,7 +134,8 @@ impl Engine {
         }
         let bare = Spec { rlimits: Vec::new(), ..spec.clone() };
         let id = self.post_container(&bare).await?;
-        let made = self.inspect(&id).await?.unwrap_or_default();
+        // Gone already: somebody removed it, and nothing is learned of the service.
+        let Some(made) = self.inspect(&id).await? else { return Ok(id) };
         let swapped = self.ulimits.learn(&made.host.ulimits);
         if swapped {
             tracing::info!(

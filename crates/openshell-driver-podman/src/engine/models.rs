@@ -30,6 +30,9 @@ pub(crate) struct Summary {
     pub(crate) labels: Words,
     #[serde(rename = "State", deserialize_with = "lenient")]
     pub(crate) status: Status,
+    /// Seconds since 1970; something negative for never.
+    #[serde(rename = "StartedAt", deserialize_with = "lenient")]
+    pub(crate) started_at: i64,
 }
 
 /// A container.
@@ -284,6 +287,9 @@ pub(crate) struct Event {
     pub(crate) action: String,
     #[serde(rename = "Actor", deserialize_with = "lenient")]
     pub(crate) actor: Actor,
+    /// When, in nanoseconds since 1970.
+    #[serde(rename = "timeNano", deserialize_with = "lenient")]
+    pub(crate) at: i64,
 }
 
 /// What something happened to.

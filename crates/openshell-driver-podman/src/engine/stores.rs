@@ -21,7 +21,10 @@ impl Engine {
 
     /// A volume by its name.
     pub(crate) async fn inspect_volume(&self, name: &str) -> Result<Option<Volume>, Failure> {
-        found(self.client.json(Call::get("inspect volume", &["volumes", name, "json"])).await)
+        let found: Option<Volume> =
+            found(self.client.json(Call::get("inspect volume", &["volumes", name, "json"])).await)?;
+        // Some versions take the beginning of a name for it.
+        Ok(found.filter(|volume| volume.name == name))
     }
 
     /// Makes a volume.
@@ -34,9 +37,14 @@ impl Engine {
 
     /// Removes a volume; `false` when there was none.
     ///
+    /// Looked at before: where no volume has the name, services remove the one whose name *begins* with it, whoever's it is.
+    ///
     /// # Errors
     /// A [conflict](Failure::is_conflict) when a container has it.
     pub(crate) async fn remove_volume(&self, name: &str) -> Result<bool, Failure> {
+        if self.inspect_volume(name).await?.is_none() {
+            return Ok(false);
+        }
         self.removed("remove volume", Call::delete("remove volume", &["volumes", name])).await
     }
 

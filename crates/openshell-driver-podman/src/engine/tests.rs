@@ -204,3 +204,34 @@ async fn events_of_both_versions_and_their_end() {
     let asked = fake.asked().pop().expect("a request");
     assert_eq!(asked.line, "GET /v5.0.0/libpod/events?stream=true&since=7&filters=%7B%7D");
 }
+
+#[tokio::test]
+async fn no_volume_goes_for_a_name_that_is_the_beginning_of_its_own() {
+    // As services of 4.3 do it: an inspection takes a name, and a removal also the beginning of one.
+    let there = r#"{"Name": "data-backup"}"#;
+    let (fake, engine) = engine("4.3.1", move |asked| match asked.line.as_str() {
+        line if line.starts_with("DELETE ") => reply(204, ""),
+        // The second as some other version might have it.
+        line if ["/data-backup/json", "/data-/json"].iter().any(|end| line.ends_with(end)) => {
+            reply(200, there)
+        }
+        _ => reply(404, r#"{"cause": "no such volume", "message": "no such volume"}"#),
+    })
+    .await;
+    for (name, removed) in [("data", false), ("data-", false), ("data-backup", true)] {
+        assert_eq!(engine.remove_volume(name).await.expect("an answer"), removed, "{name}");
+        let asked = fake.asked();
+        assert_eq!(asked.iter().any(|asked| asked.line.starts_with("DELETE ")), removed, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_learned_of_a_container_that_is_gone() {
+    let (_fake, engine) = engine("4.3.1", |asked| match asked.line.as_str() {
+        line if line.ends_with("/containers/create") => reply(201, r#"{"Id": "c0ffee"}"#),
+        _ => reply(404, r#"{"cause": "no such container", "message": "no such container"}"#),
+    })
+    .await;
+    engine.create(&Spec::default()).await.expect("an id");
+    assert!(!engine.ulimits.known());
+}

@@ -75,9 +75,14 @@ impl Bench {
     /// A driver on the service behind a socket.
     pub(crate) async fn at(socket: &Path, config: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self::of(gateway_id, socket, config).await
+    }
+
+    /// The driver of a gateway of this id.
+    pub(crate) async fn of(gateway_id: String, socket: &Path, config: &str) -> Self {
         let mut table: Table = config.parse().expect("the test's configuration");
         table.insert("socket_path".to_owned(), socket.to_str().expect("a UTF-8 path").into());
-        let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let state = Arc::new(tempfile::tempdir().expect("a state directory"));
         let driver = open(&gateway_id, &state, &table).await;
         Self { driver, api: Api { socket: socket.to_owned() }, gateway_id, table, state }

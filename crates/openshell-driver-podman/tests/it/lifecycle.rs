@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use openshell_driver_api::conditions::{SUSPENDED, find};
-use openshell_driver_api::{ConditionStatus, ErrorKind};
+use openshell_driver_api::{ConditionStatus, ErrorKind, Secret, WatchEvent};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, PATIENCE, ready_reason, request, sandbox_id, waiting};
+use crate::bench::{Bench, PATIENCE, read_until, ready_reason, request, sandbox_id, socket, waiting};
 
 #[tokio::test]
 async fn a_whole_life_keeps_the_workspace_until_the_end() {
@@ -151,4 +151,36 @@ async fn a_container_that_only_looks_like_ours_is_left_alone() {
     let there = bench.api.get(&format!("/containers/{name}/json")).await;
     bench.api.delete(&format!("/containers/{name}?force=true")).await;
     assert_eq!(there["Name"], name.as_str());
+}
+
+/// UUIDs on both sides are what a gateway has by itself; whatever else an operator thinks of has to do, too, also where one id
+/// is the beginning of another.
+#[tokio::test]
+async fn ids_of_every_kind() {
+    let Some(socket) = socket().await else { return };
+    let process = std::process::id();
+    let uuid = format!("c97db7be-83be-4825-8f1e-{process:012x}");
+    let odd = format!("a=b,c d.é/{process}");
+    let long = format!("{process:x}").repeat(64)[..64].to_owned();
+    let gateways = [uuid.clone(), format!("{uuid}x"), odd, long];
+    for gateway in gateways {
+        let bench = Bench::of(gateway.clone(), &socket, "").await;
+        let other = Bench::of(gateway.clone() + "-2", &socket, "").await;
+        let mut events = bench.driver.watch().await.expect("a watch");
+        for id in ["0b8c2a0e-55ab-4c8d-9d0e-3f3a2f0f7a11", "A.b_c/d e=f,g", &"x".repeat(100)] {
+            let mut request = waiting(id);
+            request.spec.token = Secret::new("s3cret");
+            bench.driver.create(&request).await.unwrap_or_else(|error| panic!("{gateway} {id}: {error}"));
+            other.driver.create(&request).await.expect("another gateway's of the same id");
+            bench.driver.stop(&sandbox_id(id)).await.expect("stop");
+            bench.driver.start(&sandbox_id(id)).await.expect("start");
+            let listed = bench.driver.list().await.expect("a list");
+            assert_eq!(listed.iter().map(|found| found.id.as_str()).collect::<Vec<_>>(), [id], "{gateway}");
+            assert!(bench.driver.delete(&sandbox_id(id)).await.expect("delete"));
+            read_until(&mut events, |event| *event == WatchEvent::Deleted(sandbox_id(id))).await;
+            assert_eq!(bench.leftovers().await, Vec::<String>::new(), "{gateway} {id}");
+            assert_eq!(ready_reason(&other.driver.get(&sandbox_id(id)).await.expect("there")), "Running");
+            assert!(other.driver.delete(&sandbox_id(id)).await.expect("delete"));
+        }
+    }
 }

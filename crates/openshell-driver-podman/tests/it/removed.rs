@@ -88,3 +88,18 @@ async fn what_an_earlier_sandbox_left_does_not_become_the_next_one_s() {
     assert!(bench.driver.delete(&sandbox_id("anew")).await.expect("delete"));
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
 }
+
+/// What the end of a gateway's process may leave of a create: the container that is looked into for the image's users.
+#[tokio::test]
+async fn a_helper_that_was_left_alone_is_swept() {
+    let Some(bench) = Bench::new("").await else { return };
+    let helper = json!({
+        "name": format!("openshell-{}.half.files", bench.gateway_id),
+        "image": crate::bench::image(),
+        "command": ["true"],
+        "labels": labels_of(&bench.gateway_id, "half"),
+    });
+    bench.api.post("/containers/create", &helper).await;
+    assert_eq!(bench.driver.list().await.expect("a list"), [], "it is no sandbox");
+    bench.until_nothing_is_left().await;
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use openshell_driver_api::WatchEvent;
 
 use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id, waiting};
+use crate::service::Service;
 
 /// An event as a word and the sandbox that it is about.
 fn word(event: &WatchEvent) -> String {
@@ -88,4 +89,58 @@ async fn what_the_driver_does_is_told_at_once() {
     // A service that keeps its events in a file looks there four times a second.
     println!("slowest: {slowest:?}");
     assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn an_end_is_told_before_it_is_cleared_away() {
+    let Some(bench) = Bench::new("").await else { return };
+    let mut events = bench.driver.watch().await.expect("a watch");
+    let ids: Vec<String> = (0..8).map(|number| format!("end-{number}")).collect();
+    for id in &ids {
+        bench.driver.create(&waiting(id)).await.expect("create");
+        read_until(&mut events, |event| word(event) == format!("{id} Running")).await;
+    }
+    let begun = tokio::time::Instant::now();
+    for id in &ids {
+        bench
+            .api
+            .post(&format!("/containers/{}/kill", bench.container(id).await), &serde_json::Value::Null)
+            .await;
+    }
+    let mut ended = std::collections::BTreeSet::new();
+    let seen = read_until(&mut events, |event| {
+        if let (WatchEvent::Sandbox(sandbox), true) = (event, word(event).ends_with(" ContainerExited")) {
+            ended.insert(sandbox.id.clone());
+        }
+        ended.len() == ids.len()
+    })
+    .await;
+    println!("{} ends told within {:?}", ids.len(), begun.elapsed());
+    let Some(WatchEvent::Sandbox(last)) = seen.last() else { panic!("a sandbox") };
+    assert!(last.status.conditions[0].message.contains("exit code 137"), "{last:?}");
+    // A delete is the last word, whatever comes late of the service's.
+    for id in &ids {
+        assert!(bench.driver.delete(&sandbox_id(id)).await.expect("delete"));
+        read_until(&mut events, |event| word(event) == format!("{id} deleted")).await;
+    }
+    bench.driver.create(&waiting("after")).await.expect("create");
+    let late = read_until(&mut events, |event| word(event) == "after Running").await;
+    assert!(late.iter().all(|event| !word(event).contains("ContainerExited")), "{late:?}");
+}
+
+#[tokio::test]
+async fn what_no_event_tells_is_found_all_the_same() {
+    let Some(service) = Service::new().await else { return };
+    let bench = Bench::at(&service.socket(), "network = 'none'\nstop_timeout = 0").await;
+    let mut events = bench.driver.watch().await.expect("a watch");
+    bench.driver.create(&waiting("goes")).await.expect("create");
+    read_until(&mut events, |event| word(event) == "goes Running").await;
+    // The first list is that of the watch's beginning: it has to be in the next one.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let container = bench.container("goes").await;
+    let mut remove = service.podman();
+    remove.args(["--events-backend=none", "rm", "-f", "-t", "0", &container]);
+    assert!(remove.output().expect("podman").status.success());
+    read_until(&mut events, |event| word(event) == "goes deleted").await;
+    bench.until_nothing_is_left().await;
 }
