@@ -16,9 +16,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::agent::Version;
-use crate::error;
 use crate::names::Scope;
 use crate::record::Record;
+use crate::{error, state};
 
 /// Who applies, as the cluster keeps it.
 pub(crate) const FIELD_MANAGER: &str = "openshell";
@@ -28,6 +28,11 @@ const CALL: Duration = Duration::from_secs(20);
 const PAGE: u32 = 500;
 /// How often a list begins anew because the version of its first page is gone before its last page was read.
 const LISTS: usize = 5;
+
+/// How an object is made: under the driver's name.
+fn posted() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
 
 /// A list and the version of the whole that it is.
 pub(crate) struct Listed<K> {
@@ -105,6 +110,11 @@ impl Calls {
         Event::url_path(&(), self.shared.as_deref())
     }
 
+    /// The events of one namespace: where each workspace has its own, all of them are the whole cluster's.
+    pub(crate) fn events_of(&self, namespace: &str) -> String {
+        Event::url_path(&(), Some(namespace))
+    }
+
     /// Whether of a record its metadata alone is read: a config map's manifest is of use to a start only, and a `Sandbox`
     /// has its state in what metadata lacks.
     pub(crate) fn by_metadata(&self) -> bool {
@@ -121,10 +131,24 @@ impl Calls {
     where
         K: Clone + DeserializeOwned,
     {
+        self.all_of(url, metadata, params, |object| object).await
+    }
+
+    /// The same; of each object is kept what `trim` leaves of it.
+    pub(crate) async fn all_of<K>(
+        &self,
+        url: &str,
+        metadata: bool,
+        params: &ListParams,
+        trim: fn(K) -> K,
+    ) -> Result<Listed<K>, Error>
+    where
+        K: Clone + DeserializeOwned,
+    {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.once(url, metadata, params).await {
+            match self.once(url, metadata, params, trim).await {
                 // The pages are of one version, which the server no longer has.
                 Err(error) if error::status(&error) == Some(410) && attempt < LISTS => {}
                 listed => return listed,
@@ -132,7 +156,13 @@ impl Calls {
         }
     }
 
-    async fn once<K>(&self, url: &str, metadata: bool, params: &ListParams) -> Result<Listed<K>, Error>
+    async fn once<K>(
+        &self,
+        url: &str,
+        metadata: bool,
+        params: &ListParams,
+        trim: fn(K) -> K,
+    ) -> Result<Listed<K>, Error>
     where
         K: Clone + DeserializeOwned,
     {
@@ -140,7 +170,7 @@ impl Calls {
         let mut params = params.clone().limit(PAGE);
         loop {
             let page: ObjectList<K> = self.page(url, metadata, &params).await?;
-            items.extend(page.items);
+            items.extend(page.items.into_iter().map(trim));
             match page.metadata.continue_.filter(|next| !next.is_empty()) {
                 Some(next) => params = params.continue_token(&next),
                 None => {
@@ -158,6 +188,11 @@ impl Calls {
         let request = Request::new(url);
         let request = if metadata { request.list_metadata(params) } else { request.list(params) };
         Self::within(self.client.request(request.map_err(Error::BuildRequest)?)).await
+    }
+
+    /// All pods of the gateway, of each no more than what is looked at: whole, thousands would be much at once.
+    pub(crate) async fn all_pods(&self, params: &ListParams) -> Result<Listed<Pod>, Error> {
+        self.all_of(&self.pods_url(), false, params, state::trim).await
     }
 
     /// The version that a collection has now, with as little of its content as can be asked for.
@@ -211,8 +246,16 @@ impl Calls {
     where
         K: Clone + DeserializeOwned + Serialize + Debug,
     {
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        Self::within(api.create(&params, object)).await
+        Self::within(api.create(&posted(), object)).await
+    }
+
+    /// Makes a secret that is not there yet. The answer holds what was sent, and is read by nobody: the client would log
+    /// one that makes no sense as it came.
+    pub(crate) async fn create_secret(&self, namespace: &str, secret: &Secret) -> Result<(), Error> {
+        let body = serde_json::to_vec(secret).map_err(Error::SerdeError)?;
+        let request = Request::new(Secret::url_path(&(), Some(namespace))).create(&posted(), body);
+        let request = request.map_err(Error::BuildRequest)?;
+        Self::within(self.client.request_text(request)).await.map(drop)
     }
 
     /// Makes what is said of an object so, whatever it was.

@@ -108,7 +108,7 @@ async fn make(connection: &Connection, env: &ProbeEnv) -> Result<Cluster, Driver
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
     let unusable = |problem: String| refused(format!("{origin}: {problem}"));
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|problem| {
-        unusable(problem.to_string()).with_hint("see what it names: kubectl config view")
+        unusable(error::kubeconfig(&problem)).with_hint("see what it names: kubectl config view")
     })?;
     if proxies.iter().flatten().any(|proxy| !proxy.is_empty() && config.proxy_url.is_some()) {
         return Err(unusable("`proxy-url` is not supported".to_owned()));
@@ -122,7 +122,12 @@ async fn make(connection: &Connection, env: &ProbeEnv) -> Result<Cluster, Driver
     if config.accept_invalid_certs || config.cluster_url.scheme_str() == Some("http") {
         tracing::warn!(%server, "the API server's certificate is not checked: who is on the way is the cluster's master");
     }
-    let client = Client::try_from(config).map_err(|problem| unusable(error::innermost(&problem)))?;
+    let client = Client::try_from(config).map_err(|problem| {
+        unusable(match &problem {
+            kube::Error::Auth(cause) => error::credential(cause),
+            other => error::innermost(other),
+        })
+    })?;
     Ok(Cluster { client, namespace, server })
 }
 
@@ -207,7 +212,9 @@ fn kubeconfig(path: Option<&PathBuf>, env: &ProbeEnv) -> Result<Found, DriverErr
     let mut merged = Kubeconfig::default();
     for path in there {
         let read = Kubeconfig::read_from(path).and_then(|one| merged.merge(one));
-        merged = read.map_err(|problem| refused(format!("{origin}: {problem}")).with_hint(hint))?;
+        merged = read.map_err(|problem| {
+            refused(format!("{origin}: {}", error::kubeconfig(&problem))).with_hint(hint)
+        })?;
     }
     Ok(Found { kubeconfig: merged, origin, root_cert_file: None })
 }

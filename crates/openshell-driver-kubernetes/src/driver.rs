@@ -33,6 +33,8 @@ pub(crate) struct Inner {
     namespace: String,
     /// The cluster's version.
     version: String,
+    /// Whether its kubelets may keep a pod for long after its end.
+    pub(crate) lingering: bool,
     /// When this driver was opened, and how many creates it has begun since: together no two creates have the same.
     opened: u128,
     creates: AtomicU64,
@@ -59,9 +61,18 @@ impl KubernetesDriver {
         let opened = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let namespace = cluster.namespace;
         let (locks, creates, unbound) = (Locks::default(), AtomicU64::new(0), AtomicU32::new(0));
-        let inner = Inner { calls, config, context, locks, namespace, version, opened, creates, unbound };
+        let lingering = keeps_pods(&version);
+        let inner =
+            Inner { calls, config, context, locks, namespace, version, lingering, opened, creates, unbound };
         Ok(Self { inner: Arc::new(inner) })
     }
+}
+
+/// Whether the kubelets of a cluster may be older than 1.22, and keep a pod for a minute and more after its processes have
+/// ended. Of a version that says nothing they are not: a pod is forgotten too late rather than too early.
+fn keeps_pods(version: &str) -> bool {
+    let mut parts = version.trim_start_matches('v').split('.').map(|part| part.parse::<u32>().ok());
+    matches!((parts.next().flatten(), parts.next().flatten()), (Some(major), Some(minor)) if (major, minor) < (1, 22))
 }
 
 /// The version of agent-sandbox that the cluster serves: the newest of those that this driver knows.
@@ -164,5 +175,20 @@ impl ComputeDriver for KubernetesDriver {
     async fn delete_workspace(&self, workspace: &str) -> Result<(), DriverError> {
         let (inner, workspace) = (Arc::clone(&self.inner), workspace.to_owned());
         to_the_end(async move { inner.delete_namespace(&workspace).await }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keeps_pods;
+
+    #[test]
+    fn which_kubelets_keep_pods() {
+        for old in ["v1.20.2", "v1.21.14-eks-1", "v0.0.0-master+faecb19"] {
+            assert!(keeps_pods(old), "{old}");
+        }
+        for new in ["v1.22.0", "v1.33.1+k3s1", "v2.0.0", "", "nonsense", "v1", "v1.x"] {
+            assert!(!keeps_pods(new), "{new}");
+        }
     }
 }

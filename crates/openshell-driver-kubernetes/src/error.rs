@@ -4,7 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use kube::Error;
+use kube::client::AuthError;
+use kube::config::KubeconfigError;
 use openshell_driver_api::{DriverError, ErrorKind};
+
+/// How much of a credential program's words is passed on, in characters.
+const MOST_SAID: usize = 500;
 
 /// A call that had no answer in the time it was given.
 #[derive(Debug)]
@@ -57,6 +62,12 @@ pub(crate) fn absent<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
 /// where it forbids something, it names the verb, the resource and the namespace.
 pub(crate) fn cluster(operation: &'static str, error: Error) -> DriverError {
     let new = |kind, message: String| DriverError::new(kind, operation, message);
+    // One that is had anew while a client is in use fails inside of a call.
+    if let Some(cause) = refused_credential(&error) {
+        let message = format!("no credential for the API server could be had: {}", credential(cause));
+        return new(ErrorKind::Unavailable, message)
+            .with_hint("ask with the same credential: kubectl auth whoami");
+    }
     match &error {
         Error::Api(status) => {
             let said = match (status.message.trim(), status.reason.trim()) {
@@ -73,11 +84,6 @@ pub(crate) fn cluster(operation: &'static str, error: Error) -> DriverError {
                 _ => answer,
             }
         }
-        Error::Auth(_) => new(
-            ErrorKind::Unavailable,
-            format!("no credential for the API server could be had: {}", innermost(&error)),
-        )
-        .with_hint("ask with the same credential: kubectl auth whoami"),
         Error::SerdeError(_) | Error::FromUtf8(_) | Error::BuildRequest(_) | Error::HttpError(_) => {
             // The cause may quote what was read, which may be anybody's secret.
             new(ErrorKind::Internal, "the API server's answer makes no sense".to_owned())
@@ -111,6 +117,46 @@ fn kind_of(status: u16, said: &str) -> ErrorKind {
         408 | 504 => ErrorKind::DeadlineExceeded,
         500 | 502 | 503 => ErrorKind::Unavailable,
         _ => ErrorKind::Internal,
+    }
+}
+
+/// The failure to have a credential, somewhere among the causes.
+fn refused_credential<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a AuthError> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        next = cause.source();
+    }
+    None
+}
+
+/// Why a credential could not be had. A program's call and its output are left out: the one holds its environment, the
+/// other may be a credential. What it says on standard error is for people.
+pub(crate) fn credential(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            let said = String::from_utf8_lossy(&out.stderr);
+            let said: String = said.trim().chars().take(MOST_SAID).collect();
+            format!("the kubeconfig's credential program ended with {}: {}", out.status, said.escape_debug())
+        }
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            "the credential that was given makes no sense".to_owned()
+        }
+        other => innermost(other),
+    }
+}
+
+/// What is wrong with a kubeconfig. Of one that cannot be read only the place is told: the text around it may be a
+/// credential.
+pub(crate) fn kubeconfig(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(cause) => match cause.location() {
+            Some(at) => format!("it is no kubeconfig: line {}, column {}", at.line(), at.column()),
+            None => "it is no kubeconfig".to_owned(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -171,6 +217,22 @@ mod tests {
         let error = cluster("get", Error::SerdeError(cause));
         assert_eq!(error.kind(), ErrorKind::Internal);
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+
+    #[test]
+    fn a_credential_program_s_output_is_not_quoted() {
+        let out = || std::process::Output {
+            status: std::process::ExitStatus::default(),
+            stdout: b"s3cret".to_vec(),
+            stderr: b"no luck\n".to_vec(),
+        };
+        let cause = || AuthError::AuthExecRun { cmd: "KEY=s3cret sh".to_owned(), out: Box::new(out()) };
+        for error in [Error::Auth(cause()), Error::Service(Box::new(cause()))] {
+            let error = cluster("get", error);
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.message().ends_with("no luck"), "{error}");
+            assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+        }
     }
 
     #[test]

@@ -11,13 +11,15 @@
 
 mod create;
 mod delete;
+mod linger;
+mod shell;
 mod start;
 mod workspace;
 
 use std::fmt::Debug;
 use std::time::{Duration, SystemTime};
 
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::core::ObjectMeta;
 use openshell_driver_api::conditions::timestamp;
@@ -26,6 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use self::linger::Lingering;
 use crate::calls::Calls;
 use crate::driver::Inner;
 use crate::record::{self, Record, State};
@@ -34,8 +37,6 @@ use crate::{error, state};
 /// How long the cluster may take to let go of something, beyond the time that its processes are given. Kubelets before
 /// 1.22 keep a pod for up to a minute after its end.
 const REMOVAL: Duration = Duration::from_secs(90);
-/// How long after its processes must have ended a pod is left to its kubelet.
-const LINGER: Duration = Duration::from_secs(2);
 /// How soon a removal is looked at again, at first and at most.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
 
@@ -59,13 +60,13 @@ impl Inner {
         // Records first: a pod that is made meanwhile is found, and one whose record was missed is nobody's.
         let records = self.calls.list_records(&selector).await.map_err(failed)?;
         let params = kube::api::ListParams::default().labels(&selector);
-        let pods = self.calls.all::<Pod>(&self.calls.pods_url(), false, &params).await.map_err(failed)?;
+        let pods = self.calls.all_pods(&params).await.map_err(failed)?;
         let mut by_name: std::collections::HashMap<(String, String), Pod> = pods
             .items
             .into_iter()
             .filter_map(|pod| {
                 let place = (pod.metadata.namespace.clone()?, pod.metadata.name.clone()?);
-                Some((place, state::trim(pod)))
+                Some((place, pod))
             })
             .collect();
         let now = SystemTime::now();
@@ -131,7 +132,7 @@ impl Inner {
         let patience = REMOVAL + Duration::from_secs(removal.grace.unwrap_or_default().into());
         let (deadline, mut step) = (Instant::now() + patience, LOOKS.0);
         // Which object was asked to go, and when.
-        let mut asked: Option<(Option<String>, Instant)> = None;
+        let mut asked: Option<(Option<String>, Lingering)> = None;
         loop {
             let found = Calls::within(api.get_metadata_opt(removal.name)).await.map_err(failed)?;
             let Some(meta) = found.map(|found| found.metadata).filter(|meta| (removal.mine)(meta)) else {
@@ -140,24 +141,23 @@ impl Inner {
             // Asked for also when somebody else has: they may have given its processes more time.
             if asked.as_ref().is_none_or(|(uid, _)| *uid != meta.uid) {
                 match Calls::delete(api, removal.name, meta.uid.as_deref(), removal.grace).await {
-                    Ok(()) => asked = Some((meta.uid.clone(), Instant::now())),
+                    Ok(()) => asked = Some((meta.uid.clone(), Lingering::new(removal.grace, &meta))),
                     Err(error) if error::status(&error) == Some(404) => {
-                        asked = Some((meta.uid.clone(), Instant::now()));
+                        asked = Some((meta.uid.clone(), Lingering::new(removal.grace, &meta)));
                     }
                     // It has changed, or is another one by now.
                     Err(error) if error::status(&error) == Some(409) => {}
                     Err(error) => return Err(failed(error)),
                 }
-            }
-            let due = removal.grace.map(|grace| Duration::from_secs(grace.into()) + LINGER);
-            let is_due = due.zip(asked.as_ref()).is_some_and(|(due, (_, since))| since.elapsed() >= due);
-            if is_due && self.lingers(&meta).await.map_err(failed)? {
+            } else if let Some((_, lingering)) = asked.as_mut().filter(|_| self.lingering)
+                && lingering.is_over(&self.calls, &meta).await.map_err(failed)?
+            {
                 // Nothing of it runs any more: what is left is the kubelet's bookkeeping.
                 match Calls::delete(api, removal.name, meta.uid.as_deref(), Some(0)).await {
                     Err(error) if !matches!(error::status(&error), Some(404 | 409)) => {
                         return Err(failed(error));
                     }
-                    _ => step = LOOKS.0,
+                    _ => {}
                 }
             }
             if Instant::now() >= deadline {
@@ -166,24 +166,6 @@ impl Inner {
             sleep(step).await;
             step = (step * 2).min(LOOKS.1);
         }
-    }
-
-    /// Whether a pod whose time is up is there in name only, because its processes have ended. They have when its kubelet
-    /// says so, or has begun to kill them and they had their time: then they were killed. Of a node that is silent
-    /// nobody knows, and its pods stay.
-    async fn lingers(&self, meta: &ObjectMeta) -> Result<bool, kube::Error> {
-        let (Some(_), Some(uid), Some(name)) = (&meta.deletion_timestamp, &meta.uid, &meta.name) else {
-            return Ok(false);
-        };
-        let pods = self.calls.pods(meta.namespace.as_deref().unwrap_or_default());
-        let Some(pod) = Calls::within(pods.get_opt(name)).await? else { return Ok(false) };
-        if pod.metadata.uid.as_ref() != Some(uid) || !state::runs(&pod) {
-            return Ok(pod.metadata.uid.as_ref() == Some(uid));
-        }
-        let about = format!("involvedObject.uid={uid},reason=Killing");
-        let params = kube::api::ListParams::default().fields(&about);
-        let listed = self.calls.all::<Event>(&self.calls.events_url(), false, &params).await?;
-        Ok(!listed.items.is_empty())
     }
 
     /// Waits until somebody else has removed an object.
@@ -215,5 +197,14 @@ fn held(removal: &Removal<'_>, meta: &ObjectMeta) -> DriverError {
         false => format!("it is held by {}", by.join(", ")),
     };
     let message = format!("the {} `{}` is still there: {why}", removal.what, removal.name);
-    DriverError::new(ErrorKind::Aborted, removal.operation, message)
+    let error = DriverError::new(ErrorKind::Aborted, removal.operation, message);
+    match removal.grace.is_some() && by.is_empty() {
+        // The driver does not do that by itself: the pod may run still, and its volume would be another's, too.
+        true => error.with_hint(format!(
+            "once its node is known to be off: kubectl delete pod {} -n {} --force --grace-period=0",
+            removal.name,
+            meta.namespace.as_deref().unwrap_or_default()
+        )),
+        false => error,
+    }
 }

@@ -24,7 +24,7 @@ use openshell_driver_common::container::image as references;
 use openshell_driver_common::faults::Faults;
 use serde_json::{Value, json};
 
-pub(crate) use self::pod::{MAIN, give_shell};
+pub(crate) use self::pod::{MAIN, brings_no_command, give_shell};
 pub(crate) use self::volumes::WORKSPACE_VOLUME;
 use crate::asked::Asked;
 use crate::config::{Config, Storage};

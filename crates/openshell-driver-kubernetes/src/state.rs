@@ -118,11 +118,18 @@ fn conditions(record: &Record, pod: Option<&Pod>, now: SystemTime) -> Vec<Condit
         (Some(_), State::Stopped) if going => {
             vec![not_ready(reason::STOPPING, "the pod is being stopped").since(&record.since)]
         }
+        // It makes room for one with a shell.
+        (Some(_), State::Making) if going => {
+            vec![absent(record, reason::PROVISIONING, "the pod is made again")]
+        }
+        (Some(_), State::Starting) if going => {
+            vec![absent(record, reason::STARTING, "the pod is made again")]
+        }
         (Some(_), _) if going => vec![not_ready(reason::TERMINATING, "the pod is being removed")],
         // A stop of what had ended by itself is a stop from then on.
         (Some(pod), State::Stopped) if is_over(pod) => stopped(record),
-        // The create is about to give it a shell.
-        (Some(pod), State::Making) if lacks_command(pod) => {
+        // The create, or the start, is about to give it a shell.
+        (Some(pod), State::Making | State::Starting) if lacks_command(pod) => {
             vec![not_ready(reason::CONTAINER_STARTING, "the image brings no command; it is given a shell")]
         }
         (Some(pod), _) => vec![of_pod(pod, now)],

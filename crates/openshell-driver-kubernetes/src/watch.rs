@@ -20,14 +20,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
 use openshell_driver_api::{DriverError, ErrorKind, EventStream, WatchEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::follow::Source;
+use self::follow::{After, Source};
 use self::mirror::Mirror;
 use crate::calls::Calls;
 use crate::record::Record;
@@ -90,13 +90,13 @@ async fn tell(calls: Calls, tell_to: mpsc::Sender<WatchEvent>) -> Result<(), Dri
     // Records before pods, so that a pod's record is known.
     let records =
         calls.all::<DynamicObject>(&records_url, calls.by_metadata(), &ours).await.map_err(failed)?;
-    let pods = calls.all::<Pod>(&pods_url, false, &ours).await.map_err(failed)?;
+    let pods = calls.all_pods(&ours).await.map_err(failed)?;
 
     let mut mirror = Mirror::new(calls.clone());
     let known = |found: Vec<DynamicObject>| -> Vec<Record> {
         found.iter().filter_map(|found| Record::read(&calls.scope, found)).collect()
     };
-    let snapshot = mirror.fill(known(records.items), pods.items.into_iter().map(state::trim).collect());
+    let snapshot = mirror.fill(known(records.items), pods.items);
     for sandbox in snapshot {
         // The snapshot may be larger than the buffer, so it goes at the reader's pace. Nothing waits meanwhile: the
         // versions are known from which the rest is followed.
@@ -112,10 +112,16 @@ async fn tell(calls: Calls, tell_to: mpsc::Sender<WatchEvent>) -> Result<(), Dri
         metadata,
         params: params.clone(),
     };
-    let mut records_of =
-        source(records_url, calls.by_metadata(), &ours).follow::<DynamicObject>(records.version, &mut tasks);
-    let mut pods_of = source(pods_url, false, &ours).follow::<Pod>(pods.version, &mut tasks);
-    let mut events_of = source(events_url, false, &about_pods).follow::<Event>(events_version, &mut tasks);
+    let whole = |record: DynamicObject| record;
+    let mut records_of = source(records_url, calls.by_metadata(), &ours).follow(
+        records.version,
+        After::Listed(whole),
+        &mut tasks,
+    );
+    let mut pods_of =
+        source(pods_url, false, &ours).follow(pods.version, After::Listed(state::trim), &mut tasks);
+    let mut events_of =
+        source(events_url, false, &about_pods).follow::<Event>(events_version, After::Left, &mut tasks);
     loop {
         let news = tokio::select! {
             // Records first: a stop is known before its pod goes.
@@ -127,7 +133,7 @@ async fn tell(calls: Calls, tell_to: mpsc::Sender<WatchEvent>) -> Result<(), Dri
             }
             change = pods_of.recv() => {
                 let change = change.ok_or_else(ended)??;
-                mirror.pods(change.map(|pods| pods.into_iter().map(state::trim).collect())).await?
+                mirror.pods(change).await?
             }
             change = events_of.recv() => {
                 let change = change.ok_or_else(ended)??;

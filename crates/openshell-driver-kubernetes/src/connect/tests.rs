@@ -119,3 +119,30 @@ async fn what_is_missing_or_wrong_is_named() {
         assert!(!format!("{error:?}").contains("s3cret"));
     }
 }
+
+#[tokio::test]
+async fn no_credential_is_in_an_error() {
+    let root = tempfile::tempdir().expect("a directory");
+    let root = root.path();
+    let good = kubeconfig_text("https://one:1", "");
+    let broken = good.replace("token: s3cret", "token: [s3cret");
+    let strange = good.replace("token: s3cret", "exec: s3cret");
+    let program = |script: &str| {
+        let env = "env: [{name: KEY, value: s3cret}]";
+        let exec = format!(
+            "exec: {{apiVersion: client.authentication.k8s.io/v1, command: sh, args: [-c, '{script}'], {env}, interactiveMode: Never}}"
+        );
+        good.replace("token: s3cret", &exec)
+    };
+    for (name, text, part) in [
+        ("broken", broken, "it is no kubeconfig: line 1"),
+        ("strange", strange, "it is no kubeconfig"),
+        ("fails", program("echo $KEY; echo no luck >&2; exit 3"), "exit status: 3: no luck"),
+        ("junk", program("echo [$KEY"), "the credential that was given makes no sense"),
+    ] {
+        let path = write(root, name, &text);
+        let error = found(&format!("kubeconfig = '{path}'"), &env(root, &[])).await.expect_err(name);
+        assert!(error.message().contains(part), "{name}: {error}");
+        assert!(!format!("{error:?} {error}").contains("s3cret"), "{name}: {error:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Making a sandbox. Whoever fails takes back what was made, and of two who want one id the API server takes one.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
@@ -9,16 +11,15 @@ use kube::api::Api;
 use kube::core::{DynamicObject, ObjectMeta};
 use openshell_driver_api::conditions::timestamp;
 use openshell_driver_api::{DriverError, ErrorKind, SandboxId};
-use openshell_driver_common::locks::Turn;
 use openshell_driver_common::operations::exists;
 use tokio::time::{Instant, sleep};
 
 use super::Removal;
-use crate::calls::{Calls, FIELD_MANAGER};
+use crate::calls::Calls;
 use crate::driver::Inner;
+use crate::error;
 use crate::plan::{self, Plan};
 use crate::record::{self, Record, State};
-use crate::{error, state};
 
 const OPERATION: &str = "create sandbox";
 /// How often an id that turns out to be free after all is tried again.
@@ -28,29 +29,34 @@ const HALF_MADE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a namespace that was just made may be without the account that pods in it get.
 const YOUNG: Duration = Duration::from_secs(10);
-/// How long a container whose command is its image's own is watched: only the kubelet knows whether there is one.
-const FIRST_LOOK: Duration = Duration::from_secs(30);
 /// How long a claim is given to be bound before its pod is made.
 const BINDING: Duration = Duration::from_millis(600);
 const BINDING_LOOK: Duration = Duration::from_millis(20);
-/// After how many claims in a row that were not bound in that time none is waited for any more.
+/// After how many claims in a row that were not bound in that time none is waited for any more, but one in so many: it may
+/// have been a cluster's bad minute.
 const PATIENT: u32 = 3;
+const ONE_IN: u32 = 16;
 /// How often, and how far apart, a failed create tries to take back what it had made.
 const TAKE_BACK_ATTEMPTS: u32 = 6;
 const TAKE_BACK_STEP: Duration = Duration::from_millis(300);
 
 impl Inner {
     /// Record, claim, secret, policy, pod; on a failure all of it is taken back.
-    pub(crate) async fn create(&self, id: &SandboxId, mut plan: Plan) -> Result<(), DriverError> {
+    pub(crate) async fn create(self: &Arc<Self>, id: &SandboxId, mut plan: Plan) -> Result<(), DriverError> {
         let turn = self.locks.turn(id).await;
         self.ensure_namespace(plan.own_namespace.as_ref()).await?;
         let maker = self.maker();
         let mut record = self.take_id(id, &plan, &maker).await?;
-        let made = self.make(&mut plan, &mut record, &turn).await;
-        if made.is_err() {
+        if let Err(error) = self.make(&mut plan, &mut record).await {
             self.take_back(&record.namespace, &record.name, &maker).await;
+            return Err(error);
         }
-        made
+        if record.state == State::Making {
+            // Whoever asked need not wait for that; who asks for something else of the sandbox does.
+            let inner = Arc::clone(self);
+            tokio::spawn(async move { inner.see_to_command(plan.pod, record, turn).await });
+        }
+        Ok(())
     }
 
     /// Makes the record, which is what having the id means.
@@ -129,8 +135,9 @@ impl Inner {
         }
     }
 
-    /// Makes what a sandbox is of, once it has its id.
-    async fn make(&self, plan: &mut Plan, record: &mut Record, turn: &Turn) -> Result<(), DriverError> {
+    /// Makes what a sandbox is of, once it has its id. It is noted as made, unless it has to be seen first whether its
+    /// image brings a command.
+    async fn make(&self, plan: &mut Plan, record: &mut Record) -> Result<(), DriverError> {
         let owner = vec![self.owner(record)];
         let metas = [
             plan.claim.as_mut().map(|claim| &mut claim.metadata),
@@ -142,7 +149,7 @@ impl Inner {
             meta.owner_references = Some(owner.clone());
         }
         let namespace = &plan.namespace;
-        let (claims, secrets) = (self.calls.claims(namespace), self.calls.secrets(namespace));
+        let claims = self.calls.claims(namespace);
         let policies = self.calls.policies(namespace);
         let claim = async {
             let Some(claim) = plan.claim.as_ref().filter(|_| self.calls.agent.is_none()) else {
@@ -160,15 +167,18 @@ impl Inner {
         };
         let secret = async {
             let Some(secret) = &plan.secret else { return Ok(()) };
-            let made = Self::anew(&secrets, &plan.name, secret).await;
-            again(made, "create secret")
+            let secrets = self.calls.secrets(namespace);
+            let make = || self.calls.create_secret(namespace, secret);
+            again(Self::anew(&secrets, &plan.name, make).await, "create secret")
         };
         let policy = async {
             let Some(policy) = &plan.policy else { return Ok(()) };
-            let made = Self::anew(&policies, &plan.name, policy).await;
-            again(made, "create network policy")
+            let make = || Calls::create(&policies, policy);
+            again(Self::anew(&policies, &plan.name, make).await, "create network policy")
         };
-        tokio::try_join!(claim, secret, policy)?;
+        // Each to its end: one that was let go of in the middle might be carried out after all was taken back.
+        let made = tokio::join!(claim, secret, policy);
+        made.0.and(made.1).and(made.2)?;
         if let Some(version) = self.calls.agent {
             let started = self.transition(record, State::Running, Some(version.wanted(true))).await;
             return started.map_err(|error| failed("start sandbox", error));
@@ -177,8 +187,8 @@ impl Inner {
             self.let_bind(&claims, &plan.name).await;
         }
         self.make_pod(&plan.pod, record).await?;
-        if brings_no_command(&plan.pod) {
-            self.give_shell(plan, record, turn).await?;
+        if plan::brings_no_command(&plan.pod) {
+            return Ok(());
         }
         self.transition(record, State::Running, None).await.map_err(|error| failed("note creation", error))
     }
@@ -186,7 +196,9 @@ impl Inner {
     /// Gives a claim a moment to be bound: a pod that comes before is turned away by the scheduler, which then lets it wait
     /// for a second and more. Claims that are bound once there is a pod are not waited for again and again.
     async fn let_bind(&self, claims: &Api<PersistentVolumeClaim>, name: &str) {
-        if self.unbound.load(Ordering::Relaxed) >= PATIENT {
+        let unbound = self.unbound.load(Ordering::Relaxed);
+        if unbound >= PATIENT && !unbound.is_multiple_of(ONE_IN) {
+            self.unbound.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let deadline = Instant::now() + BINDING;
@@ -203,14 +215,15 @@ impl Inner {
     }
 
     /// Makes an object of which another one of that name is a leftover that nobody needs.
-    async fn anew<K>(api: &Api<K>, name: &str, object: &K) -> Result<K, kube::Error>
+    async fn anew<K, T, F>(api: &Api<K>, name: &str, make: impl Fn() -> F) -> Result<T, kube::Error>
     where
-        K: Clone + serde::de::DeserializeOwned + serde::Serialize + std::fmt::Debug,
+        K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+        F: Future<Output = Result<T, kube::Error>>,
     {
-        match Calls::create(api, object).await {
+        match make().await {
             Err(error) if error::status(&error) == Some(409) => {
                 error::absent(Calls::delete(api, name, None, None).await)?;
-                Calls::create(api, object).await
+                make().await
             }
             made => made,
         }
@@ -250,40 +263,6 @@ impl Inner {
         }
         let message = format!("the pod `{}` comes and goes", record.name);
         Err(DriverError::new(ErrorKind::Aborted, "create pod", message))
-    }
-
-    /// Waits for the kubelet's word on an image whose own command is asked for, and makes the pod again with a shell when
-    /// it has none.
-    async fn give_shell(&self, plan: &mut Plan, record: &Record, turn: &Turn) -> Result<(), DriverError> {
-        let deadline = Instant::now() + FIRST_LOOK;
-        loop {
-            let pod = self.calls.pod(record).await.map_err(|error| failed("get pod", error))?;
-            match pod {
-                Some(pod) if state::lacks_command(&pod) => break,
-                Some(pod) if !state::is_settled(&pod) && Instant::now() < deadline => {}
-                // What is wrong with it else is the watch's to tell.
-                _ => return Ok(()),
-            }
-            tokio::select! {
-                () = sleep(LOOK) => {}
-                () = turn.hurried() => {
-                    let message = format!("sandbox `{}` was deleted while it was made", record.identity.id);
-                    return Err(DriverError::new(ErrorKind::Aborted, OPERATION, message));
-                }
-            }
-        }
-        plan::give_shell(&mut plan.pod);
-        let kept = serde_json::json!({ "data": record::keep(&plan.pod)? });
-        let configs = self.calls.configs(&record.namespace);
-        let params =
-            kube::api::PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..Default::default() };
-        let patch = kube::api::Patch::Merge(&kept);
-        let kept = Calls::within(configs.patch_metadata(&record.name, &params, &patch)).await;
-        kept.map_err(|error| failed("keep manifest", error))?;
-        let mine = self.is_of(&record.identity.id);
-        let removal = Removal { grace: Some(1), ..removal("pod", &record.name, &mine) };
-        self.remove(&self.calls.pods(&record.namespace), &removal).await?;
-        self.make_pod(&plan.pod, record).await
     }
 
     /// A record as the owner of what belongs to it.
@@ -330,7 +309,7 @@ pub(super) fn is_owned(meta: &ObjectMeta, uid: &str) -> bool {
     meta.owner_references.iter().flatten().any(|owner| owner.uid == uid)
 }
 
-fn removal<'a>(
+pub(super) fn removal<'a>(
     what: &'static str,
     name: &'a str,
     mine: &'a (dyn Fn(&ObjectMeta) -> bool + Sync),
@@ -353,10 +332,4 @@ pub(super) fn failed(operation: &'static str, error: kube::Error) -> DriverError
         ErrorKind::NotFound => DriverError::new(ErrorKind::FailedPrecondition, operation, error.message()),
         _ => error,
     }
-}
-
-/// Whether a pod runs whatever its image says.
-fn brings_no_command(pod: &Pod) -> bool {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    containers.into_iter().any(|container| container.name == plan::MAIN && container.command.is_none())
 }

@@ -75,8 +75,10 @@ impl Inner {
             let policies = self.calls.policies(&namespace);
             error::absent(Calls::delete(&policies, &name, None, None).await).map_err(failed)
         };
-        let (parts, secret, policy) = tokio::try_join!(parts, secret, policy)?;
-        let found = parts || secret.is_some() || policy.is_some();
+        // Each to its end: a delete by name that is carried out late would take what another sandbox has by then.
+        let (parts, secret, policy) = tokio::join!(parts, secret, policy);
+        let (secret, policy) = (secret?, policy?);
+        let found = parts? || secret.is_some() || policy.is_some();
         if self.calls.agent.is_some() {
             return Ok(found);
         }

@@ -1,5 +1,8 @@
 //! Stopping a sandbox, which removes its pod and keeps all else, and starting it again, which makes the pod anew.
 
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
 use openshell_driver_api::conditions::{READY, ReasonClass, Wanted, classify, find};
 use openshell_driver_api::{ConditionStatus, DriverError, SandboxId};
 
@@ -8,7 +11,7 @@ use super::create::{failed, is_owned};
 use crate::calls::Calls;
 use crate::driver::Inner;
 use crate::record::{Record, State};
-use crate::{agent, record, state};
+use crate::{agent, plan, record, state};
 
 const STOP: &str = "stop sandbox";
 const START: &str = "start sandbox";
@@ -16,6 +19,7 @@ const START: &str = "start sandbox";
 impl Inner {
     /// Stops a sandbox; stopping a stopped one is no error.
     pub(crate) async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
+        self.locks.hurry(id);
         let _turn = self.locks.turn(id).await;
         let mut record = self.find(STOP, id).await?;
         if record.state != State::Stopped {
@@ -39,8 +43,8 @@ impl Inner {
     }
 
     /// Starts a sandbox again; starting a running one is no error.
-    pub(crate) async fn start(&self, id: &SandboxId) -> Result<(), DriverError> {
-        let _turn = self.locks.turn(id).await;
+    pub(crate) async fn start(self: &Arc<Self>, id: &SandboxId) -> Result<(), DriverError> {
+        let turn = self.locks.turn(id).await;
         let mut record = self.find(START, id).await?;
         let before = record.state;
         if self.runs(&record).await? {
@@ -52,16 +56,21 @@ impl Inner {
             return Ok(());
         }
         let started = match self.calls.agent {
-            Some(version) => self.resume(&mut record, version).await,
+            Some(version) => self.resume(&mut record, version).await.map(|()| None),
             None => self.make_again(&mut record).await,
         };
+        if let Ok(Some(pod)) = started {
+            let inner = Arc::clone(self);
+            tokio::spawn(async move { inner.see_to_command(pod, record, turn).await });
+            return Ok(());
+        }
         if started.is_err() && before == State::Stopped {
             // It is as it was; were this lost, too, the next start would begin where this one ended.
             if let Err(error) = self.transition(&mut record, State::Stopped, None).await {
                 tracing::warn!(sandbox = %id, %error, "cannot note that a sandbox is stopped still");
             }
         }
-        started
+        started.map(drop)
     }
 
     /// Whether there is a pod that runs or is about to. One that failed at something that the kubelet tries again and
@@ -81,16 +90,26 @@ impl Inner {
         }))
     }
 
-    /// Makes the pod from what the record keeps of it.
-    async fn make_again(&self, record: &mut Record) -> Result<(), DriverError> {
+    /// Makes the pod from what the record keeps of it, and gives it where it has to be seen yet whether its image brings a
+    /// command.
+    async fn make_again(&self, record: &mut Record) -> Result<Option<Pod>, DriverError> {
         self.transition(record, State::Starting, None).await.map_err(|error| failed(START, error))?;
         let configs = self.calls.configs(&record.namespace);
         let kept = Calls::within(configs.get(&record.name)).await.map_err(|error| failed(START, error))?;
         let mut pod = record::kept(&kept)?;
         pod.metadata.owner_references = Some(vec![self.owner(record)]);
+        let before = self.calls.pod(record).await.map_err(|error| failed(START, error))?;
+        if before.is_some_and(|before| state::lacks_command(&before)) {
+            // Its create came to no end, or its node was late to say so.
+            self.give_shell(&mut pod, record).await?;
+        }
         self.remove_pod(START, record).await?;
         self.make_pod(&pod, record).await?;
-        self.transition(record, State::Running, None).await.map_err(|error| failed(START, error))
+        if plan::brings_no_command(&pod) {
+            return Ok(Some(pod));
+        }
+        let noted = self.transition(record, State::Running, None).await;
+        noted.map(|()| None).map_err(|error| failed(START, error))
     }
 
     /// Lets the controller make the pod. One that has ended has to go first, which it does once it is not wanted.

@@ -129,6 +129,12 @@ fn toleration(set: &config::Toleration) -> Toleration {
     }
 }
 
+/// Whether a pod runs whatever its image says.
+pub(crate) fn brings_no_command(pod: &Pod) -> bool {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.into_iter().any(|container| container.name == MAIN && container.command.is_none())
+}
+
 /// Makes the shell the command of a pod whose image turned out to have none.
 pub(crate) fn give_shell(pod: &mut Pod) {
     for container in pod.spec.iter_mut().flat_map(|spec| &mut spec.containers) {

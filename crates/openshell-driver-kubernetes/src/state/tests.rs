@@ -188,6 +188,9 @@ fn a_pod_on_its_way_out_is_no_end_of_its_own() {
     pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-03T00:00:00Z")).expect("a time");
     assert_eq!(seen(State::Stopped, Some(&pod)).reason, "Stopping");
     assert_eq!(seen(State::Running, Some(&pod)).reason, "Terminating");
+    // One that makes room for another is no removal of the sandbox.
+    assert_eq!(seen(State::Making, Some(&pod)).reason, "Provisioning");
+    assert_eq!(seen(State::Starting, Some(&pod)).reason, "Starting");
 }
 
 #[test]
@@ -196,6 +199,7 @@ fn an_image_without_a_command_is_the_create_s_to_mend() {
     let pod = contained("Pending", waiting);
     assert!(lacks_command(&pod));
     assert_eq!(seen(State::Making, Some(&pod)).reason, "ContainerStarting");
+    assert_eq!(seen(State::Starting, Some(&pod)).reason, "ContainerStarting");
     assert_eq!(seen(State::Running, Some(&pod)).reason, "ContainerCreateFailed");
     assert!(!lacks_command(&contained("Pending", json!({ "waiting": { "message": "other" } }))));
 }

@@ -56,6 +56,24 @@ pub(crate) struct Source {
     pub(crate) params: ListParams,
 }
 
+/// What becomes of what is missed because the API server no longer has it.
+#[derive(Debug)]
+pub(crate) enum After<K> {
+    /// All is listed anew, of each object what the function leaves of it.
+    Listed(fn(K) -> K),
+    /// It is left at that: of what is only ever said once there may be more than anybody wants to hold.
+    Left,
+}
+
+impl<K> After<K> {
+    fn trim(&self, object: K) -> K {
+        match self {
+            Self::Listed(trim) => trim(object),
+            Self::Left => object,
+        }
+    }
+}
+
 type Told<K> = Result<Change<Vec<K>>, DriverError>;
 
 /// Why a watch is over.
@@ -72,28 +90,38 @@ enum End {
 
 impl Source {
     /// Follows in a task, which ends with an error when it can no longer.
-    pub(crate) fn follow<K>(self, version: String, tasks: &mut JoinSet<()>) -> mpsc::Receiver<Told<K>>
+    pub(crate) fn follow<K>(
+        self,
+        version: String,
+        after: After<K>,
+        tasks: &mut JoinSet<()>,
+    ) -> mpsc::Receiver<Told<K>>
     where
         K: Clone + Debug + DeserializeOwned + Meta + Send + 'static,
     {
         // Whoever reads sets the pace: what is not taken waits in the connection, and in the end at the server.
         let (tell_to, changes) = mpsc::channel(1);
         tasks.spawn(async move {
-            if let Err(error) = self.run(version, &tell_to).await {
+            if let Err(error) = self.run(version, &after, &tell_to).await {
                 let _ = tell_to.send(Err(error)).await;
             }
         });
         changes
     }
 
-    async fn run<K>(&self, mut version: String, tell_to: &mpsc::Sender<Told<K>>) -> Result<(), DriverError>
+    async fn run<K>(
+        &self,
+        mut version: String,
+        after: &After<K>,
+        tell_to: &mpsc::Sender<Told<K>>,
+    ) -> Result<(), DriverError>
     where
         K: Clone + Debug + DeserializeOwned + Meta,
     {
         let mut failures = 0;
         loop {
             let (begun, before) = (Instant::now(), version.clone());
-            match self.once(&mut version, tell_to).await {
+            match self.once(&mut version, after, tell_to).await {
                 End::Unread => return Ok(()),
                 End::Again => {
                     if version == before && begun.elapsed() < SHORT {
@@ -102,10 +130,16 @@ impl Source {
                     failures = 0;
                 }
                 End::Expired => {
-                    tracing::info!(url = self.url, "a watch has expired; everything is listed anew");
-                    let listed: Listed<K> = self.listed().await?;
-                    version = listed.version;
-                    if tell_to.send(Ok(Change::All(listed.items))).await.is_err() {
+                    tracing::info!(url = self.url, "a watch has expired; it begins anew");
+                    if begun.elapsed() < SHORT {
+                        // A server that forgets at once what it has just listed is not asked without end.
+                        sleep(SHORT).await;
+                    }
+                    let missed = self.anew(after).await.map_err(|error| error::cluster("watch", error))?;
+                    version = missed.version;
+                    if let After::Listed(_) = after
+                        && tell_to.send(Ok(Change::All(missed.items))).await.is_err()
+                    {
                         return Ok(());
                     }
                     failures = 0;
@@ -113,8 +147,9 @@ impl Source {
                 End::Failed(error) => {
                     failures = if version == before { failures + 1 } else { 1 };
                     let refused = matches!(error::status(&error), Some(401 | 403 | 404 | 405));
+                    let error = error::cluster("watch", error);
                     if refused || failures >= TRIES {
-                        return Err(error::cluster("watch", error));
+                        return Err(error);
                     }
                     tracing::debug!(url = self.url, %error, "a watch failed and is taken up again");
                     sleep(APART * 2_u32.pow(failures)).await;
@@ -123,16 +158,22 @@ impl Source {
         }
     }
 
-    async fn listed<K>(&self) -> Result<Listed<K>, DriverError>
+    /// What there is now, and the version to go on from.
+    async fn anew<K>(&self, after: &After<K>) -> Result<Listed<K>, Error>
     where
         K: Clone + DeserializeOwned,
     {
-        let listed = self.calls.all(&self.url, self.metadata, &self.params).await;
-        listed.map_err(|error| error::cluster("watch", error))
+        match after {
+            After::Listed(trim) => self.calls.all_of(&self.url, self.metadata, &self.params, *trim).await,
+            After::Left => {
+                let version = self.calls.version(&self.url, &self.params).await?;
+                Ok(Listed { items: Vec::new(), version })
+            }
+        }
     }
 
     /// One watch, from a version to its end; the version is that of the last thing that was told.
-    async fn once<K>(&self, version: &mut String, tell_to: &mpsc::Sender<Told<K>>) -> End
+    async fn once<K>(&self, version: &mut String, after: &After<K>, tell_to: &mpsc::Sender<Told<K>>) -> End
     where
         K: Clone + Debug + DeserializeOwned + Meta,
     {
@@ -174,11 +215,11 @@ impl Source {
                 }
                 Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
                     seen(version, &object);
-                    Change::Put(vec![object])
+                    Change::Put(vec![after.trim(object)])
                 }
                 Ok(Some(Ok(WatchEvent::Deleted(object)))) => {
                     seen(version, &object);
-                    Change::Gone(vec![object])
+                    Change::Gone(vec![after.trim(object)])
                 }
             };
             if tell_to.send(Ok(change)).await.is_err() {

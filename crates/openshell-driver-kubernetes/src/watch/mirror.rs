@@ -139,7 +139,7 @@ impl Mirror {
         Some(id)
     }
 
-    /// The cluster said something of pods. What a list says again after an expiry has been told before.
+    /// The cluster said something of pods.
     pub(crate) fn events(&mut self, change: Change<Vec<Event>>) -> Vec<WatchEvent> {
         match change {
             Change::Put(events) => events.into_iter().filter_map(|event| self.about(event)).collect(),
@@ -164,13 +164,19 @@ impl Mirror {
         let Some(record) = self.records.get(id) else { return Ok(None) };
         let pod = self.pods.get(id);
         if pod.is_none() && record.state == State::Running && self.calls.agent.is_none() {
-            // Either somebody removed the pod, or the news of why it went is on its way still: the record itself knows.
-            let fresh = self.calls.record(id).await.map_err(|error| error::cluster("watch", error))?;
-            match fresh {
-                Some(fresh) => self.records.insert(id.clone(), fresh),
+            // Either somebody removed the pod, or the news of why it went, or of the one that was just made, is on its way
+            // still: the cluster itself knows.
+            let failed = |error| error::cluster("watch", error);
+            let Some(fresh) = self.calls.record(id).await.map_err(failed)? else {
                 // Its own news will say so.
-                None => return Ok(None),
+                return Ok(None);
             };
+            let is_there = self.calls.pod(&fresh).await.map_err(failed)?.is_some();
+            self.records.insert(id.clone(), fresh);
+            if is_there {
+                // The pod's own news will say how it is.
+                return Ok(None);
+            }
         }
         let Some(record) = self.records.get(id) else { return Ok(None) };
         let sandbox = state::observe(record, pod, SystemTime::now());

@@ -109,7 +109,7 @@ async fn a_caller_that_goes_away_leaves_no_half_sandbox() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_gateway_left_half_made_is_made_anew() {
-    let Some(bench) = Bench::new("user = 0").await else { return };
+    let Some(bench) = Bench::new("").await else { return };
     let touch = ["sh", "-c", "[ -e /sandbox/old ] && exit 9; touch /sandbox/old; exec sleep 300"];
     bench.driver.create(&request("anew", &touch)).await.expect("create");
     let made = bench.until("anew", "Running").await;

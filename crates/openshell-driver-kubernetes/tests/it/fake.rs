@@ -1,118 +1,17 @@
 //! An API server that is made up: it keeps objects in memory, tells watchers of them, and can be made to do what a real
 //! one does seldom: to refuse, to do something and have nobody hear of it, to forget a version, to say nothing at all.
 
-use std::collections::BTreeMap;
+mod world;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openshell_driver_api::{ComputeDriver, DriverError, Table};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-/// What becomes of a request that fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// It is refused, and nothing is done.
-    Refused,
-    /// It is done, and the connection ends before the answer.
-    Unheard,
-}
-
-type Key = (String, String);
-
-/// What the server knows, and what it is told to do.
-#[derive(Default)]
-pub(crate) struct World {
-    pub(crate) objects: BTreeMap<Key, Value>,
-    version: u64,
-    /// Versions before this one are forgotten.
-    oldest: u64,
-    history: Vec<(u64, String, String)>,
-    watchers: Vec<(String, UnboundedSender<String>)>,
-    /// Every request, as it came.
-    pub(crate) log: Vec<String>,
-    /// Fails the changing requests with these numbers.
-    fail: Option<(std::ops::Range<usize>, Failure)>,
-    changes: usize,
-    /// Requests that hold this text get no answer.
-    pub(crate) hang: Option<String>,
-    /// The versions of agent-sandbox that are served.
-    agent: Vec<&'static str>,
-    /// Everything is refused with this status.
-    pub(crate) down: Option<(u16, String)>,
-}
-
-impl World {
-    fn tell(&mut self, kind: &str, what: &str, object: &Value) {
-        let line = format!("{}\n", json!({ "type": what, "object": object }));
-        self.history.push((self.version, kind.to_owned(), line.clone()));
-        self.watchers.retain(|(watched, to)| watched != kind || to.send(line.clone()).is_ok());
-    }
-
-    /// Puts an object, as a POST does, and gives it back.
-    pub(crate) fn put(&mut self, kind: &str, mut object: Value) -> Value {
-        self.version += 1;
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let meta = &mut object["metadata"];
-        meta["resourceVersion"] = json!(self.version.to_string());
-        meta["namespace"] = json!("fake");
-        if meta["uid"].is_null() {
-            meta["uid"] = json!(format!("uid-{}", self.version));
-            meta["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-        }
-        let what = match self.objects.insert((kind.to_owned(), name), object.clone()) {
-            Some(_) => "MODIFIED",
-            None => "ADDED",
-        };
-        self.tell(kind, what, &object);
-        object
-    }
-
-    /// Removes an object, as a DELETE does.
-    pub(crate) fn remove(&mut self, kind: &str, name: &str) -> Option<Value> {
-        let mut object = self.objects.remove(&(kind.to_owned(), name.to_owned()))?;
-        self.version += 1;
-        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        self.tell(kind, "DELETED", &object);
-        Some(object)
-    }
-
-    /// Ends all watches and forgets all that they could go on from: what changes before the next list is not told.
-    pub(crate) fn expire(&mut self) {
-        self.version += 1;
-        self.oldest = self.version;
-        self.history.clear();
-        self.watchers.clear();
-    }
-
-    /// Ends all watches, as a connection that is cut does.
-    pub(crate) fn cut(&mut self) {
-        self.watchers.clear();
-    }
-
-    /// Says a line to all who watch a kind.
-    pub(crate) fn say(&mut self, kind: &str, line: &Value) {
-        let line = format!("{line}\n");
-        self.watchers.retain(|(watched, to)| watched != kind || to.send(line.clone()).is_ok());
-    }
-
-    /// How many watch.
-    pub(crate) fn watching(&self) -> usize {
-        self.watchers.iter().filter(|(_, to)| !to.is_closed()).count()
-    }
-
-    /// Fails the changing requests of these numbers, counted from now, and gives the log up to here.
-    pub(crate) fn fail(&mut self, which: std::ops::Range<usize>, how: Failure) {
-        (self.fail, self.changes) = (Some((which, how)), 0);
-        self.log.clear();
-    }
-
-    /// Fails nothing any more; whether anything was failed.
-    pub(crate) fn heal(&mut self) -> bool {
-        self.fail.take().is_some_and(|(which, _)| self.changes >= which.start)
-    }
-}
+pub(crate) use self::world::{Failure, World};
 
 /// A server and a driver on it.
 pub(crate) struct Fake {
@@ -129,12 +28,22 @@ impl Fake {
 
     /// A server that also serves these versions of agent-sandbox.
     pub(crate) async fn serving(config: &str, agent: &[&'static str]) -> Result<Self, DriverError> {
+        Self::of_version(config, agent, "v1.33.0-fake").await
+    }
+
+    /// A server that says that it is of a version.
+    pub(crate) async fn of_version(
+        config: &str,
+        agent: &[&'static str],
+        git_version: &'static str,
+    ) -> Result<Self, DriverError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         let world = Arc::new(Mutex::new(World {
             version: 10,
             oldest: 10,
             agent: agent.to_vec(),
+            git_version,
             ..World::default()
         }));
         let serving = Arc::clone(&world);
@@ -273,7 +182,7 @@ fn reply(world: &mut World, method: &str, target: &str, body: Value) -> Reply {
         return Reply::Nothing;
     }
     if target == "/version" {
-        let version = json!({ "major": "1", "minor": "33", "gitVersion": "v1.33.0-fake", "gitCommit": "", "gitTreeState": "",
+        let version = json!({ "major": "1", "minor": "33", "gitVersion": world.git_version, "gitCommit": "", "gitTreeState": "",
             "buildDate": "", "goVersion": "", "compiler": "", "platform": "" });
         return Reply::Answer(200, version);
     }
@@ -315,7 +224,11 @@ fn answer(world: &mut World, method: &str, target: &str, body: Value) -> Reply {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 match world.objects.contains_key(&(kind.clone(), name)) {
                     true => status(409, "already exists"),
-                    false => Reply::Answer(201, world.put(&kind, body)),
+                    false => {
+                        let made = world.put(&kind, body);
+                        let answer = if world.nonsense == Some(kind.as_str()) { json!("what") } else { made };
+                        Reply::Answer(201, answer)
+                    }
                 }
             }
             _ if asked("watch") == "true" => follow(world, &kind, asked("resourceVersion")),
@@ -339,6 +252,12 @@ fn answer(world: &mut World, method: &str, target: &str, body: Value) -> Reply {
         }
         "DELETE" if !body["preconditions"]["uid"].is_null() && body["preconditions"]["uid"] != *uid => {
             status(409, "another uid")
+        }
+        "DELETE" if kind == "pods" && world.silent_nodes && body["gracePeriodSeconds"] != 0 => {
+            let mut object = found;
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object["metadata"]["deletionGracePeriodSeconds"] = body["gracePeriodSeconds"].clone();
+            Reply::Answer(200, world.put(&kind, object))
         }
         "DELETE" => {
             world.remove(&kind, name);

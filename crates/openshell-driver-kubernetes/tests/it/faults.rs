@@ -190,6 +190,82 @@ async fn what_happened_before_an_expiry_is_told_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_told_of_before_its_pod_is_no_end() {
+    let fake = Fake::new("").await;
+    create(&fake, "one").await;
+    let mut events = watching(&fake).await;
+    read_until(&mut events, |event| tells(event, "one", "Starting")).await;
+    let (mut record, mut pod) = (fake.world().only("configmaps"), fake.world().only("pods"));
+    let name = pod["metadata"]["name"].as_str().expect("a name").to_owned();
+    record["metadata"]["annotations"]["openshell.ai/wanted"] = json!("starting");
+    fake.world().put("configmaps", record.clone());
+    fake.world().remove("pods", &name);
+    // The pod is made, which nobody has heard of, and the record says so.
+    pod["metadata"]["uid"] = json!("the-second");
+    fake.world().objects.insert(("pods".to_owned(), name), pod.clone());
+    record["metadata"]["annotations"]["openshell.ai/wanted"] = json!("running");
+    fake.world().put("configmaps", record);
+    sleep(Duration::from_millis(500)).await;
+    fake.world().put("pods", pod);
+    let seen = read_until(
+        &mut events,
+        |event| matches!(event, WatchEvent::Sandbox(seen) if seen.status.instance_id == "the-second"),
+    )
+    .await;
+    assert!(!seen.iter().any(|event| tells(event, "one", "ContainerExited")), "{seen:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_forgets_at_once_is_not_asked_without_end_nor_for_old_events() {
+    let fake = Fake::new("").await;
+    create(&fake, "one").await;
+    let mut events = watching(&fake).await;
+    read_until(&mut events, |event| tells(event, "one", "Starting")).await;
+    fake.world().log.clear();
+    fake.world().forget();
+    sleep(Duration::from_secs(3)).await;
+    let log = fake.world().log.clone();
+    let lists = |kind: &str| {
+        let of = |line: &&String| line.contains(&format!("/{kind}?")) && !line.contains("watch=true");
+        log.iter().filter(of).cloned().collect::<Vec<_>>()
+    };
+    for kind in ["configmaps", "pods", "events"] {
+        assert!((1..=5).contains(&lists(kind).len()), "{kind}: {log:#?}");
+    }
+    // Of events there may be a cluster's worth, of which none is wanted.
+    assert!(
+        lists("events").iter().all(|line| line.contains("limit=1&") || line.ends_with("limit=1")),
+        "{log:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_wait_for_their_pods_are_not_waited_for_again_and_again() {
+    let fake = Fake::new("").await;
+    // Nothing here binds a claim.
+    let mut waited = Vec::new();
+    for number in 0..18 {
+        create(&fake, &format!("s{number}")).await;
+        let mut world = fake.world();
+        if world.log.iter().any(|line| line.starts_with("GET") && line.contains("/persistentvolumeclaims/")) {
+            waited.push(number);
+        }
+        world.log.clear();
+    }
+    assert_eq!(waited, [0, 1, 2, 16]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_secret_is_read_by_nobody() {
+    let fake = Fake::new("").await;
+    let mut wanted = request("one", &["sleep", "300"]);
+    wanted.spec.token = Secret::new("s3cret");
+    // Of what makes no sense the client writes down every word.
+    fake.world().nonsense = Some("secrets");
+    fake.driver.create(&wanted).await.expect("create");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stays_away_ends_the_watch_with_a_word() {
     let fake = Fake::new("").await;
     create(&fake, "one").await;
