@@ -195,7 +195,8 @@ async fn a_record_that_is_told_of_before_its_pod_is_no_end() {
     create(&fake, "one").await;
     let mut events = watching(&fake).await;
     read_until(&mut events, |event| tells(event, "one", "Starting")).await;
-    let (mut record, mut pod) = (fake.world().only("configmaps"), fake.world().only("pods"));
+    let mut record = fake.world().only("configmaps");
+    let mut pod = fake.world().only("pods");
     let name = pod["metadata"]["name"].as_str().expect("a name").to_owned();
     record["metadata"]["annotations"]["openshell.ai/wanted"] = json!("starting");
     fake.world().put("configmaps", record.clone());
