@@ -2,6 +2,7 @@
 //! the driver in process, and the same driver as a program behind a socket.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -43,7 +44,10 @@ impl Stage {
         }
         let client = program("openshell")?;
         let home = Home::new();
-        let id = format!("e2e-{}-{}", std::process::id(), driver as u8);
+        static STAGES: AtomicU32 = AtomicU32::new(0);
+        // Tests run side by side, and the last of the numbers is not the beginning of another.
+        let number = STAGES.fetch_add(1, Ordering::Relaxed);
+        let id = format!("e2e-{}-{number}-x", std::process::id());
         let leftovers = Leftovers(backend, id.clone());
         let mut stage =
             Self { backend, home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
