@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn files_and_hosts_that_are_called_after_an_engine_are_no_driver_s() {
         assert!(lines("a.rs", "f(\".docker\", \"docker.io\", \"home/.docker\")").is_empty());
-        assert_eq!(lines("a.rs", "f(\"drivers.docker\", \"docker.x\")"), [1]);
+        assert_eq!(lines("a.rs", "f(\"drivers.docker\",\n \"docker.x\")"), [1, 2]);
     }
 
     #[test]
