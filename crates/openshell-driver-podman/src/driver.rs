@@ -10,6 +10,7 @@ use openshell_driver_api::{
 };
 use openshell_driver_common::container::marks::Marks;
 use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::owners::Owners;
 use openshell_driver_common::locks::Locks;
 use openshell_driver_common::operations::to_the_end;
 use openshell_driver_common::watch::{NEWS, News};
@@ -19,7 +20,6 @@ use crate::config::Config;
 use crate::engine::{Container, Engine, Filters, Status};
 use crate::facts::Facts;
 use crate::image::Images;
-use crate::owners::Owners;
 use crate::plan::Plan;
 use crate::runs::Runs;
 use crate::{state, watch};

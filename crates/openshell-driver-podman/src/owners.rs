@@ -1,37 +1,12 @@
 //! Whose a sandbox's files are: the numbers of the main process's user. Names are looked up in the image's own files, once
 //! for an image and a user, by way of a container that is never started.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use openshell_driver_api::{DriverError, SandboxRequest, labels};
 use openshell_driver_common::container::files::{Account, AccountFile, GROUPS, Owner, USERS};
 
 use crate::driver::Inner;
 use crate::engine::{Namespace, Spec};
 use crate::image::Image;
-
-/// How many answers are remembered.
-const MOST: usize = 1024;
-
-/// What was found out, by an image's id, which means the same files for ever, and a user.
-#[derive(Debug, Default)]
-pub(crate) struct Owners(Mutex<HashMap<(String, String), Owner>>);
-
-impl Owners {
-    fn known(&self, image: &Image, user: &str) -> Option<Owner> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(image.id.clone(), user.to_owned())).copied()
-    }
-
-    fn learn(&self, image: &Image, user: &str, owner: Owner) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert((image.id.clone(), user.to_owned()), owner);
-    }
-}
 
 impl Inner {
     /// The numbers of a user of an image.
@@ -48,7 +23,7 @@ impl Inner {
         if !account.needs_users() && !account.needs_groups() {
             return account.owner("", "");
         }
-        if let Some(owner) = self.owners.known(image, user) {
+        if let Some(owner) = self.owners.known(&image.id, user) {
             return Ok(owner);
         }
         let spec = Spec {
@@ -71,7 +46,7 @@ impl Inner {
             if account.needs_groups() { self.text(&container, GROUPS).await? } else { String::new() };
         self.remove_container(&container).await?;
         let owner = account.owner(&users, &groups)?;
-        self.owners.learn(image, user, owner);
+        self.owners.learn(&image.id, user, owner);
         Ok(owner)
     }
 

@@ -176,9 +176,23 @@ fn dockerd(root: &Path) -> Command {
     command
 }
 
+/// A podman service of the test's own. Without a directory for its events, and locks in files, it would share both with the
+/// one that is there.
 fn podman(root: &Path) -> Command {
+    let settings = std::env::var("CONTAINERS_CONF").ok().and_then(|path| std::fs::read_to_string(path).ok());
+    let mut settings = settings.unwrap_or_default();
+    let locks = "lock_type = \"file\"\n";
+    match settings.find("[engine]\n") {
+        Some(start) => settings.insert_str(start + "[engine]\n".len(), locks),
+        None => settings.push_str(&format!("\n[engine]\n{locks}")),
+    }
+    let config = root.join("containers.conf");
+    std::fs::write(&config, settings).expect("a file");
     let mut command = Command::new("podman");
-    command.arg("--root").arg(root.join("data")).arg("--runroot").arg(root.join("run"));
+    command.env("CONTAINERS_CONF", config);
+    for (option, place) in [("--root", "data"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+        command.arg(option).arg(root.join(place));
+    }
     command.args(["system", "service", "--time=0"]);
     command.arg(format!("unix://{}", Engine::socket(root).display()));
     command
