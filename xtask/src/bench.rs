@@ -53,7 +53,6 @@ enum Which {
     Selection,
     /// The whole matrix over the clean build of the default gateway
     Matrix,
-    /// Bytes of a gateway with one driver, and its share of one with every driver
     /// The search of a large file beside `strings | grep`, and what a verification adds to a build
     Verify,
     /// Bytes of a gateway with one driver
@@ -128,12 +127,14 @@ pub(crate) struct Measured {
     compiled_again: Vec<String>,
     /// What could not be measured here, and why.
     skipped: Vec<String>,
+    /// What began and did not come to its end, and why. It costs its own figures and nobody else's.
+    failed: Vec<String>,
 }
 
 impl Measured {
-    /// Whether every figure keeps its bound and nothing is compiled twice.
+    /// Whether everything was measured, every figure keeps its bound, and nothing is compiled twice.
     pub(crate) fn holds(&self) -> bool {
-        self.compiled_again.is_empty() && self.figures.iter().all(Figure::holds)
+        self.failed.is_empty() && self.compiled_again.is_empty() && self.figures.iter().all(Figure::holds)
     }
 
     fn table(&self) -> Table<9> {
@@ -155,14 +156,16 @@ impl Measured {
     fn remarks(&self) -> Vec<String> {
         let again = self.compiled_again.iter();
         let again = again.map(|package| format!("compiled again by a change of selection: {package}\n"));
-        again.chain(self.skipped.iter().map(|skipped| format!("{skipped}\n"))).collect()
+        let failed = self.failed.iter().map(|failed| format!("NOT MEASURED: {failed}\n"));
+        again.chain(self.skipped.iter().map(|skipped| format!("{skipped}\n"))).chain(failed).collect()
     }
 
     /// The medians in one line.
     pub(crate) fn medians(&self) -> String {
         let again = (!self.compiled_again.is_empty())
             .then(|| format!("compiled again: {}", self.compiled_again.join(", ")));
-        self.figures.iter().map(Figure::brief).chain(again).collect::<Vec<_>>().join("; ")
+        let failed = self.failed.iter().map(|failed| format!("not measured: {failed}"));
+        self.figures.iter().map(Figure::brief).chain(again).chain(failed).collect::<Vec<_>>().join("; ")
     }
 
     fn json(&self) -> serde_json::Value {
@@ -172,6 +175,7 @@ impl Measured {
             "figures": figures,
             "compiled_again": self.compiled_again,
             "skipped": self.skipped,
+            "failed": self.failed,
         })
     }
 
@@ -193,7 +197,7 @@ impl Measured {
     }
 }
 
-/// Measures what the arguments ask for.
+/// Measures what the arguments ask for. What fails is noted, and the rest is measured.
 pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -> Result<Measured> {
     let mut measured = Measured::default();
     let mut gateways = None;
@@ -201,20 +205,9 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
         if !args.only.is_empty() && !args.only.contains(which) {
             continue;
         }
-        match which {
-            Which::GenCheck => measured.figures.push(toolchain::gen_check(workspace, args.runs)?),
-            Which::BuildNoop => measured.figures.extend(toolchain::build_noop(workspace, assembly, args)?),
-            Which::Selection => {
-                let (figures, compiled_again) = toolchain::change_of_selection(workspace, assembly)?;
-                measured.figures.extend(figures);
-                measured.compiled_again = compiled_again;
-            }
-            Which::Matrix => measured.figures.extend(toolchain::matrix(workspace, assembly)?),
-            Which::Verify => {
-                let (figures, skipped) = verify::search(args.runs, verify::SIZE)?;
-                measured.figures.extend(figures);
-                measured.skipped.extend(skipped);
-                measured.figures.extend(verify::adds(workspace, args)?);
+        let result = match which {
+            Which::GenCheck | Which::BuildNoop | Which::Selection | Which::Matrix | Which::Verify => {
+                measured.toolchain(*which, workspace, assembly, args)
             }
             Which::Size
             | Which::Start
@@ -224,16 +217,56 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
             | Which::Ready
             | Which::Many
             | Which::Soak => {
+                // Without the gateways there is nothing to measure them by.
                 let gateways = match &gateways {
                     Some(gateways) => gateways,
                     None => gateways.insert(Gateways::build(workspace, assembly, args)?),
                 };
                 match which {
-                    Which::Size => measured.figures.extend(gateways.sizes(workspace, assembly, args)?),
-                    which => gateways.run(*which, args, &mut measured)?,
+                    Which::Size => gateways
+                        .sizes(workspace, assembly, args)
+                        .map(|figures| measured.figures.extend(figures)),
+                    which => gateways.run(*which, args, &mut measured),
                 }
             }
+        };
+        if let Err(error) = result {
+            measured.fail(&which.name(), &error);
         }
     }
     Ok(measured)
+}
+
+impl Measured {
+    /// Notes what did not come to its end.
+    fn fail(&mut self, what: &str, error: &Error) {
+        self.failed.push(format!("{what}: {error}"));
+    }
+
+    /// Measures a part of the toolchain.
+    fn toolchain(
+        &mut self,
+        which: Which,
+        workspace: &Workspace,
+        assembly: &Assembly,
+        args: &Args,
+    ) -> Result<()> {
+        match which {
+            Which::GenCheck => self.figures.push(toolchain::gen_check(workspace, args.runs)?),
+            Which::BuildNoop => self.figures.extend(toolchain::build_noop(workspace, assembly, args)?),
+            Which::Selection => {
+                let (figures, compiled_again) = toolchain::change_of_selection(workspace, assembly)?;
+                self.figures.extend(figures);
+                self.compiled_again = compiled_again;
+            }
+            Which::Matrix => self.figures.extend(toolchain::matrix(workspace, assembly)?),
+            _ => {
+                let (figures, skipped) = verify::search(args.runs, verify::SIZE)?;
+                self.figures.extend(figures);
+                self.skipped.extend(skipped);
+                self.figures.extend(verify::adds(workspace, args)?);
+            }
+        }
+        Ok(())
+    }
 }

@@ -23,6 +23,11 @@ const MEMORY_MB: f64 = 40.0;
 const LATENCY_MS: f64 = 200.0;
 
 pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Report) -> Result<()> {
+    let room = script.room()?;
+    if room < SANDBOXES {
+        eprintln!("{SANDBOXES} sandboxes at once, {}: skipped: the backend holds {room}", backend.name);
+        return Ok(());
+    }
     let home = Home::new()?;
     let gateway = home.start(&backend.gateway, &backend.on()?).await?;
     let gateway_id = home.gateway_id()?;

@@ -3,6 +3,7 @@
 //! ```text
 //!   SCRIPT image              the image that sandboxes run
 //!   SCRIPT config             what a gateway's configuration says of the driver; may be empty
+//!   SCRIPT room               how many sandboxes the backend holds at once
 //!   SCRIPT resources          the sandbox ids of everything that the backend has of the gateway, one a line
 //!   SCRIPT kill               ends every workload of the gateway, one after the other
 //!   SCRIPT begin              makes what runs by hand share: a network
@@ -49,6 +50,14 @@ impl Script {
     /// What a gateway's configuration says of the driver.
     pub(crate) fn config(&self) -> Result<String> {
         self.run(&["config"], "")
+    }
+
+    /// How many sandboxes the backend holds at once.
+    pub(crate) fn room(&self) -> Result<usize> {
+        let text = self.run(&["room"], "")?;
+        text.trim()
+            .parse()
+            .map_err(|_| format!("`{} room` printed no number: `{}`", self.0, text.trim()).into())
     }
 
     /// The sandbox ids of what the backend has of a gateway.

@@ -8,6 +8,7 @@ shared=by-hand-$OPENSHELL_GATEWAY_ID
 case $1 in
 image) echo "$image" ;;
 config) ;;
+room) echo 1000 ;;
 resources) docker ps -a --filter "$label" --format '{{.Label "openshell.ai/sandbox-id"}}' ;;
 kill) docker ps -q --filter "$label" | xargs -r -n 1 docker kill >/dev/null ;;
 begin) docker network create -o com.docker.network.bridge.enable_icc=false "$shared" >/dev/null ;;

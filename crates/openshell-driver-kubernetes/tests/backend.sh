@@ -17,6 +17,8 @@ remove_pods() {
 case $1 in
 image) echo "$image" ;;
 config) ;;
+# What a kubelet takes; 110 unless it is told otherwise.
+room) kubectl get nodes -o 'jsonpath={range .items[*]}{.status.allocatable.pods}{"\n"}{end}' | awk '{ sum += $1 } END { print sum + 0 }' ;;
 resources)
   kubectl get pods,persistentvolumeclaims,configmaps,secrets,networkpolicies -l "$selector" \
     -o 'jsonpath={range .items[*]}{.metadata.annotations.openshell\.ai/sandbox-id}{"\n"}{end}' | sort -u

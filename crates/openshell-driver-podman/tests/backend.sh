@@ -10,6 +10,7 @@ label=label=openshell.ai/gateway-id=$OPENSHELL_GATEWAY_ID
 case $1 in
 image) echo "$image" ;;
 config) ;;
+room) echo 1000 ;;
 resources)
   podman ps -aq --filter "$label" | xargs -r podman inspect --format '{{index .Config.Labels "openshell.ai/sandbox-id"}}'
   ;;

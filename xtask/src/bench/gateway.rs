@@ -123,7 +123,10 @@ impl Gateways {
             if let Some(script) = &engine.script {
                 command.arg("--script").arg(format!("sh {}", script.display()));
             }
-            lines(&mut command, &self.bench, |line| into.take(line))?;
+            // One engine that is in trouble does not take the others' figures along.
+            if let Err(error) = lines(&mut command, &self.bench, |line| into.take(line)) {
+                into.fail(&format!("{}, {}", which.name(), engine.driver), &error);
+            }
         }
         Ok(())
     }
