@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   backend events ─┐                     (bounded)             (bounded)
-//!   own news ───────┴─ listen ─ Signal ──────────▶ tell ── WatchEvent ──────────▶ the reader
+//!   own news ───────┴─ listen ─ Signal ────▶ tell (tell.rs) ── WatchEvent ──────▶ the reader
 //!                        │                          │   snapshot, then looks         │
 //!                        └───────── why it ended ───┴─────────────────▶ the last item
 //! ```
@@ -11,7 +11,8 @@
 //! harm. Nothing is ever dropped: where a buffer is full, the stream ends with `ResourceExhausted`, and the reader comes
 //! back for a new snapshot. There is no timer here.
 
-use std::collections::HashMap;
+mod tell;
+
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -19,10 +20,12 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 use openshell_driver_api::{
-    DriverError, ErrorKind, EventStream, ObservedSandbox, SandboxId, WatchEvent, async_trait,
+    DriverError, ErrorKind, EventStream, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent, async_trait,
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
+
+use self::tell::tell;
 
 /// How many changes a reader may be behind.
 const BUFFER: usize = 1024;
@@ -45,8 +48,13 @@ pub trait Observer: Send + Sync + 'static {
 pub enum News {
     /// Something changed that makes no event of the backend's.
     Touched(SandboxId),
-    /// A ready-made event.
-    Event(WatchEvent),
+    /// Something to be told in words.
+    Said {
+        /// The sandbox that it is about.
+        id: SandboxId,
+        /// The words.
+        event: PlatformEvent,
+    },
 }
 
 /// A reason to tell the reader something.
@@ -54,6 +62,8 @@ pub enum News {
 pub enum Signal {
     /// Look at a resource of the backend.
     Look {
+        /// The sandbox whose resource it is.
+        id: SandboxId,
         /// The backend's id for it.
         resource: String,
     },
@@ -144,208 +154,5 @@ where
     let _ = end.set(why);
 }
 
-/// Tells the reader the snapshot and then what every signal leads to.
-async fn tell(
-    observer: Arc<impl Observer>,
-    mut signals: mpsc::Receiver<Signal>,
-    tell_to: mpsc::Sender<WatchEvent>,
-    end: End,
-) {
-    let mut told = HashMap::new();
-    let snapshot = match observer.observe_all().await {
-        Ok(snapshot) => snapshot,
-        Err(error) => {
-            let _ = end.set(error);
-            return;
-        }
-    };
-    for sandbox in snapshot {
-        told.insert(sandbox.id.clone(), sandbox.clone());
-        // The snapshot may be larger than the buffer, so it goes at the reader's pace; signals wait meanwhile.
-        if tell_to.send(WatchEvent::Sandbox(sandbox)).await.is_err() {
-            return;
-        }
-    }
-    loop {
-        let signal = tokio::select! {
-            signal = signals.recv() => signal,
-            () = tell_to.closed() => return,
-        };
-        let Some(signal) = signal else { return };
-        let event = match follow(&*observer, &mut told, signal).await {
-            Ok(Some(event)) => event,
-            Ok(None) => continue,
-            Err(error) => {
-                let _ = end.set(error);
-                return;
-            }
-        };
-        if tell_to.try_send(event).is_err() {
-            let _ = end.set(behind());
-            return;
-        }
-    }
-}
-
-/// Looks at what a signal is about; `None` when there is nothing new to tell.
-async fn follow(
-    observer: &impl Observer,
-    told: &mut HashMap<SandboxId, ObservedSandbox>,
-    signal: Signal,
-) -> Result<Option<WatchEvent>, DriverError> {
-    let sandbox = match signal {
-        Signal::News(News::Event(event)) => return Ok(Some(event)),
-        Signal::News(News::Touched(id)) => match observer.observe(&id).await? {
-            // What was never told of may be on its way.
-            None if told.remove(&id).is_some() => return Ok(Some(WatchEvent::Deleted(id))),
-            found => found,
-        },
-        Signal::Look { resource } => observer.look(&resource).await?,
-        Signal::Seen(seen) => {
-            let same = |told: &ObservedSandbox| told.status.instance_id == seen.status.instance_id;
-            told.get(&seen.id).is_some_and(same).then_some(*seen)
-        }
-        // A replayed event may be about an earlier resource of a sandbox that is there again.
-        Signal::Gone(id) => match observer.observe(&id).await? {
-            Some(sandbox) => Some(sandbox),
-            None => {
-                told.remove(&id);
-                return Ok(Some(WatchEvent::Deleted(id)));
-            }
-        },
-    };
-    // A resource that is gone by now has its own event to come.
-    let Some(sandbox) = sandbox else { return Ok(None) };
-    if told.get(&sandbox.id) == Some(&sandbox) {
-        return Ok(None);
-    }
-    told.insert(sandbox.id.clone(), sandbox.clone());
-    Ok(Some(WatchEvent::Sandbox(sandbox)))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
-    use futures_util::{StreamExt, stream};
-    use openshell_driver_api::SandboxStatus;
-
-    use super::*;
-
-    fn id(text: &str) -> SandboxId {
-        SandboxId::new(text).expect("an id")
-    }
-
-    fn sandbox(text: &str, instance: usize) -> ObservedSandbox {
-        ObservedSandbox {
-            id: id(text),
-            name: text.into(),
-            namespace: String::new(),
-            workspace: String::new(),
-            status: SandboxStatus { instance_id: instance.to_string(), ..SandboxStatus::default() },
-        }
-    }
-
-    /// A backend of so many sandboxes, and what looks at single ones find, one after the other.
-    struct Fake {
-        all: usize,
-        found: Mutex<VecDeque<Option<ObservedSandbox>>>,
-    }
-
-    #[async_trait]
-    impl Observer for Fake {
-        async fn observe_all(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
-            Ok((0..self.all).map(|n| sandbox(&n.to_string(), 0)).collect())
-        }
-        async fn observe(&self, _: &SandboxId) -> Result<Option<ObservedSandbox>, DriverError> {
-            Ok(self.found.lock().expect("a lock").pop_front().flatten())
-        }
-        async fn look(&self, resource: &str) -> Result<Option<ObservedSandbox>, DriverError> {
-            self.observe(&id(resource)).await
-        }
-    }
-
-    fn fake(all: usize, found: impl IntoIterator<Item = Option<ObservedSandbox>>) -> Arc<Fake> {
-        Arc::new(Fake { all, found: Mutex::new(found.into_iter().collect()) })
-    }
-
-    fn look() -> Signal {
-        Signal::Look { resource: "0".into() }
-    }
-
-    #[tokio::test]
-    async fn a_snapshot_then_changes_and_only_those() {
-        let touched = || Signal::News(News::Touched(id("0")));
-        let found = [Some(sandbox("0", 0)), Some(sandbox("0", 1)), None, Some(sandbox("0", 1)), None, None];
-        let ended = || {
-            let mut ended = sandbox("0", 1);
-            ended.status.deleting = true;
-            ended
-        };
-        let seen = || Signal::Seen(Box::new(ended()));
-        // As the backend's event tells it: of a resource that was told of, and not after it was told to be gone.
-        let signals =
-            [seen(), look(), look(), look(), seen(), Signal::Gone(id("0")), touched(), seen(), touched()];
-        let events = stream::iter([Ok(signals.to_vec())]).chain(stream::pending());
-        let (news, receiver) = broadcast::channel(NEWS);
-        let mut watch = watch(fake(1, found), receiver, events);
-        assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Sandbox(sandbox("0", 0)));
-        for expected in [sandbox("0", 1), ended(), sandbox("0", 1)] {
-            let told = watch.next().await.expect("one").expect("good");
-            assert_eq!(told, WatchEvent::Sandbox(expected));
-        }
-        assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Deleted(id("0")));
-        // Said by an event, also where nothing was told.
-        news.send(News::Event(WatchEvent::Deleted(id("1")))).expect("a receiver");
-        assert_eq!(watch.next().await.expect("one").expect("good"), WatchEvent::Deleted(id("1")));
-        drop(news);
-        let end = watch.next().await.expect("an end").expect_err("an error");
-        assert_eq!((end.kind(), end.message()), (ErrorKind::Unavailable, "the driver ended"));
-        assert!(watch.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_snapshot_larger_than_any_buffer_is_whole_and_what_came_meanwhile_is_not_lost() {
-        let (news, receiver) = broadcast::channel(NEWS);
-        let all = 3 * BUFFER;
-        let watch = watch(fake(all, []), receiver, stream::pending());
-        tokio::task::yield_now().await;
-        news.send(News::Event(WatchEvent::Deleted(id("x")))).expect("a receiver");
-        let told: Vec<_> = watch.take(all + 1).map(|event| event.expect("good")).collect().await;
-        assert_eq!(told.last(), Some(&WatchEvent::Deleted(id("x"))));
-        assert!(told[..all].iter().all(|event| matches!(event, WatchEvent::Sandbox(_))));
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_falls_behind_is_told_so_last() {
-        let (news, receiver) = broadcast::channel(4 * BUFFER);
-        let mut watch = watch(fake(0, []), receiver, stream::pending());
-        for _ in 0..3 * BUFFER {
-            news.send(News::Event(WatchEvent::Deleted(id("x")))).expect("a receiver");
-        }
-        // Time for the tasks, in which the reader reads nothing.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        let mut told = 0;
-        let end = loop {
-            match watch.next().await.expect("an item") {
-                Ok(_) => told += 1,
-                Err(end) => break end,
-            }
-        };
-        assert_eq!(end.kind(), ErrorKind::ResourceExhausted);
-        assert!(told < 3 * BUFFER, "{told}");
-        assert!(watch.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_backend_that_goes_away_is_the_end() {
-        let (_news, receiver) = broadcast::channel(NEWS);
-        let broken = || DriverError::new(ErrorKind::Unavailable, "watch", "broken");
-        let mut ended = watch(fake(0, []), receiver.resubscribe(), stream::iter([Err(broken())]));
-        assert_eq!(ended.next().await.expect("an end").expect_err("an error").message(), "broken");
-        let mut ended = watch(fake(0, []), receiver, stream::empty());
-        let end = ended.next().await.expect("an end").expect_err("an error");
-        assert_eq!(end.message(), "the backend ended its events");
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
-use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, WatchEvent};
+use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest};
 use openshell_driver_common::container::mounts::NamedVolume;
 use openshell_driver_common::operations::{exists, retry_conflicts};
 use openshell_driver_common::watch::News;
@@ -222,7 +222,7 @@ impl Inner {
     /// Tells watchers something about a sandbox.
     fn tell(&self, id: &SandboxId, event: PlatformEvent) {
         // An error means that nobody watches.
-        let _ = self.news.send(News::Event(WatchEvent::Platform { id: id.clone(), event }));
+        let _ = self.news.send(News::Said { id: id.clone(), event });
     }
 }
 

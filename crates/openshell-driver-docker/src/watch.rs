@@ -7,7 +7,7 @@ use bollard::models::EventMessage;
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt;
 use openshell_driver_api::{
-    DriverError, ErrorKind, EventStream, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent, async_trait,
+    DriverError, ErrorKind, EventStream, ObservedSandbox, PlatformEvent, SandboxId, async_trait,
 };
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::operations::{Kind, said};
@@ -68,10 +68,10 @@ fn read(scope: &Scope, event: EventMessage) -> Vec<Signal> {
                 timestamp_ms: event.time.unwrap_or_default().saturating_mul(1000),
                 ..said("docker", Kind::Warning, "OOMKilled", text)
             };
-            let told = News::Event(WatchEvent::Platform { id: sandbox, event });
-            vec![Signal::News(told), Signal::Look { resource: container }]
+            let told = News::Said { id: sandbox.clone(), event };
+            vec![Signal::News(told), Signal::Look { id: sandbox, resource: container }]
         }
-        _ => vec![Signal::Look { resource: container }],
+        _ => vec![Signal::Look { id: sandbox, resource: container }],
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     fn events_are_reasons_to_look() {
         let scope = Scope { gateway_id: "gw".into() };
         assert!(
-            matches!(&read(&scope, event("start", "gw"))[..], [Signal::Look { resource }] if resource == "c0ffee")
+            matches!(&read(&scope, event("start", "gw"))[..], [Signal::Look { id, resource }] if id.as_str() == "s" && resource == "c0ffee")
         );
         assert!(
             matches!(&read(&scope, event("destroy", "gw"))[..], [Signal::Gone(id)] if id.as_str() == "s")
@@ -105,8 +105,7 @@ mod tests {
         assert!(read(&scope, event("start", "other")).is_empty());
         assert!(read(&scope, EventMessage::default()).is_empty());
         let oom = read(&scope, event("oom", "gw"));
-        let [Signal::News(News::Event(WatchEvent::Platform { event, .. })), Signal::Look { .. }] = &oom[..]
-        else {
+        let [Signal::News(News::Said { event, .. }), Signal::Look { .. }] = &oom[..] else {
             panic!("a platform event and a look");
         };
         assert_eq!((event.timestamp_ms, event.kind.as_str()), (2000, "Warning"));

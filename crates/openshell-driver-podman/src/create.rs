@@ -3,9 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openshell_driver_api::{
-    DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, WatchEvent, labels,
-};
+use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, labels};
 use openshell_driver_common::container::files::Owner;
 use openshell_driver_common::container::mounts::NamedVolume;
 use openshell_driver_common::container::values::Network;
@@ -357,7 +355,7 @@ impl Inner {
     /// Tells watchers something about a sandbox.
     fn tell(&self, id: &SandboxId, event: PlatformEvent) {
         // An error means that nobody watches.
-        let _ = self.news.send(News::Event(WatchEvent::Platform { id: id.clone(), event }));
+        let _ = self.news.send(News::Said { id: id.clone(), event });
     }
 
     /// Has watchers look at a sandbox now: the service's own events may be a quarter of a second late.

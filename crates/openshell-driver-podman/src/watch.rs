@@ -189,7 +189,7 @@ fn read(scope: &Scope, event: &Event) -> Vec<Signal> {
     match event.action.as_str() {
         _ if scope.is_files_container(name) => Vec::new(),
         "remove" => vec![Signal::Gone(sandbox)],
-        _ => vec![Signal::Look { resource: event.actor.id.clone() }],
+        _ => vec![Signal::Look { id: sandbox, resource: event.actor.id.clone() }],
     }
 }
 
@@ -260,7 +260,9 @@ mod tests {
     fn events_are_reasons_to_look() {
         let scope = Scope { gateway_id: "gw".into() };
         let of = |action, gateway, name| read(&scope, &event(action, gateway, name));
-        assert!(matches!(&of("died", "gw", "a")[..], [Signal::Look { resource }] if resource == "c0ffee"));
+        assert!(
+            matches!(&of("died", "gw", "a")[..], [Signal::Look { id, resource }] if id.as_str() == "s" && resource == "c0ffee")
+        );
         assert!(matches!(&of("remove", "gw", "a")[..], [Signal::Gone(id)] if id.as_str() == "s"));
         assert!(of("start", "other", "a").is_empty());
         assert!(of("remove", "gw", "openshell-gw.s.files").is_empty(), "a helper that comes and goes");
