@@ -349,6 +349,8 @@ impl Inner {
     /// Removes a container, and the volumes that its image has brought.
     pub(crate) async fn remove_container(&self, container: &str) -> Result<(), DriverError> {
         self.runs.forget(container);
+        // Before it is done: the service may tell of it first.
+        self.removals.note(container);
         remove(|| self.engine.remove(container)).await
     }
 

@@ -22,6 +22,7 @@ use crate::facts::Facts;
 use crate::image::Images;
 use crate::plan::Plan;
 use crate::runs::Runs;
+use crate::sweep::Removals;
 use crate::{state, watch};
 
 /// How many containers are inspected at once.
@@ -29,7 +30,7 @@ const INSPECTIONS: usize = 8;
 
 /// Runs every sandbox as one container of one service.
 pub(crate) struct PodmanDriver {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What operations share.
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) news: broadcast::Sender<News>,
     /// Whether the service's host has no program that is the first of a container; found out at the first create.
     pub(crate) no_init: AtomicBool,
+    pub(crate) removals: Removals,
     /// Held by who sweeps.
     pub(crate) sweeping: Mutex<()>,
     /// Whether the service does not tell who ran out of memory.
@@ -67,6 +69,7 @@ impl PodmanDriver {
             locks: Locks::default(),
             news: broadcast::Sender::new(NEWS),
             no_init: AtomicBool::new(false),
+            removals: Removals::default(),
             sweeping: Mutex::default(),
             guesses_memory: !facts.tells_memory,
             config,

@@ -144,7 +144,7 @@ fn events(
 }
 
 impl Inner {
-    /// What an event gives reason to; what a sandbox that is gone has left is swept.
+    /// What an event gives reason to; what a sandbox that somebody removed by hand has left is swept.
     fn read_event(self: &Arc<Self>, event: &Event) -> Vec<Signal> {
         let container = &event.actor.id;
         if let Some(code) = exit_code(event) {
@@ -160,6 +160,9 @@ impl Inner {
         for signal in &signals {
             if let Signal::Gone(id) = signal {
                 self.runs.forget(container);
+                if self.removals.has(container) {
+                    continue;
+                }
                 let (inner, id) = (Arc::clone(self), id.clone());
                 tokio::spawn(async move { inner.sweep(&id).await });
             }

@@ -55,6 +55,23 @@ async fn the_list_sees_to_it_and_touches_nobody_else_s() {
     assert_eq!(other.leftovers().await, before);
 }
 
+/// The name of its secret does not tell whose it is, and services before 4.6 keep no labels of one: what else there is does.
+#[tokio::test]
+async fn a_secret_of_a_long_id_goes_with_the_rest() {
+    let Some(bench) = Bench::new("").await else { return };
+    let long = "l".repeat(60);
+    let labels = labels_of(&bench.gateway_id, &long);
+    let volume = format!("openshell-{}.{long}.workspace", bench.gateway_id);
+    bench.api.post("/volumes/create", &json!({"Name": volume, "Labels": labels})).await;
+    let digest = openshell_driver_common::names::digest;
+    let secret = format!("openshell-{}.{}.long", digest(&bench.gateway_id), digest(&long));
+    let made = bench.api.call("POST", &format!("/secrets/create?name={secret}"), Some(&json!("x"))).await;
+    assert_eq!(made.map(|(status, _)| status), Some(200));
+    assert_eq!(bench.leftovers().await.len(), 2);
+    assert_eq!(bench.driver.list().await.expect("a list"), []);
+    bench.until_nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn the_delete_sees_to_it() {
     let Some(bench) = Bench::new("").await else { return };

@@ -13,17 +13,25 @@ use crate::bench::{Bench, PATIENCE, image, read_until, ready_reason, request, sa
 /// A `podman system service` of the test's own, with a store of its own.
 pub(crate) struct Service {
     root: tempfile::TempDir,
+    /// Lines of its settings' table `engine`.
+    settings: &'static str,
     child: Option<Child>,
 }
 
 impl Service {
     /// A service with the test's image; `None`, and a word about it, where it cannot run.
     pub(crate) async fn new() -> Option<Self> {
+        Self::with("").await
+    }
+
+    /// The same, with more settings of the table `engine`.
+    pub(crate) async fn with(settings: &'static str) -> Option<Self> {
         let Ok(files) = std::env::var("OPENSHELL_TEST_ROOTFS") else {
             skip("no OPENSHELL_TEST_ROOTFS to make an image of");
             return None;
         };
-        let mut service = Self { root: tempfile::tempdir().expect("a directory"), child: None };
+        let root = tempfile::tempdir().expect("a directory");
+        let mut service = Self { root, settings, child: None };
         let imported = service.podman().args(["import", "-q", &files, &image()]).output();
         if !imported.is_ok_and(|output| output.status.success()) || !service.start().await {
             skip("no podman service that could be started beside the one that is there");
@@ -39,9 +47,10 @@ impl Service {
         let settings =
             std::env::var("CONTAINERS_CONF").ok().and_then(|path| std::fs::read_to_string(path).ok());
         let mut settings = settings.unwrap_or_default();
+        let own = format!("lock_type = \"file\"\n{}\n", self.settings);
         match settings.find("[engine]\n") {
-            Some(start) => settings.insert_str(start + "[engine]\n".len(), "lock_type = \"file\"\n"),
-            None => settings.push_str("\n[engine]\nlock_type = \"file\"\n"),
+            Some(start) => settings.insert_str(start + "[engine]\n".len(), &own),
+            None => settings.push_str(&format!("\n[engine]\n{own}")),
         }
         std::fs::write(at("containers.conf"), settings).expect("a file");
         let mut command = Command::new("podman");
@@ -50,6 +59,11 @@ impl Service {
             command.arg(option).arg(at(place));
         }
         command
+    }
+
+    /// The file in which it keeps its events.
+    pub(crate) fn events_log(&self) -> PathBuf {
+        self.root.path().join("tmp/events/events.log")
     }
 
     /// Where it is.

@@ -1,10 +1,12 @@
 //! The watch: a snapshot, then changes. How it ends, and whom it cuts, is the shared watch's and tested there.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use openshell_driver_api::WatchEvent;
+use serde_json::json;
 
-use crate::bench::{Bench, read_until, ready_reason, request, sandbox_id, waiting};
+use crate::bench::{Bench, image, read_until, ready_reason, request, sandbox_id, waiting};
 use crate::service::Service;
 
 /// An event as a word and the sandbox that it is about.
@@ -143,4 +145,37 @@ async fn what_no_event_tells_is_found_all_the_same() {
     assert!(remove.output().expect("podman").status.success());
     read_until(&mut events, |event| word(event) == "goes deleted").await;
     bench.until_nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_log_of_events_that_begins_anew_is_not_the_end() {
+    let Some(service) = Service::with("events_logfile_max_size = \"8k\"").await else { return };
+    let bench = Bench::at(&service.socket(), "network = 'none'\nstop_timeout = 0").await;
+    let mut events = bench.driver.watch().await.expect("a watch");
+    bench.driver.create(&waiting("ends")).await.expect("create");
+    read_until(&mut events, |event| word(event) == "ends Running").await;
+    let container = bench.container("ends").await;
+    let file = || std::fs::metadata(service.events_log()).expect("a log").ino();
+    let (mut before, mut anew) = (file(), 0);
+    // What somebody else does fills it.
+    let other =
+        json!({"name": "other", "image": image(), "entrypoint": ["true"], "netns": {"nsmode": "none"}});
+    for _ in 0..100 {
+        bench.api.post("/containers/create", &other).await;
+        bench.api.delete("/containers/other").await;
+        let now = file();
+        anew += usize::from(now != before);
+        before = now;
+        if anew == 3 {
+            break;
+        }
+    }
+    assert_eq!(anew, 3, "times that the log began anew");
+    let begun = tokio::time::Instant::now();
+    bench.api.post(&format!("/containers/{container}/kill"), &serde_json::Value::Null).await;
+    let told = read_until(&mut events, |event| word(event) == "ends ContainerExited").await;
+    println!("an end told after {:?}", begun.elapsed());
+    // By an event: lists are ten seconds apart.
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(told.iter().all(|event| word(event).starts_with("ends ")), "{told:?}");
 }
