@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::facts::Facts;
+use crate::files::Making;
 use crate::image::Image;
 
 /// The engine refuses less.
@@ -156,8 +157,13 @@ impl Plan {
     }
 
     /// The body for the engine, once the image is known by its id.
-    pub(crate) fn body(&self, image: &Image) -> ContainerCreateBody {
+    pub(crate) fn body(&self, image: &Image, making: Making) -> ContainerCreateBody {
         let mut body = self.body.clone();
+        let mounts = body.host_config.as_mut().and_then(|host| host.mounts.as_mut()).into_iter().flatten();
+        let workspace = mounts.filter(|mount| mount.target.as_deref() == Some(WORKSPACE));
+        for options in workspace.filter_map(|mount| mount.volume_options.as_mut()) {
+            options.no_copy = (making == Making::Bare).then_some(true);
+        }
         body.image = Some(image.id.clone());
         if body.entrypoint.is_none() && !image.has_command {
             body.cmd = Some(vec!["/bin/sh".to_owned()]);
@@ -168,8 +174,8 @@ impl Plan {
 
     /// The body of a container that is never started: it has the sandbox's volumes and a root that can be written, which
     /// engines ask for before they put files anywhere. `None` where the sandbox's own container will do.
-    pub(crate) fn files_body(&self, image: &Image) -> Option<ContainerCreateBody> {
-        let mut body = self.body(image);
+    pub(crate) fn files_body(&self, image: &Image, making: Making) -> Option<ContainerCreateBody> {
+        let mut body = self.body(image, making);
         let host = body.host_config.as_mut().filter(|host| host.readonly_rootfs == Some(true))?;
         host.readonly_rootfs = Some(false);
         host.network_mode = Some("none".to_owned());

@@ -7,6 +7,7 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest};
+use openshell_driver_common::container::files::Owner;
 use openshell_driver_common::container::mounts::NamedVolume;
 use openshell_driver_common::operations::{exists, retry_conflicts};
 use openshell_driver_common::watch::News;
@@ -77,36 +78,50 @@ impl Inner {
         image: &Image,
         fresh: &mut Vec<NamedVolume>,
     ) -> Result<(), DriverError> {
+        let user = plan.user.as_deref().unwrap_or(&image.user);
+        let making = self.workspaces.making(&image.id, user);
         let container = {
             let _network = self.networks.hold(&self.engine, &plan.network).await?;
             for volume in &plan.volumes {
                 volumes::ensure(&self.engine, volume, fresh).await?;
             }
             let name = self.engine.scope.container(&request.id);
-            self.make_container(&request.id, &name, plan.body(image)).await?
+            self.make_container(&request.id, &name, plan.body(image, making)).await?
         };
-        let user = plan.user.as_deref().unwrap_or(&image.user);
-        let targets: Vec<String> = fresh.iter().map(|volume| volume.target.clone()).collect();
-        let token = &request.spec.token;
-        let owner = |container| files::owner(&self.engine, &self.owners, &image.id, container, user);
-        match plan.files_body(image) {
-            None => {
-                let owner = owner(&container).await?;
-                files::prepare(&self.engine, &container, owner, &targets, token).await?;
-            }
-            // Made after the sandbox's own container and removed before that starts: at no time is there none.
-            Some(body) => {
-                let name = self.engine.scope.files_container(&request.id);
-                let through = self.make_container(&request.id, &name, body).await?;
-                let owner = owner(&through).await?;
-                files::prepare(&self.engine, &through, owner, &targets, token).await?;
-                self.remove_container(&through).await?;
-            }
+        let owner = files::owner(&self.engine, &self.owners, &image.id, &container, user).await?;
+        // A named volume that is new has to be given away, and a token to be put somewhere.
+        let ready = request.spec.token.is_empty()
+            && fresh.is_empty()
+            && self.workspaces.is_ready(&self.engine, &image.id, making, &container, owner).await?;
+        if !ready {
+            let through = plan.files_body(image, making);
+            self.put_files(request, &container, through, owner, fresh).await?;
         }
         self.tell(&request.id, image::normal("Created", "the container is made"));
         self.start_container(&container).await?;
         self.tell(&request.id, image::normal("Started", "the container is started"));
         Ok(())
+    }
+
+    /// Puts into a container what it needs before its start; through another, where there is the body of one.
+    async fn put_files(
+        &self,
+        request: &SandboxRequest,
+        container: &str,
+        through: Option<ContainerCreateBody>,
+        owner: Owner,
+        fresh: &[NamedVolume],
+    ) -> Result<(), DriverError> {
+        let token = &request.spec.token;
+        let targets: Vec<String> = fresh.iter().map(|volume| volume.target.clone()).collect();
+        let Some(body) = through else {
+            return files::prepare(&self.engine, container, owner, &targets, token).await;
+        };
+        // Made after the sandbox's own container and removed before that starts: at no time is there none.
+        let name = self.engine.scope.files_container(&request.id);
+        let through = self.make_container(&request.id, &name, body).await?;
+        files::prepare(&self.engine, &through, owner, &targets, token).await?;
+        self.remove_container(&through).await
     }
 
     async fn make_container(

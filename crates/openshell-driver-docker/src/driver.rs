@@ -10,9 +10,9 @@ use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
     ObservedSandbox, SandboxId, SandboxRequest, async_trait,
 };
+use openshell_driver_common::container::learned::Owners;
 use openshell_driver_common::container::marks::Marks;
 use openshell_driver_common::container::names::Scope;
-use openshell_driver_common::container::owners::Owners;
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::locks::Locks;
 use openshell_driver_common::operations::to_the_end;
@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::container::Plan;
 use crate::engine::Engine;
 use crate::facts::Facts;
+use crate::files::Workspaces;
 use crate::image::Images;
 use crate::network::{self, Networks};
 use crate::watch;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) locks: Locks,
     pub(crate) marks: Marks,
     pub(crate) owners: Owners,
+    pub(crate) workspaces: Workspaces,
     pub(crate) networks: Networks,
     pub(crate) news: broadcast::Sender<News>,
 }
@@ -56,10 +58,19 @@ impl DockerDriver {
         let images = Images::new(&config);
         let marks = Marks::new(&context.state_dir);
         let news = broadcast::Sender::new(NEWS);
-        let (locks, networks, owners) = (Locks::default(), Networks::default(), Owners::default());
-        Ok(Self {
-            inner: Arc::new(Inner { engine, config, context, images, locks, marks, owners, networks, news }),
-        })
+        let inner = Inner {
+            engine,
+            config,
+            context,
+            images,
+            locks: Locks::default(),
+            marks,
+            owners: Owners::default(),
+            workspaces: Workspaces::default(),
+            networks: Networks::default(),
+            news,
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Runs an operation that nobody breaks off half-way.

@@ -8,9 +8,9 @@ use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
     ObservedSandbox, SandboxId, SandboxRequest, async_trait, labels,
 };
+use openshell_driver_common::container::learned::Owners;
 use openshell_driver_common::container::marks::Marks;
 use openshell_driver_common::container::names::Scope;
-use openshell_driver_common::container::owners::Owners;
 use openshell_driver_common::locks::Locks;
 use openshell_driver_common::operations::to_the_end;
 use openshell_driver_common::watch::{NEWS, News};

@@ -20,8 +20,8 @@ impl Inner {
         user: &str,
     ) -> Result<Owner, DriverError> {
         let account = Account::of(user);
-        if !account.needs_users() && !account.needs_groups() {
-            return account.owner("", "");
+        if let Some(owner) = account.numbers() {
+            return Ok(owner);
         }
         if let Some(owner) = self.owners.known(&image.id, user) {
             return Ok(owner);

@@ -52,6 +52,12 @@ impl<'a> Account<'a> {
         !self.group.is_empty() && self.group.parse::<u32>().is_err()
     }
 
+    /// Its numbers where no file has to be read for them.
+    #[must_use]
+    pub fn numbers(&self) -> Option<Owner> {
+        if self.needs_users() || self.needs_groups() { None } else { self.owner("", "").ok() }
+    }
+
     /// Its numbers. The texts of files that are not needed may be empty.
     ///
     /// # Errors
@@ -107,6 +113,36 @@ impl AccountFile {
     #[must_use]
     pub fn text(&self) -> String {
         first_member(&self.0).unwrap_or_default()
+    }
+}
+
+/// A directory as an archive of it tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Directory {
+    /// Its permissions.
+    pub mode: u32,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Whether nothing is in it.
+    pub empty: bool,
+}
+
+impl Directory {
+    /// How much of an archive is enough.
+    pub const TOLD_BY: usize = 2 * BLOCK;
+
+    /// The directory that an archive is of; `None` where it is of something else, and where it is written in a way that is
+    /// not read here.
+    #[must_use]
+    pub fn of(archive: &[u8]) -> Option<Self> {
+        let (header, next) = archive.get(..Self::TOLD_BY)?.split_at(BLOCK);
+        let number = |from: usize, to: usize| {
+            let digits = std::str::from_utf8(&header[from..to]).ok()?;
+            u32::from_str_radix(digits.trim_matches(['\0', ' ']), 8).ok()
+        };
+        let owner = Owner { uid: number(108, 116)?, gid: number(116, 124)? };
+        let empty = next.iter().all(|byte| *byte == 0);
+        (header[156] == b'5').then_some(Self { mode: number(100, 108)? & 0o7777, owner, empty })
     }
 }
 
@@ -242,6 +278,27 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_is_told_by_an_archive_of_it() {
+        let owner = Owner { uid: 1000, gid: 7 };
+        let archive = |owner, inside: &[&str]| {
+            let mut archive = Archive::default();
+            archive.directory("/sandbox", 0o1755, owner);
+            inside.iter().for_each(|path| archive.file(path, 0o600, owner, b"x"));
+            archive.finish()
+        };
+        let empty = Directory { mode: 0o1755, owner, empty: true };
+        assert_eq!(Directory::of(&archive(owner, &[])), Some(empty));
+        let full = archive(owner, &["/sandbox/a"]);
+        assert_eq!(Directory::of(&full[..Directory::TOLD_BY]), Some(Directory { empty: false, ..empty }));
+        assert_eq!(Directory::of(&full[..Directory::TOLD_BY - 1]), None);
+        let mut file = Archive::default();
+        file.file("/sandbox", 0o755, owner, b"");
+        assert_eq!(Directory::of(&file.finish()), None);
+        // A number that takes another way of writing.
+        assert_eq!(Directory::of(&archive(Owner { uid: u32::MAX, gid: 0 }, &[])), None);
+    }
+
+    #[test]
     fn large_numbers_take_base_256() {
         let mut field = [0; 8];
         number(&mut field, 0o7_777_777);
@@ -265,6 +322,8 @@ mod tests {
             let account = Account::of(text);
             assert_eq!((account.needs_users(), account.needs_groups()), needs, "{text}");
             assert_eq!(account.owner(users, groups).expect(text), Owner { uid, gid }, "{text}");
+            let numbers = (needs == (false, false)).then_some(Owner { uid, gid });
+            assert_eq!(account.numbers(), numbers, "{text}");
         }
         for (text, said) in
             [("nobody", "no user `nobody` in its /etc/passwd"), ("0:x", "no group `x` in its /etc/group")]

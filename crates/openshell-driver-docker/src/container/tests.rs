@@ -60,7 +60,7 @@ fn refusal(request: &SandboxRequest) -> String {
 
 #[test]
 fn the_posture() {
-    let body = plan(&request(&["sleep", "1"])).expect("valid").body(&image(true));
+    let body = plan(&request(&["sleep", "1"])).expect("valid").body(&image(true), Making::Copied);
     let mut host = body.host_config.expect("a host config");
     let [workspace] = &host.mounts.take().expect("mounts")[..] else { panic!("the workspace alone") };
     assert_eq!(workspace.typ, Some(MountType::VOLUME));
@@ -91,7 +91,18 @@ fn asked(block: Value, config: &str) -> Result<HostConfig, String> {
     request.spec.template.driver_config = block.as_object().expect("an object").clone();
     let plan = Plan::new(&request, &config, &context(), &facts());
     let plan = plan.map_err(|error| error.message().to_owned())?;
-    Ok(plan.body(&image(true)).host_config.expect("a host config"))
+    Ok(plan.body(&image(true), Making::Copied).host_config.expect("a host config"))
+}
+
+#[test]
+fn a_bare_workspace_takes_nothing_of_the_image_and_everything_else_is_the_same() {
+    let plan = plan(&request(&["a"])).expect("valid");
+    let mut bare = plan.body(&image(true), Making::Bare);
+    let mounts = bare.host_config.as_mut().and_then(|host| host.mounts.as_mut()).expect("mounts");
+    let workspace = mounts.iter_mut().find(|mount| mount.target.as_deref() == Some(WORKSPACE));
+    let options = workspace.and_then(|mount| mount.volume_options.as_mut()).expect("a volume's options");
+    assert_eq!(options.no_copy.take(), Some(true));
+    assert_eq!(bare, plan.body(&image(true), Making::Copied));
 }
 
 #[test]
@@ -261,7 +272,7 @@ fn what_is_asked_of_any_platform() {
 
 #[test]
 fn the_command_is_exact_and_clears_the_image_s() {
-    let body = plan(&request(&["sh", "-c", "a  b"])).expect("valid").body(&image(true));
+    let body = plan(&request(&["sh", "-c", "a  b"])).expect("valid").body(&image(true), Making::Copied);
     assert_eq!(body.entrypoint, Some(vec!["sh".into(), "-c".into(), "a  b".into()]));
     assert_eq!(body.cmd, None);
     assert_eq!(body.working_dir.as_deref(), Some("/sandbox"));
@@ -271,9 +282,9 @@ fn the_command_is_exact_and_clears_the_image_s() {
 
 #[test]
 fn no_command_is_the_image_s_own_or_a_shell() {
-    let own = plan(&request(&[])).expect("valid").body(&image(true));
+    let own = plan(&request(&[])).expect("valid").body(&image(true), Making::Copied);
     assert_eq!((own.entrypoint, own.cmd, own.working_dir), (None, None, None));
-    let shell = plan(&request(&[])).expect("valid").body(&image(false));
+    let shell = plan(&request(&[])).expect("valid").body(&image(false), Making::Copied);
     assert_eq!((shell.cmd, shell.open_stdin), (Some(vec!["/bin/sh".to_owned()]), Some(true)));
 }
 
@@ -316,7 +327,7 @@ fn the_token_is_nowhere_in_the_body() {
     request.spec.token = Secret::new("s3cret");
     let plan = plan(&request).expect("valid");
     assert!(!format!("{plan:?}").contains("s3cret"));
-    let env = plan.body(&image(true)).env.expect("env");
+    let env = plan.body(&image(true), Making::Copied).env.expect("env");
     assert!(env.contains(&"OPENSHELL_SANDBOX_TOKEN_FILE=/run/openshell/token".to_owned()));
     assert!(env.contains(&"OPENSHELL_TELEMETRY_ENABLED=false".to_owned()));
 }

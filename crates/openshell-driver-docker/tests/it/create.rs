@@ -7,8 +7,9 @@ use std::time::Duration;
 use bollard::models::{ContainerCreateBody, VolumeCreateRequest};
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use openshell_driver_api::{ErrorKind, Secret, WatchEvent, labels};
+use serde_json::json;
 
-use crate::bench::{Bench, PATIENCE, image, read_until, ready_reason, request, sandbox_id};
+use crate::bench::{Bench, PATIENCE, ask, image, read_until, ready_reason, request, sandbox_id};
 
 #[tokio::test]
 async fn a_second_create_disturbs_nothing() {
@@ -212,4 +213,24 @@ async fn the_container_for_a_sandbox_s_files_is_not_taken_for_it() {
     assert_eq!(ready_reason(&bench.driver.get(&id).await.expect("a sandbox")), "Running");
     assert!(bench.driver.delete(&id).await.expect("delete"));
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+/// The image's `/sandbox` is its user's, who finds it so without a file being put anywhere; for anybody else it is made so. The
+/// first of an image finds out which, the second knows.
+#[tokio::test]
+async fn a_workspace_is_the_main_process_s_whoever_that_is() {
+    let Some(bench) = Bench::new("").await else { return };
+    let script = "touch /sandbox/mine && stat -c '%u %a' /sandbox";
+    for (number, (user, expected)) in
+        [("sandbox", "1000 755\n"), ("1000", "1000 755\n"), ("1234", "1234 755\n"), ("sandbox", "1000 755\n")]
+            .into_iter()
+            .enumerate()
+    {
+        let id = format!("whose-{number}");
+        let mut request = request(&id, &["sh", "-c", script]);
+        ask(&mut request, json!({ "user": user }));
+        bench.driver.create(&request).await.expect("create");
+        bench.until(&id, "ContainerExited").await;
+        assert_eq!(bench.output(&id).await, expected, "{user}");
+    }
 }

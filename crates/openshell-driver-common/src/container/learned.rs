@@ -1,5 +1,5 @@
-//! Which numbers a user's name stands for in an image, remembered: looking it up takes an engine longer than anything else
-//! that is asked of it before a start.
+//! What was found out of an image once, remembered: a look into its files takes an engine longer than anything else that is
+//! asked of it before a start.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,25 +9,34 @@ use super::files::Owner;
 /// How many answers are remembered.
 const MOST: usize = 1024;
 
-/// Answers by an image's id, which means the same files for ever, and `user[:group]`.
-#[derive(Debug, Default)]
-pub struct Owners(Mutex<HashMap<(String, String), Owner>>);
+/// Answers by an image's id, which means the same files for ever, and what was asked of it.
+#[derive(Debug)]
+pub struct Learned<T>(Mutex<HashMap<(String, String), T>>);
 
-impl Owners {
-    /// What has been learnt of a user of an image.
+/// Which numbers `user[:group]` stands for in an image.
+pub type Owners = Learned<Owner>;
+
+impl<T> Default for Learned<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Learned<T> {
+    /// What has been learnt of an image.
     #[must_use]
-    pub fn known(&self, image: &str, user: &str) -> Option<Owner> {
+    pub fn known(&self, image: &str, asked: &str) -> Option<T> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(image.to_owned(), user.to_owned())).copied()
+        known.get(&(image.to_owned(), asked.to_owned())).cloned()
     }
 
     /// Remembers an answer. When there are too many, all are forgotten.
-    pub fn learn(&self, image: &str, user: &str, owner: Owner) {
+    pub fn learn(&self, image: &str, asked: &str, answer: T) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert((image.to_owned(), user.to_owned()), owner);
+        known.insert((image.to_owned(), asked.to_owned()), answer);
     }
 }
 
