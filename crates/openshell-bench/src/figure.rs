@@ -1,8 +1,12 @@
 //! One figure: its samples, and what it is held to.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::Result;
 
 /// Samples of one thing in one unit, in order of size.
 #[derive(Debug, Clone)]
@@ -82,6 +86,12 @@ impl Figure {
             "holds": self.holds(),
         })
     }
+}
+
+/// A moment as backends and conditions write it.
+pub(crate) fn moment(text: &str) -> Result<SystemTime> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|error| format!("`{text}`: {error}"))?;
+    Ok(SystemTime::from(at))
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! Two hundred sandboxes at once: none is lost, the gateway stays small, and the end of each is told in time.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use openshell_proto::openshell::v1 as proto;
 use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 
 use crate::client::{self, Client};
-use crate::figure::Figure;
+use crate::figure::{Figure, moment};
 use crate::gateway::{Home, PATIENCE};
 use crate::script::Script;
 use crate::watch::{until_gone, wait_for_ready};
@@ -23,9 +21,11 @@ const MEMORY_MB: f64 = 40.0;
 const LATENCY_MS: f64 = 200.0;
 
 pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Report) -> Result<()> {
-    let room = script.room()?;
-    if room < SANDBOXES {
-        eprintln!("{SANDBOXES} sandboxes at once, {}: skipped: the backend holds {room}", backend.name);
+    if let Some(room) = script.holds()?
+        && room < SANDBOXES
+    {
+        let name = &backend.name;
+        eprintln!("skipped: {SANDBOXES} sandboxes at once, {name}: the backend has room for {room}");
         return Ok(());
     }
     let home = Home::new()?;
@@ -63,13 +63,18 @@ pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Rep
     let killer = script.clone();
     let id = gateway_id.clone();
     let killed = tokio::task::spawn_blocking(move || killer.run(&["kill"], &id));
-    let mut latencies = Vec::new();
-    while let Ok(Some(latency)) = tokio::time::timeout(PATIENCE, ends.recv()).await {
-        latencies.push(latency?);
+    let mut seen = Vec::new();
+    while let Ok(Some(end)) = tokio::time::timeout(PATIENCE, ends.recv()).await {
+        seen.push(end);
         memory.push(gateway.resident_mb()?);
     }
     killed.await??;
-    let unseen = made.len() - latencies.len();
+    let unseen = made.len() - seen.len();
+    // What was told first may be the time of the backend's event, which is later than that of the end.
+    let recorded = script.ends(&gateway_id)?;
+    let latency = |end: &End| Some(end.at.duration_since(*recorded.get(&end.id).or(end.said.as_ref())?));
+    let latencies: Vec<_> =
+        seen.iter().filter_map(latency).map(std::result::Result::unwrap_or_default).collect();
     for (client, _, name) in &mut made {
         client::delete(client, name).await?;
     }
@@ -85,6 +90,7 @@ pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Rep
     report.show(&Figure::ms(format!("{name}: all Ready"), &[all_ready]));
     report.show(&none("lost", lost));
     report.show(&none("ends that nobody was told of", unseen));
+    report.show(&none("ends without a time", seen.len() - latencies.len()));
     report.show(&none("left after their deletes", left));
     let most = memory.iter().copied().fold(0.0, f64::max);
     report.show(&Figure::new(format!("{name}: most resident"), "MB", vec![most]).median_at_most(MEMORY_MB));
@@ -93,33 +99,32 @@ pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Rep
     Ok(())
 }
 
-/// Watches one sandbox until it ends, and tells how long after the backend's own time of the end that was heard.
-async fn watch_end(
-    mut client: Client,
+/// An end that a watcher was told of.
+struct End {
     id: String,
-    told: mpsc::UnboundedSender<Result<Duration>>,
-) -> Result<()> {
-    let request = proto::WatchSandboxRequest { id, follow_status: true, ..Default::default() };
+    /// When it was told.
+    at: SystemTime,
+    /// When it was, by what was told.
+    said: Option<SystemTime>,
+}
+
+/// Watches one sandbox until it ends, and tells when that was heard. All clocks are this machine's.
+async fn watch_end(mut client: Client, id: String, told: mpsc::UnboundedSender<End>) -> Result<()> {
+    let request = proto::WatchSandboxRequest { id: id.clone(), follow_status: true, ..Default::default() };
     let mut stream = client.watch_sandbox(request).await?.into_inner();
     tokio::spawn(async move {
         while let Ok(Some(event)) = stream.message().await {
             let Some(Payload::Sandbox(sandbox)) = event.payload else { continue };
             let Some(status) = sandbox.status else { continue };
             if status.phase() == proto::SandboxPhase::Error {
-                let now = SystemTime::now();
+                let at = SystemTime::now();
+                let ready = status.conditions.iter().find(|condition| condition.r#type == "Ready");
+                let said = ready.and_then(|ready| moment(&ready.last_transition_time).ok());
                 // Nobody counts any more when the measurement was given up.
-                let _over = told.send(since_transition(&status, now));
+                let _over = told.send(End { id, at, said });
                 return;
             }
         }
     });
     Ok(())
-}
-
-/// How long ago the backend says that the sandbox ended; both clocks are this machine's.
-fn since_transition(status: &proto::SandboxStatus, now: SystemTime) -> Result<Duration> {
-    let condition = status.conditions.iter().find(|condition| condition.r#type == "Ready");
-    let at = &condition.ok_or("a sandbox without a condition `Ready`")?.last_transition_time;
-    let at = OffsetDateTime::parse(at, &Rfc3339).map_err(|error| format!("`{at}`: {error}"))?;
-    Ok(now.duration_since(SystemTime::from(at)).unwrap_or_default())
 }

@@ -3,9 +3,11 @@
 //! ```text
 //!   SCRIPT image              the image that sandboxes run
 //!   SCRIPT config             what a gateway's configuration says of the driver; may be empty
-//!   SCRIPT room               how many sandboxes the backend holds at once
 //!   SCRIPT resources          the sandbox ids of everything that the backend has of the gateway, one a line
+//!   SCRIPT holds              how many sandboxes the backend has room for; nothing where it does not say
 //!   SCRIPT kill               ends every workload of the gateway, one after the other
+//!   SCRIPT ends               when each of them ended, by the backend's own record: `SANDBOX-ID RFC3339` a line; nothing
+//!                             where it keeps none
 //!   SCRIPT begin              makes what runs by hand share: a network
 //!   SCRIPT run NAME           makes and starts what a sandbox is, by hand; ends when that runs
 //!   SCRIPT remove NAME        removes it
@@ -14,10 +16,12 @@
 //!
 //! The gateway's id is in `$OPENSHELL_GATEWAY_ID`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::time::SystemTime;
 
 use crate::Result;
+use crate::figure::moment;
 
 /// The script of a backend, as a shell command to which a verb is added.
 #[derive(Debug, Clone)]
@@ -52,12 +56,21 @@ impl Script {
         self.run(&["config"], "")
     }
 
-    /// How many sandboxes the backend holds at once.
-    pub(crate) fn room(&self) -> Result<usize> {
-        let text = self.run(&["room"], "")?;
-        text.trim()
-            .parse()
-            .map_err(|_| format!("`{} room` printed no number: `{}`", self.0, text.trim()).into())
+    /// How many sandboxes the backend has room for.
+    pub(crate) fn holds(&self) -> Result<Option<usize>> {
+        let text = self.run(&["holds"], "")?;
+        let number = Some(text.trim()).filter(|number| !number.is_empty());
+        Ok(number.map(str::parse).transpose()?)
+    }
+
+    /// When the sandboxes of a gateway ended, by the backend's own record.
+    pub(crate) fn ends(&self, gateway_id: &str) -> Result<BTreeMap<String, SystemTime>> {
+        let text = self.run(&["ends"], gateway_id)?;
+        let end = |line: &str| -> Result<_> {
+            let (id, at) = line.trim().split_once(' ').ok_or_else(|| format!("`{line}` is not ID TIME"))?;
+            Ok((id.to_owned(), moment(at)?))
+        };
+        text.lines().map(end).collect()
     }
 
     /// The sandbox ids of what the backend has of a gateway.
@@ -69,7 +82,20 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
-    use super::Script;
+    use super::*;
+
+    #[test]
+    fn what_a_script_says_of_its_backend() {
+        let says = |text: &str| Script::new(&format!("printf '{text}' #"));
+        assert_eq!(says("").holds().expect("nothing"), None);
+        assert_eq!(says("110\\n").holds().expect("a number"), Some(110));
+        assert!(says("many").holds().is_err());
+        let ends =
+            says("a 1970-01-01T00:00:01.5Z\\nb 1970-01-01T01:00:00+01:00\\n").ends("id").expect("ends");
+        let since = |id: &str| ends[id].duration_since(SystemTime::UNIX_EPOCH).expect("later").as_millis();
+        assert_eq!((ends.len(), since("a"), since("b")), (2, 1500, 0));
+        assert!(says("a").ends("id").is_err());
+    }
 
     #[test]
     fn words_reach_the_script_as_they_are_and_a_failure_says_what_it_said() {

@@ -7,10 +7,13 @@ shared=by-hand-$OPENSHELL_GATEWAY_ID
 
 case $1 in
 image) echo "$image" ;;
-config) ;;
-room) echo 1000 ;;
+config | holds) ;;
 resources) docker ps -a --filter "$label" --format '{{.Label "openshell.ai/sandbox-id"}}' ;;
 kill) docker ps -q --filter "$label" | xargs -r -n 1 docker kill >/dev/null ;;
+ends)
+  docker ps -aq --filter "$label" |
+    xargs -r docker inspect --format '{{index .Config.Labels "openshell.ai/sandbox-id"}} {{.State.FinishedAt}}'
+  ;;
 begin) docker network create -o com.docker.network.bridge.enable_icc=false "$shared" >/dev/null ;;
 run)
   docker run -d --name "$2" --network "$shared" --mount "type=volume,source=$2,target=/sandbox" --cap-drop ALL \

@@ -17,8 +17,12 @@ remove_pods() {
 case $1 in
 image) echo "$image" ;;
 config) ;;
-# What a kubelet takes; 110 unless it is told otherwise.
-room) kubectl get nodes -o 'jsonpath={range .items[*]}{.status.allocatable.pods}{"\n"}{end}' | awk '{ sum += $1 } END { print sum + 0 }' ;;
+holds)
+  kubectl get nodes -o 'jsonpath={range .items[*]}{.status.allocatable.pods}{"\n"}{end}' |
+    awk '{ pods += $1 } END { print pods }'
+  ;;
+# A pod that was removed leaves no record.
+ends) ;;
 resources)
   kubectl get pods,persistentvolumeclaims,configmaps,secrets,networkpolicies -l "$selector" \
     -o 'jsonpath={range .items[*]}{.metadata.annotations.openshell\.ai/sandbox-id}{"\n"}{end}' | sort -u

@@ -9,12 +9,16 @@ label=label=openshell.ai/gateway-id=$OPENSHELL_GATEWAY_ID
 
 case $1 in
 image) echo "$image" ;;
-config) ;;
-room) echo 1000 ;;
+config | holds) ;;
 resources)
   podman ps -aq --filter "$label" | xargs -r podman inspect --format '{{index .Config.Labels "openshell.ai/sandbox-id"}}'
   ;;
 kill) podman ps -q --filter "$label" | xargs -r -n 1 podman kill >/dev/null ;;
+ends)
+  at='{{.State.FinishedAt.Format "2006-01-02T15:04:05.999999999Z07:00"}}'
+  podman ps -aq --filter "$label" |
+    xargs -r podman inspect --format "{{index .Config.Labels \"openshell.ai/sandbox-id\"}} $at"
+  ;;
 begin | end) ;;
 run)
   podman network create --opt isolate=true --disable-dns "$2" >/dev/null
