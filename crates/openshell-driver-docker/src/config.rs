@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use openshell_driver_api::{ConfigError, Table};
 use openshell_driver_common::config::{Reader, absolute};
+use openshell_driver_common::container::judge::Allowed;
 use openshell_driver_common::container::mounts::MountRules;
 use openshell_driver_common::container::posture;
 use openshell_driver_common::container::values::{self, Network, PullPolicy};
@@ -100,6 +101,19 @@ const KEYS: &[&str] = &[
 ];
 
 impl Config {
+    /// What requests are held against.
+    pub(crate) fn allowed(&self) -> Allowed<'_> {
+        Allowed {
+            driver: "docker",
+            default_image: &self.default_image,
+            network: &self.network,
+            networks: &self.networks,
+            user: self.user.as_deref(),
+            pids_limit: self.pids_limit,
+            runtimes: &self.runtimes,
+        }
+    }
+
     /// Reads a table.
     ///
     /// # Errors

@@ -6,22 +6,20 @@ mod mounts;
 mod posture;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bollard::models::{ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions};
 use openshell_driver_api::{DriverContext, DriverError, SandboxRequest, environment, labels};
-use openshell_driver_common::config::did_you_mean;
 use openshell_driver_common::container::asked::Asked;
 use openshell_driver_common::container::binds::Protected;
 use openshell_driver_common::container::files::{TOKEN_DIRECTORY, TOKEN_PATH, WORKSPACE};
-use openshell_driver_common::container::image as reference;
+use openshell_driver_common::container::judge;
 use openshell_driver_common::container::limits::{Floor, Limits};
 use openshell_driver_common::container::mounts::{Judge, Mounts, NamedVolume, read as read_mounts};
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::container::posture::is_host_name;
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::faults::Faults;
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::facts::Facts;
@@ -30,6 +28,11 @@ use crate::image::Image;
 
 /// The engine refuses less.
 const FLOOR: Floor = Floor { driver: "docker", cpu: "10m", memory: "6Mi" };
+/// Why sandboxes have no user namespace, and why they do not leave theirs.
+const USER_NAMESPACES: [&str; 2] = [
+    "the engine gives containers none; it takes one with `userns-remap`, or without root",
+    "the engine gives one to every container, and leaving it is not offered",
+];
 
 /// A request that has been found possible, as far as that can be said before it is tried.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,37 +71,20 @@ impl Plan {
         let mut faults = Faults::default();
         let spec = &request.spec;
         let scope = Scope { gateway_id: context.gateway_id.clone() };
-        if !scope.fits(&request.id) {
-            faults.add("the sandbox id is too long for the name of a container");
-        }
-        let image = if spec.template.image.is_empty() { &config.default_image } else { &spec.template.image };
-        if image.is_empty() {
-            faults.add(
-                "no image is named: name one (`openshell sandbox create --image IMAGE`), or set `default_image` in \
-                 `[openshell.drivers.docker]`",
-            );
-        } else if let Err(problem) = reference::check(image) {
-            faults.add(format!("image: `{image}` {problem}"));
-        }
-        if spec.command.first().is_some_and(String::is_empty) {
-            faults.add("command: the program's name is empty");
-        }
-        if spec.command.iter().any(|word| word.contains('\0')) {
-            faults.add("command: a word holds a NUL");
-        }
-        if !spec.template.agent_socket_path.is_empty() {
-            faults.add("agent_socket: the docker driver puts no socket into a sandbox");
-        }
+        let allowed = config.allowed();
+        let image = allowed.words(request, &scope, &mut faults);
         let mut asked = Asked::read(&spec.template.driver_config, &mut faults);
         if config.read_only_root {
             asked.want_tmp();
         }
-        let runtime = platform(request, config, facts, &mut faults);
+        let mut runtime = None;
+        let its = |name: &str| oci_runtime(name, facts).map(|()| runtime = Some(name.to_owned()));
+        allowed.platform(request, facts.user_namespaces, USER_NAMESPACES, its, &mut faults);
         let devices =
             faults.about("gpu", gpu::request(spec.gpu, &asked.gpu_device_ids, &config.gpu_cdi_kind, facts));
-        let network = faults.about("driver_config.network", network(&asked, config)).unwrap_or(Network::None);
-        let user = faults.about("driver_config.user", user(&asked, config)).flatten();
-        let pids_limit = faults.about("driver_config.pids_limit", pids_limit(&asked, config)).flatten();
+        let network = faults.about("driver_config.network", allowed.network(&asked)).unwrap_or(Network::None);
+        let user = faults.about("driver_config.user", allowed.user(&asked)).flatten();
+        let pids_limit = faults.about("driver_config.pids_limit", allowed.pids_limit(&asked));
         let storage = faults.about("driver_config.storage_size", storage(&asked, facts)).flatten();
         let protected = facts.socket.as_deref().map(|socket| protected(config, context, facts, socket));
         let judge = Judge {
@@ -153,7 +139,7 @@ impl Plan {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
-        Ok(Self { image: image.clone(), network, user, volumes, body })
+        Ok(Self { image, network, user, volumes, body })
     }
 
     /// The body for the engine, once the image is known by its id.
@@ -203,85 +189,12 @@ fn own_mounts(request: &SandboxRequest, config: &Config, scope: &Scope) -> Vec<M
     mounts
 }
 
-/// What is asked of any platform: the OCI runtime, and what is refused or true already.
-fn platform(request: &SandboxRequest, config: &Config, facts: &Facts, faults: &mut Faults) -> Option<String> {
-    let mut runtime = None;
-    for (key, value) in &request.spec.template.platform_config {
-        let result = match (key.as_str(), value) {
-            ("runtime_class_name", Value::String(name)) => {
-                oci_runtime(name, config, facts).map(|name| runtime = Some(name))
-            }
-            ("user_namespaces", Value::Bool(wanted)) if *wanted == facts.user_namespaces => Ok(()),
-            ("user_namespaces", Value::Bool(true)) => {
-                Err("the engine gives containers none; it takes one with `userns-remap`, or without root"
-                    .to_owned())
-            }
-            ("user_namespaces", Value::Bool(false)) => {
-                Err("the engine gives one to every container, and leaving it is not offered".to_owned())
-            }
-            ("annotations", _) => {
-                Err("an engine hands them to its runtime as settings; use labels".to_owned())
-            }
-            ("runtime_class_name" | "user_namespaces", _) => Err("it is of the wrong type".to_owned()),
-            _ => Err(format!(
-                "the docker driver reads no such key; {}",
-                did_you_mean(key, &["runtime_class_name", "user_namespaces"])
-            )),
-        };
-        faults.about(&format!("platform_config.{}", key.escape_debug()), result);
-    }
-    runtime
-}
-
-fn oci_runtime(name: &str, config: &Config, facts: &Facts) -> Result<String, String> {
-    if !config.runtimes.iter().any(|allowed| allowed == name) {
-        return Err(format!(
-            "`{}` is not in `runtimes` of `[openshell.drivers.docker]`",
-            name.escape_debug()
-        ));
-    }
+fn oci_runtime(name: &str, facts: &Facts) -> Result<(), String> {
     if !facts.runtimes.iter().any(|known| known == name) {
         let known: Vec<String> = facts.runtimes.iter().map(|known| format!("`{known}`")).collect();
         return Err(format!("the engine has no runtime `{name}`, only {}", known.join(", ")));
     }
-    Ok(name.to_owned())
-}
-
-/// Less than the operator's network is always allowed, another one when it is listed.
-fn network(asked: &Asked, config: &Config) -> Result<Network, String> {
-    match asked.network.as_deref() {
-        None => Ok(config.network.clone()),
-        Some("none") => Ok(Network::None),
-        Some("own") if config.network == Network::Own => Ok(Network::Own),
-        Some(name) if config.network == Network::Named(name.to_owned()) => Ok(config.network.clone()),
-        Some(name) if config.networks.iter().any(|allowed| allowed == name) => {
-            Ok(Network::Named(name.to_owned()))
-        }
-        Some(name) => Err(format!(
-            "`{}` is neither `none`, nor the configured network, nor one of `networks` of `[openshell.drivers.docker]`",
-            name.escape_debug()
-        )),
-    }
-}
-
-/// The operator's user is everybody's; where there is none, a request may name its own.
-fn user(asked: &Asked, config: &Config) -> Result<Option<String>, String> {
-    match (&asked.user, &config.user) {
-        (Some(wanted), Some(set)) if wanted != set => {
-            Err(format!("`user` of `[openshell.drivers.docker]` is `{set}`, for every sandbox"))
-        }
-        (wanted, set) => Ok(set.clone().or_else(|| wanted.clone())),
-    }
-}
-
-fn pids_limit(asked: &Asked, config: &Config) -> Result<Option<i64>, String> {
-    match asked.pids_limit {
-        Some(limit) if limit > config.pids_limit => Err(format!(
-            "`{limit}` is above `pids_limit` of `[openshell.drivers.docker]`, {}",
-            config.pids_limit
-        )),
-        limit => Ok(limit),
-    }
+    Ok(())
 }
 
 fn storage(asked: &Asked, facts: &Facts) -> Result<Option<i64>, String> {
@@ -297,30 +210,17 @@ fn storage(asked: &Asked, facts: &Facts) -> Result<Option<i64>, String> {
     ))
 }
 
-/// What no mount may touch: the gateway's state and settings, credentials of registries, gateways and engines, every
-/// directory of sockets, and what the engine keeps.
+/// What no mount may touch, beside what no engine's may.
 fn protected(config: &Config, context: &DriverContext, facts: &Facts, socket: &Path) -> Protected {
-    // A driver's directory is `drivers/<name>` in the gateway's.
-    let state = context.state_dir.ancestors().nth(2).filter(|state| state.parent().is_some());
-    let from =
-        |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = |below: &str| Some(from("HOME")?.join(below));
-    let paths = [
-        state.map(Path::to_owned),
-        Some(context.state_dir.clone()),
-        from("XDG_RUNTIME_DIR"),
-        from("XDG_CONFIG_HOME").or_else(|| home(".config")).map(|settings| settings.join("openshell")),
-        from("DOCKER_CONFIG").or_else(|| home(".docker")),
-        from("DOCKER_CERT_PATH"),
+    let more = [
+        judge::from_environment("DOCKER_CERT_PATH"),
         config.docker_config_path.clone(),
         Some(socket.to_owned()),
         Some(facts.data_root.clone()),
         Some("/var/lib/docker".into()),
         Some("/var/lib/containerd".into()),
-        Some("/run".into()),
-        Some("/var/run".into()),
     ];
-    Protected::new(paths.into_iter().flatten())
+    judge::protected(context, more)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use openshell_driver_api::{ConfigError, Table};
 use openshell_driver_common::config::{Problem, Reader, absolute};
+use openshell_driver_common::container::judge::Allowed;
 use openshell_driver_common::container::mounts::{MountRules, RULE_KEYS};
 use openshell_driver_common::container::posture::PIDS_LIMIT;
 use openshell_driver_common::container::values::{self, Network, PullPolicy};
@@ -137,6 +138,19 @@ const KEYS: [&str; 17] = [
 ];
 
 impl Config {
+    /// What requests are held against.
+    pub(crate) fn allowed(&self) -> Allowed<'_> {
+        Allowed {
+            driver: "podman",
+            default_image: &self.default_image,
+            network: &self.network,
+            networks: &self.networks,
+            user: self.user.as_deref(),
+            pids_limit: self.pids_limit,
+            runtimes: &self.runtimes,
+        }
+    }
+
     /// Reads a table.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ mod tests;
 use openshell_driver_api::{DriverContext, DriverError, SandboxRequest, environment, labels};
 use openshell_driver_common::container::asked::Asked;
 use openshell_driver_common::container::files::{Owner, TOKEN_PATH, WORKSPACE};
-use openshell_driver_common::container::image as reference;
 use openshell_driver_common::container::limits::{Floor, Limits};
 use openshell_driver_common::container::mounts::{
     Judge, Mounted, Mounts, NamedVolume, What, read as read_mounts,
@@ -76,30 +75,20 @@ impl Plan {
         let mut faults = Faults::default();
         let spec = &request.spec;
         let scope = Scope { gateway_id: context.gateway_id.clone() };
-        if !scope.fits(&request.id) {
-            faults.add("the sandbox id is too long for the name of a container");
-        }
-        let image = image(request, config, &mut faults);
-        if spec.command.first().is_some_and(String::is_empty) {
-            faults.add("command: the program's name is empty");
-        }
-        if spec.command.iter().any(|word| word.contains('\0')) {
-            faults.add("command: a word holds a NUL");
-        }
-        if !spec.template.agent_socket_path.is_empty() {
-            faults.add("agent_socket: the podman driver puts no socket into a sandbox");
-        }
+        let allowed = config.allowed();
+        let image = allowed.words(request, &scope, &mut faults);
         let mut asked = Asked::read(&spec.template.driver_config, &mut faults);
         if config.read_only_root {
             asked.want_tmp();
         }
-        judge::platform(request, config, facts, rootless, &mut faults);
+        let (user_namespaces, runtime) =
+            (judge::has_user_namespaces(config, rootless), |name: &str| judge::oci_runtime(name, facts));
+        allowed.platform(request, user_namespaces, judge::USER_NAMESPACES, runtime, &mut faults);
         faults.about("userns", judge::userns(config, rootless));
         let devices = faults.about("gpu", judge::devices(spec.gpu, &asked, config, facts)).flatten();
-        let network =
-            faults.about("driver_config.network", judge::network(&asked, config)).unwrap_or(Network::None);
-        let user = faults.about("driver_config.user", judge::user(&asked, config)).flatten();
-        let pids = faults.about("driver_config.pids_limit", judge::pids_limit(&asked, config));
+        let network = faults.about("driver_config.network", allowed.network(&asked)).unwrap_or(Network::None);
+        let user = faults.about("driver_config.user", allowed.user(&asked)).flatten();
+        let pids = faults.about("driver_config.pids_limit", allowed.pids_limit(&asked));
         let storage = faults.about("driver_config.storage_size", judge::storage(&asked, facts)).flatten();
         let protected = judge::protected(config, context, facts);
         let rules = Judge {
@@ -176,20 +165,6 @@ impl Plan {
         let options = (!self.mapped).then(|| ("o".to_owned(), owned)).into_iter().collect();
         VolumeSpec { name, driver: "local".to_owned(), labels, options }
     }
-}
-
-fn image(request: &SandboxRequest, config: &Config, faults: &mut Faults) -> String {
-    let named = &request.spec.template.image;
-    let image = if named.is_empty() { &config.default_image } else { named };
-    if image.is_empty() {
-        faults.add(
-            "no image is named: name one (`openshell sandbox create --image IMAGE`), or set `default_image` in \
-             `[openshell.drivers.podman]`",
-        );
-    } else if let Err(problem) = reference::check(image) {
-        faults.add(format!("image: `{image}` {problem}"));
-    }
-    image.clone()
 }
 
 /// A named volume at a place.

@@ -3,7 +3,7 @@
 use openshell_driver_api::{ErrorKind, GpuRequest, SandboxId, SandboxSpec, Secret, Template};
 use openshell_driver_common::container::mounts::MountRules;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

@@ -16,6 +16,7 @@ use http::HeaderValue;
 use openshell_driver_api::probe::{Ping, engine_ping};
 use openshell_driver_api::{DriverError, ErrorKind, ProbeEnv, SandboxId};
 use openshell_driver_common::container::names::{Filters, Scope};
+use openshell_driver_common::container::platform::Platform;
 
 pub(crate) use self::address::{Address, HOST, OVERHEARD, Tcp, TlsFiles};
 use self::transport::Dialer;
@@ -39,29 +40,6 @@ pub(crate) struct Engine {
     pub(crate) platform: Platform,
     /// The Unix socket behind which it is: an engine that sees the same files as this process.
     pub(crate) socket: Option<PathBuf>,
-}
-
-/// An operating system and an architecture, in Go's words.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Platform {
-    pub(crate) os: String,
-    pub(crate) architecture: String,
-}
-
-impl Platform {
-    /// Whether an engine's kernel runs this by itself. What is not known is not held against it.
-    pub(crate) fn runs_on(&self, engine: &Self) -> bool {
-        let same = |ours: &str, theirs: &str| ours.is_empty() || theirs.is_empty() || ours == theirs;
-        let narrower = [("386", "amd64"), ("arm", "arm64")];
-        let fits = narrower.contains(&(self.architecture.as_str(), engine.architecture.as_str()));
-        same(&self.os, &engine.os) && (fits || same(&self.architecture, &engine.architecture))
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
-    }
 }
 
 impl Engine {
@@ -302,22 +280,5 @@ mod tests {
         let sealed = seal(credentials.body(bollard::body_full(bytes::Bytes::new())).expect("a request"));
         assert_eq!(sealed.headers()["x-registry-auth"], "a-b_c=");
         assert!(!format!("{:?}", sealed.headers()).contains("a-b_c"), "{:?}", sealed.headers());
-    }
-
-    #[test]
-    fn an_image_runs_where_its_instructions_do() {
-        let platform =
-            |os: &str, architecture: &str| Platform { os: os.into(), architecture: architecture.into() };
-        for (image, engine, runs) in [
-            (platform("linux", "amd64"), platform("linux", "amd64"), true),
-            (platform("linux", "386"), platform("linux", "amd64"), true),
-            (platform("linux", "arm64"), platform("linux", "amd64"), false),
-            (platform("linux", "amd64"), platform("linux", "arm64"), false),
-            (platform("windows", "amd64"), platform("linux", "amd64"), false),
-            (platform("linux", ""), platform("linux", "amd64"), true),
-            (platform("", ""), platform("", ""), true),
-        ] {
-            assert_eq!(image.runs_on(&engine), runs, "{image} on {engine}");
-        }
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use openshell_driver_api::probe::{Ping, engine_ping};
 use openshell_driver_api::{DriverError, ErrorKind, ProbeEnv};
+use openshell_driver_common::container::platform::Platform;
 
 use super::info::Info;
-use super::models::Platform;
 use super::ulimits::Ulimits;
 use super::{Engine, Facts};
 use crate::client::{Call, Client};

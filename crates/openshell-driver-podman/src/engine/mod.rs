@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openshell_driver_common::container::platform::Platform;
 use serde::Deserialize;
 
 pub(crate) use self::connect::libpod_version;
@@ -30,7 +31,7 @@ pub(crate) use self::info::Info;
 use self::models::Removed;
 #[cfg(test)]
 pub(crate) use self::models::{Actor, ContainerConfig};
-pub(crate) use self::models::{Container, Event, Platform, State, Status, Summary, Words};
+pub(crate) use self::models::{Container, Event, State, Status, Summary, Words};
 pub(crate) use self::spec::{
     Cpu, Device, Health, Join, Log, Memory, Mount, NamedVolume, Namespace, NetworkSpec, Pids, Resources,
     Rlimit, SecretMount, Spec, VolumeSpec,

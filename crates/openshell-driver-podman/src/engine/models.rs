@@ -4,7 +4,6 @@
 //! 5.x write several fields differently (a container's entrypoint is a text in one and a list in the other).
 
 use std::collections::HashMap;
-use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
@@ -310,27 +309,4 @@ pub(crate) struct Removed {
     /// A text, or an object with the text in it.
     #[serde(rename = "Err", deserialize_with = "lenient")]
     pub(crate) error: Option<serde_json::Value>,
-}
-
-/// An operating system and an architecture, in Go's words.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Platform {
-    pub(crate) os: String,
-    pub(crate) architecture: String,
-}
-
-impl Platform {
-    /// Whether an engine's kernel runs this by itself. What is not known is not held against it.
-    pub(crate) fn runs_on(&self, engine: &Self) -> bool {
-        let same = |ours: &str, theirs: &str| ours.is_empty() || theirs.is_empty() || ours == theirs;
-        let narrower = [("386", "amd64"), ("arm", "arm64")];
-        let fits = narrower.contains(&(self.architecture.as_str(), engine.architecture.as_str()));
-        same(&self.os, &engine.os) && (fits || same(&self.architecture, &engine.architecture))
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
-    }
 }

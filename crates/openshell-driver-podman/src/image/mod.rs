@@ -13,13 +13,14 @@ use openshell_driver_api::conditions::reason;
 use openshell_driver_api::{DriverError, ErrorKind};
 use openshell_driver_common::container::credentials::Accounts;
 use openshell_driver_common::container::image as reference;
+use openshell_driver_common::container::platform::Platform;
 use openshell_driver_common::container::pull::Pulls;
 use openshell_driver_common::container::values::PullPolicy;
 
 pub(crate) use self::events::{Step, event, normal};
 use self::pull::Progress;
 use crate::config::Config;
-use crate::engine::{Engine, Platform};
+use crate::engine::Engine;
 use crate::error::Failure;
 
 /// An image on the engine.
