@@ -21,7 +21,7 @@ const NOWHERE: u8 = 1;
 /// The tool itself has failed.
 const FAILED: u8 = 3;
 
-/// Say which gateways, driver programs and tools hold a crate, and by which way
+/// Say which gateways, driver programs, guests and tools hold a crate, and by which way
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     after_help = "Exit codes: 0 something holds it, 1 nothing does, 2 wrong call or no such crate, 3 failure of the tool."

@@ -1,5 +1,6 @@
-//! `build`: a gateway with exactly the drivers that were named, the programs that go with it, and a record of what
-//! was compiled in. One cargo call per shipped file, and the gateway's is the line that a user would type.
+//! `build`: a gateway with exactly the drivers that were named, the programs that go with it, what runs inside the
+//! sandboxes of these drivers, and a record of what was compiled in. One cargo call per shipped file, and the gateway's is
+//! the line that a user would type.
 //!
 //! Nothing is left half-written: a folder under `target/gateways/` is made complete beside its place and then swapped in.
 
@@ -12,7 +13,7 @@ mod record;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use driver_manifest::{Assembly, Driver, Selection};
+use driver_manifest::{Assembly, Selection};
 use driver_verify::Answer;
 
 use bom::{Bom, Shipped, source_date};
@@ -130,7 +131,7 @@ pub(crate) fn refuse_drift(workspace: &Workspace) -> Result<()> {
     Err(Error::refused("generated files do not match `drivers.toml`; nothing was built", "cargo xtask gen"))
 }
 
-/// One folder to make: a gateway with its programs, or one standalone program.
+/// One folder to make: a gateway with its programs, or one standalone program; with what runs inside the sandboxes.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
     /// `gateways/<selection>` or `programs/<name>`.
@@ -158,6 +159,16 @@ pub(crate) fn program_line(
     CargoLine::new(PROGRAMS_PACKAGE, program, features, cargo)
 }
 
+/// The lines of what runs inside sandboxes. That is Linux whatever the gateway is, and only for Linux there is a way to
+/// link a program static: elsewhere there are none.
+pub(crate) fn guest_lines(guests: &[String], cargo: &CargoArgs) -> Vec<CargoLine> {
+    let for_linux = match &cargo.target {
+        Some(target) => target.contains("-linux-"),
+        None => cfg!(target_os = "linux"),
+    };
+    guests.iter().filter(|_| for_linux).map(|package| CargoLine::guest(package, cargo)).collect()
+}
+
 /// A folder that was made.
 pub(crate) struct Made {
     /// Where.
@@ -173,14 +184,15 @@ pub(crate) struct Made {
 }
 
 impl Job {
-    /// A gateway and the programs of its process drivers.
+    /// A gateway, the programs of its process drivers and what runs inside the sandboxes of any of its drivers.
     pub(crate) fn gateway(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Self {
         let gateway = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
         let shipped = selection.drivers.iter().filter_map(|name| {
             let program = assembly.driver(name)?.program()?;
             selection.programs.contains(&program).then(|| program_line(&selection, name, &program, cargo))
         });
-        let files = std::iter::once(gateway).chain(shipped).collect();
+        let guests = guest_lines(&selection.guests, cargo);
+        let files = std::iter::once(gateway).chain(shipped).chain(guests).collect();
         let place = Path::new("gateways").join(selection.slug());
         let options = selection::option_states(assembly, &selection).collect();
         Self {
@@ -194,16 +206,18 @@ impl Job {
         }
     }
 
-    /// The standalone program of a selection of one driver.
+    /// The standalone program of a selection of one driver, and what runs inside its sandboxes.
     pub(crate) fn program(assembly: &Assembly, selection: Selection, cargo: &CargoArgs) -> Result<Self> {
         let name = selection.drivers.join("-");
-        let Some(program) = assembly.driver(&name).and_then(Driver::program) else {
+        let driver = assembly.driver(&name);
+        let Some((driver, program)) = driver.and_then(|driver| Some((driver, driver.program()?))) else {
             return Err(Error::refused(
                 format!("`{name}` has no program of ours: it is somebody else's, behind a socket"),
                 "cargo xtask list shows the kind of each driver",
             ));
         };
-        let files = vec![program_line(&selection, &name, &program, cargo)];
+        let mut files = vec![program_line(&selection, &name, &program, cargo)];
+        files.extend(guest_lines(&driver.guest, cargo));
         let place = Path::new("programs").join(&name);
         let options = selection::option_states(assembly, &selection).collect();
         Ok(Self {
@@ -244,12 +258,15 @@ impl Job {
         let timestamp = source_date()?;
         let offline = self.files.iter().any(CargoLine::offline);
         let rustc = Rustc::ask(workspace);
-        let budget = verifies.filter(|_| self.nested).and_then(|assembly| {
-            let of = Budgeted { workspace, assembly, selection: &self.selection };
-            of.driver().map(|driver| (of, driver))
-        });
-        if let Some((budget, driver)) = &budget {
-            budget.hold_crates(driver, self.files[0].target(), offline)?;
+        let budget = match verifies.filter(|_| self.nested) {
+            Some(assembly) => {
+                let of = Budgeted { workspace, assembly, selection: &self.selection };
+                of.bound()?.map(|bound| (of, bound))
+            }
+            None => None,
+        };
+        if let Some((budget, bound)) = &budget {
+            budget.hold_crates(bound, self.files[0].target(), offline)?;
         }
         // Cargo gives the gateway of every selection the same path: nobody else builds until ours is copied.
         let _turn = turn(workspace.root());
@@ -283,8 +300,8 @@ impl Job {
             staged.write(&sbom, bom.cyclonedx(shipped, timestamp.clone()).as_bytes())?;
             record.add(line, compiled, &copied, &sbom, &target_dir);
         }
-        if let Some((budget, driver)) = &budget {
-            budget.hold_bytes(driver, &self.profile, record.files[0].size)?;
+        if let Some((budget, bound)) = &budget {
+            budget.hold_bytes(bound, &self.profile, record.files[0].size)?;
         }
         let json = record.json();
         staged.write(record::BUILD_JSON, json.as_bytes())?;

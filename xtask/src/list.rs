@@ -36,6 +36,7 @@ fn as_json(assembly: &Assembly) -> Value {
             "kind": driver.kind.word(),
             "feature": driver.feature(),
             "package": driver.package(),
+            "guest": driver.guest,
             "detect": driver.detect,
             "default": driver.default,
             "platforms": driver.platforms,

@@ -117,10 +117,9 @@ pub(crate) fn summary(report: &Report) -> String {
 pub(crate) fn alone(selection: &Selection, name: &str) -> Selection {
     Selection {
         drivers: vec![name.to_owned()],
-        implied: Vec::new(),
-        programs: Vec::new(),
         options: selection.options.clone(),
         changed: selection.changed.clone(),
+        ..Selection::default()
     }
 }
 

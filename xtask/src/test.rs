@@ -85,7 +85,7 @@ fn arguments(args: &Args) -> Vec<String> {
     arguments
 }
 
-/// Builds the gateway with every driver, the client and every driver's program into one folder. One cargo call each:
+/// Builds the gateway with every driver, the client, every driver's program and what runs inside sandboxes into one folder. One cargo call each:
 /// `cargo test --workspace` would unify their features.
 fn programs(workspace: &Workspace, args: &Args) -> Result<PathBuf> {
     let assembly = workspace.assembly()?;
@@ -98,6 +98,7 @@ fn programs(workspace: &Workspace, args: &Args) -> Result<PathBuf> {
     ];
     let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
     lines.extend(programs.map(|(name, program)| build::program_line(&everything, name, &program, &cargo)));
+    lines.extend(build::guest_lines(&assembly.guests(), &cargo));
     let _turn = build::turn(workspace.root());
     let compiled = lines.iter().map(|line| build::run_cargo(workspace, line)).collect::<Result<Vec<_>>>()?;
     let folder = workspace.target_dir().join("test-programs");

@@ -31,7 +31,7 @@ pub(crate) use graph::{Edges, Graph, Id, Query};
 pub(crate) use graphs::Graphs;
 pub(crate) use learn::{Args as LearnArgs, run as learn};
 pub(crate) use lock::Lock;
-pub(crate) use question::Subject;
+pub(crate) use question::{Role, Subject};
 use self_test::Asked;
 pub(crate) use time::rfc3339;
 pub(crate) use verifier::{Bytes, Verifier, units_of};
@@ -40,7 +40,7 @@ use crate::build::{CargoArgs, Job, Record};
 use crate::error::{Error, Result};
 use crate::selection::SelectionArgs;
 use crate::table::out;
-use crate::workspace::{Rustc, Workspace, joined};
+use crate::workspace::{MANIFEST, Rustc, Workspace, joined};
 
 /// So much of a report is read, in bytes; of one that is longer the end is missing, and it is none.
 const REPORT_LIMIT: u64 = 64 << 20;
@@ -62,8 +62,11 @@ pub(crate) struct Args {
     /// The file is this driver's standalone program, not a gateway
     #[arg(long, value_name = "DRIVER", requires = "binary")]
     program: Option<String>,
+    /// The file is the program of this package, which runs inside sandboxes
+    #[arg(long, value_name = "PACKAGE", requires = "binary", conflicts_with = "program")]
+    guest: Option<String>,
     /// Run the file as well and compare what it says of itself
-    #[arg(long, requires = "binary", conflicts_with = "program")]
+    #[arg(long, requires = "binary", conflicts_with_all = ["program", "guest"])]
     run: bool,
     /// Check that this report is about FILE, and say what it says
     #[arg(long, value_name = "REPORT", requires = "file", conflicts_with = "binary")]
@@ -153,6 +156,19 @@ fn left(workspace: &Workspace, job: &Job, args: &Args) -> Result<Option<PathBuf>
 
 /// A file from anywhere.
 fn binary(workspace: &Workspace, assembly: &Assembly, args: &Args, file: &Path) -> Result<u8> {
+    let subject = subject(assembly, args)?;
+    let bytes = Bytes::read(file)?;
+    let said = args.run.then(|| self_report::run(file)).transpose()?;
+    let verdict = Verifier::new(workspace, assembly, args.cargo.offline)?.file(&subject, &bytes, said)?;
+    print(args, &[&verdict]);
+    Ok(verdict.exit_code())
+}
+
+/// What a file from anywhere is said to be.
+fn subject(assembly: &Assembly, args: &Args) -> Result<Subject> {
+    if let Some(package) = &args.guest {
+        return guest(assembly, args, package);
+    }
     let (selection, notes) = match &args.program {
         // A program is of one driver; which drivers a gateway would have beside it says nothing.
         Some(driver) if !args.selection.names_drivers() => {
@@ -170,12 +186,26 @@ fn binary(workspace: &Workspace, assembly: &Assembly, args: &Args, file: &Path) 
     for note in notes {
         eprintln!("note: {note}");
     }
-    let subject = Subject { selection, program: args.program.clone(), target: args.cargo.target.clone() };
-    let bytes = Bytes::read(file)?;
-    let said = args.run.then(|| self_report::run(file)).transpose()?;
-    let verdict = Verifier::new(workspace, assembly, args.cargo.offline)?.file(&subject, &bytes, said)?;
-    print(args, &[&verdict]);
-    Ok(verdict.exit_code())
+    let role = args.program.clone().map_or(Role::Gateway, Role::Program);
+    Ok(Subject { selection, role, target: args.cargo.target.clone() })
+}
+
+/// A program that runs inside sandboxes, of a package that a driver names.
+fn guest(assembly: &Assembly, args: &Args, package: &str) -> Result<Subject> {
+    if args.selection.names_drivers() {
+        return Err(Error::refused("a guest has no driver in it", "leave out --drivers"));
+    }
+    let guests = assembly.guests();
+    if guests.iter().any(|guest| guest == package) {
+        return Ok(Subject::guest(package, args.cargo.target.clone()));
+    }
+    let hint = match (driver_manifest::nearest(package, guests.iter().map(String::as_str)), guests.as_slice())
+    {
+        (Some(nearest), _) => format!("did you mean `{nearest}`?"),
+        (None, []) => format!("`guest` of a driver in {MANIFEST} names them"),
+        (None, guests) => format!("there are {}", guests.join(", ")),
+    };
+    Err(Error::refused(format!("no driver has a guest `{package}`"), hint))
 }
 
 /// Whether a report is about a file, and what it says of it.

@@ -124,7 +124,7 @@ pub fn rows(assembly: &Assembly, wanted: Wanted) -> Result<Vec<Row>, TooMany> {
         return Err(TooMany { drivers: names.len() });
     }
     let mut rows = Rows { assembly, rows: Vec::new() };
-    rows.push("row", "none", Does::Refuse, nothing());
+    rows.push("row", "none", Does::Refuse, Selection::default());
     rows.push("row", "default", Does::Build, assembly.default_selection());
     for name in &names {
         rows.select("driver", name, Does::Build, drivers(std::slice::from_ref(name)));
@@ -175,11 +175,6 @@ pub(crate) fn file(assembly: &Assembly) -> String {
     let mut value = include(assembly, &rows);
     value["$comment"] = json_comment().into();
     format!("{value:#}\n")
-}
-
-fn nothing() -> Selection {
-    let (drivers, implied, options) = (Vec::new(), Vec::new(), Vec::new());
-    Selection { drivers, implied, options, changed: Vec::new(), programs: Vec::new() }
 }
 
 fn drivers(names: &[String]) -> Request {

@@ -21,6 +21,15 @@ pub(crate) fn schema() -> String {
                 "minItems": 1,
                 "items": driver(),
             },
+            "budget": {
+                "description": "What the gateway of the default features may cost.",
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "crates": { "description": "Crates in its graph, those of its options among them.", "type": "integer", "minimum": 1 },
+                    "bytes": { "description": "Bytes of it in the release profile.", "type": "integer", "minimum": 1 },
+                },
+            },
             "option": {
                 "description": "Switches that are not drivers.",
                 "type": "object",
@@ -63,6 +72,7 @@ fn driver() -> Value {
             "default": { "description": "In the default features; true for in-tree and process.", "type": "boolean" },
             "platforms": texts("cfg words, one of which has to hold; all platforms without it."),
             "owns": texts("Crates that only this driver may bring in, by any path."),
+            "guest": texts("Packages of this workspace whose one program runs inside its sandboxes: linked static, left beside its program."),
             "evidence": evidence(),
             "budget": {
                 "description": "What a selection of this driver may cost.",
@@ -77,7 +87,7 @@ fn driver() -> Value {
             },
         },
         "allOf": [
-            { "if": kind("socket"), "then": { "not": { "required": ["package"] } }, "else": { "required": ["package"] } },
+            { "if": kind("socket"), "then": { "not": { "anyOf": [{ "required": ["package"] }, { "required": ["guest"] }] } }, "else": { "required": ["package"] } },
         ],
     })
 }
@@ -171,6 +181,7 @@ mod tests {
             ("[[driver]]\n[driver.docs]", "/properties/driver/items/properties/docs/anyOf/1/properties"),
             ("[[driver]]\n[driver.evidence]", "/properties/driver/items/properties/evidence/properties"),
             ("[[driver]]\n[driver.budget]", "/properties/driver/items/properties/budget/properties"),
+            ("[budget]", "/properties/budget/properties"),
             ("[option.o]", "/properties/option/additionalProperties/properties"),
             ("[preset.p]", "/properties/preset/additionalProperties/properties"),
         ];

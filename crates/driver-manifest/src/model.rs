@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Assembly {
     /// The drivers in their final order, which is the auto-detect order.
     pub drivers: Vec<Driver>,
+    /// What the gateway of the default features, its options among them, may cost; it has no shares.
+    pub budget: Budget,
     /// Switches that are not drivers, in the order of the file.
     pub options: Vec<OptionSwitch>,
     /// Named selections, in the order of the file.
@@ -34,6 +36,9 @@ pub struct Driver {
     pub platforms: Vec<String>,
     /// Crates that only this driver may bring in, by any path.
     pub owns: Vec<String>,
+    /// Packages of the workspace whose one program, named as the package, runs inside the driver's sandboxes. A build
+    /// links them static and leaves them beside whatever holds the driver.
+    pub guest: Vec<String>,
     /// Texts that betray the driver in a binary.
     pub evidence: Vec<String>,
     /// What a selection of this driver may cost.
@@ -92,7 +97,7 @@ pub enum CrateSource {
     },
 }
 
-/// What the gateway with this driver alone, and no option, may cost; unset means no bound.
+/// What a gateway may cost: of a driver's, the one with this driver alone and no option. Unset means no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Budget {
     /// Crates in its graph, the workspace's own among them.

@@ -3,7 +3,7 @@
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Code, Sink, Span};
-use crate::schema;
+use crate::schema::{self, Key};
 use crate::syntax::Broken;
 use crate::table::Table;
 
@@ -46,6 +46,7 @@ impl<T> Field<T> {
 #[derive(Debug)]
 pub(crate) struct RawManifest {
     pub(crate) drivers: Vec<RawDriver>,
+    pub(crate) budget: Field<RawBudget>,
     pub(crate) options: Vec<RawOption>,
     pub(crate) presets: Vec<RawPreset>,
     /// Whether all that is in the text was read, so that what is not there is missing.
@@ -75,6 +76,7 @@ pub(crate) struct RawDriver {
     pub(crate) default: Field<bool>,
     pub(crate) platforms: Field<Vec<At<String>>>,
     pub(crate) owns: Field<Vec<At<String>>>,
+    pub(crate) guest: Field<Vec<At<String>>>,
     pub(crate) evidence: Field<RawEvidence>,
     pub(crate) budget: Field<RawBudget>,
 }
@@ -129,6 +131,7 @@ pub(crate) fn read(tree: &DeTable<'_>, broken: &Broken, sink: &mut Sink) -> RawM
     let (drivers, whole) = drivers(&file, sink);
     RawManifest {
         drivers,
+        budget: budget(&file, schema::DEFAULT_BUDGET, sink),
         options: named(&file, "option", sink)
             .into_iter()
             .map(|(name, table, at)| {
@@ -228,8 +231,9 @@ fn driver(at: Span, table: &Table<'_, '_>, sink: &mut Sink) -> RawDriver {
         default: table.flag("default", sink),
         platforms: table.list("platforms", sink),
         owns: table.list("owns", sink),
+        guest: table.list("guest", sink),
         evidence: evidence(table, sink),
-        budget: budget(table, sink),
+        budget: budget(table, schema::BUDGET, sink),
     }
 }
 
@@ -253,7 +257,7 @@ fn evidence(table: &Table<'_, '_>, sink: &mut Sink) -> Field<RawEvidence> {
     })
 }
 
-fn budget(table: &Table<'_, '_>, sink: &mut Sink) -> Field<RawBudget> {
+fn budget(table: &Table<'_, '_>, known: &'static [Key], sink: &mut Sink) -> Field<RawBudget> {
     table.read(
         "budget",
         "a table",
@@ -261,7 +265,7 @@ fn budget(table: &Table<'_, '_>, sink: &mut Sink) -> Field<RawBudget> {
         sink,
         |value, _, sink| {
             let DeValue::Table(inner) = value else { return None };
-            let inner = Table::open("`budget`", inner, schema::BUDGET, table.broken, sink);
+            let inner = Table::open("`budget`", inner, known, table.broken, sink);
             Some(RawBudget {
                 crates: inner.number("crates", sink),
                 bytes: inner.number("bytes", sink),

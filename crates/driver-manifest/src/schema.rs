@@ -54,6 +54,7 @@ const fn required(name: &'static str, takes: Takes, meaning: &'static str) -> Ke
 /// The keys of the file.
 pub const MANIFEST: &[Key] = &[
     required("driver", Takes::Tables(DRIVER), "the drivers, in the order of auto-detection"),
+    key("budget", Takes::Table(DEFAULT_BUDGET), "what the gateway of the default features may cost"),
     key("option", Takes::Named(OPTION), "switches that are not drivers"),
     key("preset", Takes::Named(PRESET), "selections that have a name"),
 ];
@@ -84,6 +85,11 @@ pub const DRIVER: &[Key] = &[
         "cfg words, one of which has to hold where it runs; unless said, everywhere",
     ),
     key("owns", Takes::Texts, "crates that only this driver may bring in, by any path"),
+    key(
+        "guest",
+        Takes::Texts,
+        "packages of this workspace whose one program runs inside its sandboxes: linked static, left beside its program",
+    ),
     key("evidence", Takes::Table(EVIDENCE), "what betrays it in a binary"),
     key("budget", Takes::Table(BUDGET), "what a selection of it may cost"),
 ];
@@ -103,6 +109,12 @@ pub const BUDGET: &[Key] = &[
     key("bytes", Takes::Number, "bytes of that gateway in the release profile"),
     key("crates_percent", Takes::Number, "its crates in percent of those with every driver"),
     key("bytes_percent", Takes::Number, "its bytes in percent of those with every driver"),
+];
+
+/// The keys of the file's own `[budget]`.
+pub const DEFAULT_BUDGET: &[Key] = &[
+    key("crates", Takes::Number, "crates of that gateway, its options' among them"),
+    key("bytes", Takes::Number, "bytes of it in the release profile"),
 ];
 
 /// The keys of `[option.<name>]`.

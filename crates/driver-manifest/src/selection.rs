@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Assembly, EXTERNAL, Kind};
+use crate::model::{Assembly, Driver, EXTERNAL, Kind};
 use crate::nearest::{listed, nearest};
 
 /// What somebody asks for. One of `drivers`, `preset` and `all` says which drivers.
@@ -20,8 +20,8 @@ pub struct Request {
     pub without_options: Vec<String>,
 }
 
-/// What a build holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a build holds; the default is nothing at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The drivers in the order of the manifest, those that others imply among them.
     pub drivers: Vec<String>,
@@ -33,6 +33,8 @@ pub struct Selection {
     pub changed: Vec<(String, bool)>,
     /// The programs of its process drivers.
     pub programs: Vec<String>,
+    /// What runs inside the sandboxes of its drivers, each package once, in the order of the manifest.
+    pub guests: Vec<String>,
 }
 
 /// Why a request cannot be had. What to do about it is [`SelectError::hint`].
@@ -249,7 +251,14 @@ impl Assembly {
                 .filter(|driver| matches!(driver.kind, Kind::Process { .. }))
                 .filter_map(|driver| driver.program())
                 .collect(),
+            guests: guests(chosen.iter().copied()),
         }
+    }
+
+    /// Every package that is a guest of some driver, each once, in order.
+    #[must_use]
+    pub fn guests(&self) -> Vec<String> {
+        guests(self.drivers.iter())
     }
 
     /// The names of the drivers, in order.
@@ -266,6 +275,17 @@ fn unknown(
 ) -> SelectError {
     let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
     make(name.to_owned(), nearest, known)
+}
+
+/// The guests of drivers: those that several have are built once.
+fn guests<'d>(drivers: impl Iterator<Item = &'d Driver>) -> Vec<String> {
+    let mut guests: Vec<String> = Vec::new();
+    for guest in drivers.flat_map(|driver| &driver.guest) {
+        if !guests.contains(guest) {
+            guests.push(guest.clone());
+        }
+    }
+    guests
 }
 
 impl Selection {

@@ -86,6 +86,28 @@ pub(crate) fn machine(question: &Question, image: Result<&Image<'_>, &Unreadable
     Control { name: "machine", state, hint }
 }
 
+/// What runs inside a sandbox needs nothing that is not in it: whatever image the sandbox is made of, its libraries are
+/// other ones, or none.
+pub(crate) fn linked(image: Result<&Image<'_>, &Unreadable>) -> Control {
+    let state = match image {
+        Err(_) => ControlState::NotApplicable("the file cannot be read".to_owned()),
+        Ok(image) if image.format() != "ELF" => {
+            ControlState::Failed(format!("it is {}, and runs in a sandbox on Linux", image.format()))
+        }
+        Ok(image) => match image.interpreter() {
+            Ok(None) => ControlState::Held,
+            Ok(Some(loader)) => ControlState::Failed(format!(
+                "it is not linked static: the kernel would start it by `{loader}`, which no sandbox has to have"
+            )),
+            Err(why) => ControlState::Failed(format!("nobody can say whether it is linked static: {why}")),
+        },
+    };
+    let hint = matches!(state, ControlState::Failed(_)).then(|| {
+        "cargo rustc -p PACKAGE --bin PACKAGE --release -- -C target-feature=+crt-static".to_owned()
+    });
+    Control { name: "linked", state, hint }
+}
+
 /// The first word of a triple, as the file's header can tell it.
 fn machine_of(triple: &str) -> &str {
     let word = triple.split('-').next().unwrap_or(triple);

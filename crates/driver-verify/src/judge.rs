@@ -14,6 +14,8 @@ use crate::verdict::{Expectation, Layer, Outcome, Row, Verdict};
 pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Verdict {
     let required = if evidence.has_build() {
         vec![Layer::Graph, Layer::Messages, Layer::Marker, Layer::Bytes]
+    } else if question.is_guest {
+        vec![Layer::Marker, Layer::Bytes]
     } else {
         vec![Layer::Marker, Layer::Bytes, Layer::SelfReport]
     };
@@ -72,7 +74,7 @@ pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Verdict {
         question.expected.iter().map(|target| row(target, Expectation::Present)).collect();
 
     let (mut notes, mut rejected) = (Vec::new(), Vec::new());
-    let controls = vec![
+    let mut controls = vec![
         control::question(question),
         control::readable(image),
         control::machine(question, image),
@@ -81,6 +83,7 @@ pub fn judge(question: &Question, evidence: &Evidence<'_>) -> Verdict {
         control::twin(question, &bytes, &mut rejected),
         control::report(question, &report),
     ];
+    controls.extend(question.is_guest.then(|| control::linked(image)));
     notes.extend(control::count(&rejected));
     rows.extend(expected);
     for target in &question.forbidden {

@@ -9,6 +9,9 @@ pub struct Question {
     pub subject: String,
     /// The target triple that the file must be of; `None`: any machine.
     pub triple: Option<String>,
+    /// Whether it runs inside a sandbox: it brings all its libraries along, and holds no driver, so that it needs no
+    /// marker section and reports nothing of itself.
+    pub is_guest: bool,
     /// What every such file holds. When nothing of it is found, whatever looked was blind.
     pub core: Target,
     /// The selected drivers and options: must be found.

@@ -1,5 +1,5 @@
-//! What may hold a crate: the gateways of the selections that have names, the programs of drivers, and the tools of this
-//! workspace.
+//! What may hold a crate: the gateways of the selections that have names, the programs of drivers, what runs inside
+//! sandboxes, and the tools of this workspace.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Gateway,
     /// A driver as a program.
     Program,
+    /// What runs inside sandboxes.
+    Guest,
     /// A client, a measurer, the menu: whatever else this workspace makes.
     Tool,
 }
@@ -49,6 +51,7 @@ impl Kind {
         match self {
             Self::Gateway => "gateway",
             Self::Program => "program",
+            Self::Guest => "guest",
             Self::Tool => "tool",
         }
     }
@@ -107,18 +110,24 @@ pub(super) fn all(workspace: &Workspace, assembly: &Assembly) -> Result<Vec<Hold
         .filter(|holder| !plain.iter().any(|other| other.features == holder.features))
         .collect();
     holders.extend(plain.into_iter().chain(differing));
-    holders.extend(tools(workspace)?);
+    let guests = assembly.guests();
+    let guest = |package: &String| {
+        Holder::of(Kind::Guest, package.clone(), Vec::new(), &CargoLine::guest(package, &cargo))
+    };
+    holders.extend(guests.iter().map(guest));
+    holders.extend(tools(workspace, &guests)?);
     Ok(holders)
 }
 
-/// The members with programs that no selection changes, each with its default features.
-fn tools(workspace: &Workspace) -> Result<Vec<Holder>> {
+/// The other members with programs that no selection changes, each with its default features.
+fn tools(workspace: &Workspace, guests: &[String]) -> Result<Vec<Holder>> {
     let text = workspace.cargo_output(&["metadata", "--format-version=1", "--no-deps", "--locked"])?;
     let metadata: Metadata =
         serde_json::from_str(&text).map_err(|error| Error::output("cargo metadata", error))?;
     let members = metadata.packages.iter().filter(|package| {
         let composed = [GATEWAY_PACKAGE, PROGRAMS_PACKAGE].contains(&package.name.as_str());
-        !composed && package.targets.iter().any(cargo_metadata::Target::is_bin)
+        let is_guest = guests.iter().any(|guest| *guest == package.name.as_str());
+        !composed && !is_guest && package.targets.iter().any(cargo_metadata::Target::is_bin)
     });
     let tool = |package: &cargo_metadata::Package| Holder {
         kind: Kind::Tool,

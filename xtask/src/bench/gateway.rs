@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use driver_manifest::{Assembly, Driver, Kind};
+use driver_manifest::{Assembly, Driver, Kind, Request};
 
 use super::{Args, Figure, Measured, Which};
 use crate::build::{self, CargoArgs, CargoLine, Job};
@@ -53,7 +53,8 @@ impl Gateways {
         let all_crates = crates.of_gateway(&everything)?;
         let mut alone = Vec::new();
         for name in &everything.drivers {
-            let selection = selection::alone(&everything, name);
+            let request = Request { drivers: vec![name.clone()], ..Request::default() };
+            let selection = selection::select(assembly, &request)?;
             let crates = crates.of_gateway(&selection)?;
             let job = Job::gateway(assembly, selection, &cargo);
             let program = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);

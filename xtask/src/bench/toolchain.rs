@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use driver_manifest::{Assembly, Selection};
 
 use super::{Args, Figure};
-use crate::build::{CargoArgs, CargoLine, Package, read_messages};
+use crate::build::{CargoArgs, CargoLine, Job, Package, read_messages};
 use crate::error::{Error, Result};
 use crate::matrix;
 use crate::selection;
@@ -34,18 +34,24 @@ pub(super) fn gen_check(workspace: &Workspace, runs: usize) -> Result<Figure> {
     Ok(Figure::new("gen --check, nothing stale", samples, Some(GEN_CHECK_MS)))
 }
 
-/// One of `cargo build …`, then one of `cargo xtask build …`, so that what else the machine does falls on both.
+/// The bare lines of every file that a build leaves, then one of `cargo xtask build …`, so that what else the machine does
+/// falls on both.
 pub(super) fn build_noop(workspace: &Workspace, assembly: &Assembly, args: &Args) -> Result<Vec<Figure>> {
     let selection = selection::everything(assembly)?;
     let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
-    let bare = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), &cargo).args("build");
+    let job = Job::gateway(assembly, selection, &cargo);
+    let bare = || -> Result<Duration> {
+        let lines =
+            job.files().iter().map(|file| timed(&mut workspace.cargo(file.args("build")), &file.shell()));
+        lines.sum()
+    };
     let ours = ["xtask", "build", "--all", "--no-verify", "--profile", &args.profile];
     // Whatever there is to do is done before anything is timed.
-    timed(&mut workspace.cargo(&bare), &workspace::line(&bare))?;
+    bare()?;
     timed(&mut workspace.cargo(ours), &workspace::line(&ours))?;
     let (mut bare_ms, mut ours_ms, mut over) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..args.runs.max(3) {
-        let cargo = timed(&mut workspace.cargo(&bare), &workspace::line(&bare))?;
+        let cargo = bare()?;
         let xtask = timed(&mut workspace.cargo(ours), &workspace::line(&ours))?;
         bare_ms.push(cargo);
         ours_ms.push(xtask);

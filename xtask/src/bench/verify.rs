@@ -134,6 +134,7 @@ fn question() -> Question {
     Question {
         subject: "bench".to_owned(),
         triple: None,
+        is_guest: false,
         core: Target::new("core", TargetKind::Core),
         expected: Vec::new(),
         forbidden: vec![driver],

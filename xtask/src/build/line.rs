@@ -1,5 +1,9 @@
 //! The cargo line of one shipped file: `-p P --bin B --no-default-features --features …`, never more than one
 //! package in a call, because cargo unifies the features of what it is asked for together.
+//!
+//! What runs inside a sandbox is linked static. `cargo rustc` hands that flag to the program's own crate and to nothing
+//! below it, so that the libraries are those of every other build, in the same target directory, and none goes stale;
+//! `RUSTFLAGS` would have every crate compiled once more, and would lose to whatever the user has set there.
 
 use super::CargoArgs;
 use crate::verify::{Edges, Query};
@@ -15,7 +19,12 @@ pub(crate) struct CargoLine {
     target: Option<String>,
     locked: bool,
     offline: bool,
+    /// Whether the program brings all its libraries along.
+    is_static: bool,
 }
+
+/// What has a program linked static, for the compiler.
+const STATIC: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
 
 /// A cargo profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +62,13 @@ impl CargoLine {
             target: cargo.target.clone(),
             locked: cargo.locked,
             offline: cargo.offline,
+            is_static: false,
         }
+    }
+
+    /// The line of what runs inside a sandbox: the package's program, which has its name, static and without a feature.
+    pub(crate) fn guest(package: &str, cargo: &CargoArgs) -> Self {
+        Self { is_static: true, ..Self::new(package, package, Vec::new(), cargo) }
     }
 
     /// The package.
@@ -93,6 +108,8 @@ impl CargoLine {
 
     /// The arguments of `cargo <verb>`.
     pub(crate) fn args(&self, verb: &str) -> Vec<String> {
+        let with_flags = self.is_static && verb == "build";
+        let verb = if with_flags { "rustc" } else { verb };
         let mut args = vec![verb.to_owned()];
         let mut add = |words: &[&str]| args.extend(words.iter().map(ToString::to_string));
         add(&["-p", &self.package, "--bin", &self.bin, "--no-default-features"]);
@@ -112,6 +129,9 @@ impl CargoLine {
         }
         if self.offline {
             add(&["--offline"]);
+        }
+        if with_flags {
+            add(&STATIC);
         }
         args
     }
@@ -140,6 +160,16 @@ mod tests {
         );
         let line = CargoLine::new("p", "b", Vec::new(), &CargoArgs { locked: true, ..cargo("debug") });
         assert_eq!(line.shell(), "cargo build -p p --bin b --no-default-features --locked");
+    }
+
+    #[test]
+    fn a_guest_is_linked_static_and_only_compiled_like_anything_else() {
+        let line = CargoLine::guest("g", &CargoArgs { offline: true, ..cargo("release") });
+        assert_eq!(
+            line.shell(),
+            "cargo rustc -p g --bin g --no-default-features --release --offline -- -C target-feature=+crt-static"
+        );
+        assert_eq!(line.args("check").last().map(String::as_str), Some("--offline"));
     }
 
     #[test]

@@ -88,8 +88,10 @@ pub(crate) fn read_messages(
     bin: &str,
 ) -> Result<Compiled> {
     let format = if colour(&std::io::stderr()) { "json-diagnostic-rendered-ansi" } else { "json" };
-    let mut command = workspace.cargo(args);
-    command.arg(format!("--message-format={format}"));
+    // Ahead of the rest, at whose end flags for the compiler may stand.
+    let (verb, rest) = args.split_at(args.len().min(1));
+    let mut command = workspace.cargo(verb);
+    command.arg(format!("--message-format={format}")).args(rest);
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(spawn("cargo"))?;
     let stdout = child.stdout.take().ok_or_else(|| Error::output(shown, "no standard output"))?;
     let mut artifacts = Vec::new();

@@ -9,7 +9,7 @@ use crate::build::{CargoLine, run_cargo, turn};
 use crate::error::Result;
 use crate::matrix;
 use crate::selection;
-use crate::verify::{Bytes, Subject, Verifier, units_of};
+use crate::verify::{Bytes, Role, Subject, Verifier, units_of};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE};
 
 /// Judges one file as what it is, and as everything that it is not.
@@ -27,7 +27,7 @@ pub(super) fn verify(ci: &Ci) -> Result<Outcome> {
     let bytes = Bytes::read(&compiled.executable)?;
     let mut found = Vec::new();
     let mut hold = |selection, units, expected: Answer| -> Result<()> {
-        let subject = Subject { selection, program: None, target: None };
+        let subject = Subject { selection, role: Role::Gateway, target: None };
         let verdict = verifier.judge(&subject, &bytes, units)?;
         let answer = verdict.answer();
         if answer != expected {

@@ -1,5 +1,6 @@
 //! `size` by itself: every selection of drivers, its crates by graph and, where it has been built, its bytes; each also in
-//! percent of the gateway with every driver, and against the budgets of drivers.toml.
+//! percent of the gateway with every driver, and against the budgets of drivers.toml. Last the default gateway, which has
+//! options, too.
 
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use crate::table::{Table, out};
 use crate::verify::Edges;
 use crate::workspace::{Rustc, Workspace, joined};
 
-/// One selection, without options: what a driver costs is not what an option costs.
+/// One selection, without options: what a driver costs is not what an option costs. But the default gateway has its own.
 #[derive(Debug, Clone)]
 struct Size {
     selection: String,
@@ -23,7 +24,7 @@ struct Size {
     bytes: Option<u64>,
     /// Of the selection with every driver.
     all: (u64, Option<u64>),
-    /// What it is held to; nothing, for more than one driver.
+    /// What it is held to; nothing, for more than one driver that are not the default ones.
     budget: Budget,
 }
 
@@ -145,6 +146,16 @@ fn measure(workspace: &Workspace, assembly: &Assembly) -> Result<Vec<Size>> {
             all,
             budget: alone.map(|driver| driver.budget).unwrap_or_default(),
             selection: selection.drivers.join("-"),
+        });
+    }
+    let default = assembly.default_selection();
+    if assembly.budget != Budget::default() && !default.drivers.is_empty() {
+        sizes.push(Size {
+            crates: crates.of_gateway(&default)?,
+            bytes: bytes(&default),
+            all,
+            budget: assembly.budget,
+            selection: format!("{}, with its options", selection::DEFAULT),
         });
     }
     Ok(sizes)

@@ -21,8 +21,8 @@ struct Known {
     idents: Vec<String>,
     /// Feature, package, program: longer names that say the driver's.
     long: Vec<String>,
-    /// The directory that may say it.
-    home: Option<String>,
+    /// The directories that may say it: that of its crate, and those of what runs inside its sandboxes alone.
+    homes: Vec<String>,
 }
 
 impl Known {
@@ -35,13 +35,17 @@ impl Known {
             let mut long = vec![driver.feature()];
             long.extend(package.clone());
             let idents = vec![snake.to_uppercase(), snake, pascal];
-            Self { name, idents, long, home: package.map(|package| format!("crates/{package}/")) }
+            let others = || assembly.drivers.iter().filter(|other| other.name != driver.name);
+            let shared = |guest: &&String| others().any(|other| other.guest.contains(*guest));
+            let guests = driver.guest.iter().filter(|guest| !shared(guest)).cloned();
+            let homes = package.into_iter().chain(guests).map(|package| format!("crates/{package}/"));
+            Self { name, idents, long, homes: homes.collect() }
         };
         assembly.drivers.iter().filter(|driver| driver.name != EXTERNAL).map(known).collect()
     }
 
     fn is_home(&self, path: &str) -> bool {
-        self.home.as_ref().is_some_and(|home| path.starts_with(home))
+        self.homes.iter().any(|home| path.starts_with(home))
     }
 }
 
@@ -229,7 +233,7 @@ mod tests {
                 name: (*name).to_owned(),
                 idents: vec![name.to_uppercase(), (*name).to_owned(), capitalised(name)],
                 long: vec![format!("driver-{name}"), format!("openshell-driver-{name}")],
-                home: Some(format!("crates/openshell-driver-{name}/")),
+                homes: vec![format!("crates/openshell-driver-{name}/")],
             })
             .collect()
     }
@@ -259,6 +263,27 @@ mod tests {
         assert!(lines("a.rs", "// docker\nfn f() { \"as in docker for one\"; \"dockerd\"; }").is_empty());
         assert!(lines("crates/openshell-driver-docker/src/lib.rs", "struct Docker; \"docker\"").is_empty());
         assert_eq!(lines("crates/openshell-driver-docker/src/lib.rs", "\"podman\""), [1]);
+    }
+
+    #[test]
+    fn what_runs_inside_the_sandboxes_of_one_driver_may_name_it() {
+        let manifest = |guest_of_beta: &str| {
+            let driver = |name: &str, guests: &str| {
+                format!(
+                    "[[driver]]\nname = \"{name}\"\nsummary = \"x\"\nkind = \"process\"\n\
+                     package = \"driver-{name}\"\nguest = [{guests}]\n"
+                )
+            };
+            let external = "[[driver]]\nname = \"external\"\nsummary = \"x\"\nkind = \"socket\"\n";
+            driver("alpha", "\"inside\"") + &driver("beta", guest_of_beta) + external
+        };
+        let is_home = |manifest: String| {
+            let assembly = crate::selection::parse_manifest(manifest.as_bytes()).expect("no fault");
+            let known = Known::of(&assembly);
+            ["crates/driver-alpha/x.rs", "crates/inside/x.rs"].map(|path| known[0].is_home(path))
+        };
+        assert_eq!(is_home(manifest("\"other\"")), [true, true]);
+        assert_eq!(is_home(manifest("\"inside\"")), [true, false], "what two drivers have names neither");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! `learn`: builds the gateway with every driver and option, the barest one, and every program; notes which crates and
-//! declared texts a scan finds in them, and which texts only files with a crate have. What is not found there, could not be
-//! missed elsewhere.
+//! `learn`: builds the gateway with every driver and option, the barest one, every program and every guest; notes which
+//! crates and declared texts a scan finds in them, and which texts only files with a crate have. What is not found there,
+//! could not be missed elsewhere.
 
 mod sources;
 mod texts;
@@ -17,7 +17,7 @@ use texts::Twin;
 use super::graphs::Graphs;
 use super::learned::{LEARNED, Learned};
 use super::question::Inquirer;
-use super::{Bytes, Subject};
+use super::{Bytes, Role, Subject};
 use crate::build::{self, CargoArgs, CargoLine, run_cargo};
 use crate::error::Result;
 use crate::selection;
@@ -91,7 +91,7 @@ pub(super) fn lesson(workspace: &Workspace, assembly: &Assembly, cargo: &CargoAr
     Ok(Lesson { learned, asked, absent })
 }
 
-/// The files to learn from: the gateway with everything, every program, and as the twin that lacks most, the gateway with
+/// The files to learn from: the gateway with everything, every program, every guest, and as the twin that lacks most, the gateway with
 /// those drivers alone that have no code of ours.
 fn files(assembly: &Assembly, cargo: &CargoArgs) -> Result<Vec<(Subject, CargoLine)>> {
     let options: Vec<String> = assembly.options.iter().map(|option| option.name.clone()).collect();
@@ -104,21 +104,24 @@ fn files(assembly: &Assembly, cargo: &CargoArgs) -> Result<Vec<(Subject, CargoLi
         let request = Request { drivers: bare, without_options: options, ..Request::default() };
         gateways.push(selection::select(assembly, &request)?);
     }
-    let subject = |selection: &Selection, program| Subject {
+    let subject = |selection: &Selection, role| Subject {
         selection: selection.clone(),
-        program,
+        role,
         target: cargo.target.clone(),
     };
     let gateways = gateways.iter().map(|selection| {
         let line = CargoLine::new(GATEWAY_PACKAGE, GATEWAY_BIN, selection.features(), cargo);
-        (subject(selection, None), line)
+        (subject(selection, Role::Gateway), line)
     });
     let programs = assembly.drivers.iter().filter_map(|driver| Some((&driver.name, driver.program()?)));
     let programs = programs.map(|(name, program)| {
         let line = build::program_line(&everything, name, &program, cargo);
-        (subject(&everything, Some(name.clone())), line)
+        (subject(&everything, Role::Program(name.clone())), line)
     });
-    Ok(gateways.chain(programs).collect())
+    // A guest's own texts are what shows that a text could be seen in it.
+    let guests = build::guest_lines(&assembly.guests(), cargo).into_iter();
+    let guests = guests.map(|line| (Subject::guest(line.package(), cargo.target.clone()), line));
+    Ok(gateways.chain(programs).chain(guests).collect())
 }
 
 /// Whether a driver or an option owns the crate.

@@ -3,6 +3,7 @@
 //! Forbidden are the packages of the drivers that were not selected and all that these bring, less what resolves for the
 //! selection itself; and what each of them owns by the manifest, whoever brings it. The subtraction keeps a crate that
 //! several share from accusing one of them, `owns` keeps the core from hiding one. Options are asked about likewise.
+//! What runs inside a sandbox has neither a driver nor an option, so that all of them are forbidden there.
 
 mod author;
 
@@ -25,40 +26,61 @@ use author::Author;
 pub(crate) struct Subject {
     /// The drivers and options that it may hold.
     pub(crate) selection: Selection,
-    /// The driver whose standalone program it is; `None` for a gateway.
-    pub(crate) program: Option<String>,
+    /// What it is.
+    pub(crate) role: Role,
     /// The target of the build; `None`: the host.
     pub(crate) target: Option<String>,
 }
 
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A gateway.
+    Gateway,
+    /// The standalone program of this driver.
+    Program(String),
+    /// The program of this package, which runs inside sandboxes: it holds no driver and no option.
+    Guest(String),
+}
+
 impl Subject {
+    /// A program that runs inside sandboxes.
+    pub(crate) fn guest(package: &str, target: Option<String>) -> Self {
+        Self { selection: Selection::default(), role: Role::Guest(package.to_owned()), target }
+    }
+
     /// For people: `docker+otlp`, or a program's name.
     pub(super) fn name(&self) -> String {
-        match &self.program {
-            Some(driver) => format!("openshell-driver-{driver}"),
-            None => self.selection.slug(),
+        match &self.role {
+            Role::Gateway => self.selection.slug(),
+            Role::Program(driver) => format!("openshell-driver-{driver}"),
+            Role::Guest(package) => package.clone(),
         }
     }
 
-    /// What the file of a build was meant to be: the gateway, or a program of the selection.
+    /// What the file of a build was meant to be: the gateway, a program of the selection, or a guest.
     pub(crate) fn of(
         assembly: &Assembly,
         selection: &Selection,
         (package, bin): (&str, &str),
         triple: &str,
     ) -> Result<Self> {
-        let program = match package == GATEWAY_PACKAGE {
-            true => None,
+        let target = Some(triple.to_owned());
+        if assembly.guests().iter().any(|guest| guest == package) {
+            return Ok(Self::guest(package, target));
+        }
+        let role = match package == GATEWAY_PACKAGE {
+            true => Role::Gateway,
             false => {
                 let owner = assembly.drivers.iter().find(|driver| driver.program().as_deref() == Some(bin));
-                let owner = owner.map(|driver| driver.name.clone());
-                Some(owner.ok_or_else(|| {
-                    let message = format!("`{bin}` is no program of a driver of {MANIFEST}");
+                let owner = owner.ok_or_else(|| {
+                    let message = format!("`{bin}` is neither a driver's program nor a guest of {MANIFEST}");
                     Error::uncertain(message, "cargo xtask build")
-                })?)
+                })?;
+                Role::Program(owner.name.clone())
             }
         };
-        Ok(Self { selection: selection.clone(), program, target: Some(triple.to_owned()) })
+        Ok(Self { selection: selection.clone(), role, target })
     }
 
     /// The graphs that a question about it is made of.
@@ -67,16 +89,12 @@ impl Subject {
     }
 
     fn query(&self) -> Query {
-        let (package, selection) = match &self.program {
-            None => (GATEWAY_PACKAGE, self.selection.clone()),
-            Some(driver) => (PROGRAMS_PACKAGE, selection::alone(&self.selection, driver)),
+        let (package, features) = match &self.role {
+            Role::Gateway => (GATEWAY_PACKAGE, self.selection.features()),
+            Role::Program(driver) => (PROGRAMS_PACKAGE, selection::alone(&self.selection, driver).features()),
+            Role::Guest(package) => (package.as_str(), Vec::new()),
         };
-        Query {
-            package: package.to_owned(),
-            features: selection.features(),
-            target: self.target.clone(),
-            edges: Edges::Linked,
-        }
+        Query { package: package.to_owned(), features, target: self.target.clone(), edges: Edges::Linked }
     }
 }
 
@@ -130,6 +148,7 @@ impl<'a> Inquirer<'a> {
         }
         let question = Question {
             subject: subject.name(),
+            is_guest: matches!(subject.role, Role::Guest(_)),
             triple: subject.target.clone(),
             core: author.core(&expected),
             expected,

@@ -67,7 +67,7 @@ fn what_holds_a_crate_is_told_by_its_exit_code() {
                 let ends = (Some(&Value::from("openshell-server")), Some(&Value::from("openshell-core")));
                 assert_eq!(path, Some(ends), "{holder:#}");
             }
-            _ => assert!(["program", "tool"].map(Value::from).contains(&holder["kind"])),
+            _ => assert!(["program", "guest", "tool"].map(Value::from).contains(&holder["kind"])),
         }
     }
     let (code, said, _) = run(&["affected", "openshell-core@<0.0.1"]);

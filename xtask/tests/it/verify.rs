@@ -66,6 +66,23 @@ fn a_gateway_is_clean_as_what_it_is_and_a_leak_as_less() {
 }
 
 #[test]
+fn what_runs_inside_a_sandbox_is_clean_and_a_gateway_is_no_such_thing() {
+    let Some(gateway) = gateway() else { return };
+    let list = stdout(&xtask(root(), &["list", "--json"]));
+    let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
+    let drivers = list["drivers"].as_array().expect("a list").iter();
+    let guests = drivers.flat_map(|driver| driver["guest"].as_array().expect("a list"));
+    for guest in guests.map(|guest| guest.as_str().expect("a name")) {
+        let file = gateway.with_file_name(guest);
+        let (code, said) = verify(&file.to_string_lossy(), &["--guest", guest]);
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = verify(&gateway.to_string_lossy(), &["--guest", guest]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("it is not linked static"), "{said}");
+    }
+}
+
+#[test]
 fn what_a_program_says_when_it_is_run_is_compared() {
     let Some(gateway) = gateway() else { return };
     let (code, said) = verify(&gateway.to_string_lossy(), &["--all", "--run"]);
@@ -102,6 +119,7 @@ fn a_wrong_call_is_no_verdict() {
         &[],
         &["--report", "/nothing/there", "/nothing/else"],
         &["--binary", "x", "--program", "no-such-driver"],
+        &["--binary", "x", "--guest", "no-such-guest"],
     ] {
         let output = xtask(root(), &[&[VERIFY], args].concat());
         assert_eq!(output.status.code(), Some(3), "{args:?}: {}", stderr(&output));

@@ -16,14 +16,15 @@ pub(crate) fn server_arms(assembly: &Assembly) -> String {
     let any = any_of(&assembly.drivers.iter().map(condition).collect::<Vec<_>>());
     let markers = assembly.drivers.iter().map(marker);
     let arms = assembly.drivers.iter().map(arm);
-    let dialing: Vec<TokenStream> =
-        assembly.drivers.iter().filter(|driver| dials(driver)).map(condition).collect();
-    let dialing = any_of(&dialing);
+    let [dialing, launching] = [is_dialled, is_launched].map(|reached| {
+        let conditions = assembly.drivers.iter().filter(|driver| reached(driver)).map(condition);
+        any_of(&conditions.collect::<Vec<_>>())
+    });
     let remote = crate_ident(REMOTE);
     let report = report(assembly);
     let tokens = quote! {
         use openshell_core::catalog::Arm;
-        use openshell_driver_api::Dialer;
+        use openshell_driver_api::{Dialer, Launcher};
 
         #[cfg(not(#any))]
         compile_error!(#no_driver);
@@ -47,6 +48,14 @@ pub(crate) fn server_arms(assembly: &Assembly) -> String {
         /// What dials a driver behind a socket: nothing in this build does.
         #[cfg(not(#dialing))]
         pub(super) const DIALER: Option<&'static dyn Dialer> = None;
+
+        /// What starts a driver that is a program.
+        #[cfg(#launching)]
+        pub(super) const LAUNCHER: Option<&'static dyn Launcher> = Some(&#remote::LAUNCHER);
+
+        /// What starts a driver that is a program: nothing in this build does.
+        #[cfg(not(#launching))]
+        pub(super) const LAUNCHER: Option<&'static dyn Launcher> = None;
     };
     file(ABOUT, tokens)
 }
@@ -80,9 +89,14 @@ pub(super) fn compiled_options(assembly: &Assembly) -> TokenStream {
     }
 }
 
-/// A driver whose program is reached through its socket.
-fn dials(driver: &Driver) -> bool {
-    driver.name == EXTERNAL || matches!(driver.kind, Kind::Process { .. })
+/// The entry that stands for every driver behind a socket.
+fn is_dialled(driver: &Driver) -> bool {
+    driver.name == EXTERNAL
+}
+
+/// A driver whose program the gateway starts.
+fn is_launched(driver: &Driver) -> bool {
+    matches!(driver.kind, Kind::Process { .. })
 }
 
 /// What has to hold for a driver to be in the build.

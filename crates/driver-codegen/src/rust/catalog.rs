@@ -25,7 +25,13 @@ pub(crate) fn server_catalog(assembly: &Assembly) -> String {
 
             /// The drivers and options of the manifest, and which of them are in this build.
             pub(crate) static CATALOG: Catalog =
-                Catalog { drivers: DRIVERS, options: OPTIONS, arm: arms::arm, dialer: arms::DIALER };
+                Catalog {
+                    drivers: DRIVERS,
+                    options: OPTIONS,
+                    arm: arms::arm,
+                    dialer: arms::DIALER,
+                    launcher: arms::LAUNCHER,
+                };
 
             #tables
         },
@@ -42,7 +48,7 @@ pub(crate) fn program_catalog(assembly: &Assembly) -> String {
 
             /// The drivers and options of the manifest, and which options are in this build.
             pub(crate) static CATALOG: Catalog =
-                Catalog { drivers: DRIVERS, options: OPTIONS, arm: |_| None, dialer: None };
+                Catalog { drivers: DRIVERS, options: OPTIONS, arm: |_| None, dialer: None, launcher: None };
 
             #tables
         },

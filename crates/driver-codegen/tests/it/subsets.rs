@@ -17,6 +17,8 @@ pub mod marker;
 pub trait DriverFactory: Send + Sync + 'static {}
 /// Stub.
 pub trait Dialer: Send + Sync + 'static {}
+/// Stub.
+pub trait Launcher: Send + Sync + 'static {}
 /// As the real one.
 pub struct Registration {
     /// The crate.
@@ -43,6 +45,9 @@ pub struct Remote;
 impl openshell_driver_api::Dialer for Remote {}
 /// The dialer.
 pub static DIALER: Remote = Remote;
+impl openshell_driver_api::Launcher for Remote {}
+/// The launcher.
+pub static LAUNCHER: Remote = Remote;
 ";
 
 /// Reads every field, as the gateway does.
@@ -54,7 +59,7 @@ fn main() {
     let catalog = &generated::CATALOG;
     let options: Vec<_> = catalog.options.iter().filter(|option| option.compiled).map(|option| option.name).collect();
     let drivers: Vec<_> = catalog.compiled_in().map(|driver| driver.name).collect();
-    println!(\"{drivers:?} {options:?} {}\", catalog.dialer.is_some());
+    println!(\"{drivers:?} {options:?} {} {}\", catalog.dialer.is_some(), catalog.launcher.is_some());
 }
 ";
 

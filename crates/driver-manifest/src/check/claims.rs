@@ -18,6 +18,7 @@ struct Claim {
 /// All claims against each other and against what is known of the workspace.
 pub(super) fn check(raw: &RawManifest, base: &Assembly, context: &Context, sink: &mut Sink) {
     packages(raw, base, sink);
+    guests(raw, base, sink);
     sockets(raw, base, sink);
     owns(raw, base, context, sink);
 }
@@ -49,6 +50,31 @@ fn packages(raw: &RawManifest, base: &Assembly, sink: &mut Sink) {
         } else {
             claims.insert(crate_key(&package.value), Claim { by, at: Some(package.span.clone()) });
         }
+    }
+}
+
+/// What runs inside a sandbox is a program of its own: a driver in it would be where no driver belongs.
+fn guests(raw: &RawManifest, base: &Assembly, sink: &mut Sink) {
+    let of_base = base.drivers.iter().filter_map(|driver| {
+        Some((crate_key(driver.package()?), Claim { by: format!("the driver `{}`", driver.name), at: None }))
+    });
+    let of_text = raw.drivers.iter().filter_map(|entry| {
+        let package = entry.package.get()?;
+        let claim = Claim { by: driver_title(&entry.name), at: Some(package.span.clone()) };
+        Some((crate_key(&package.value), claim))
+    });
+    let drivers: BTreeMap<String, Claim> = of_base.chain(of_text).collect();
+    for guest in raw.drivers.iter().filter_map(|entry| entry.guest.get()).flat_map(|at| &at.value) {
+        let Some(driver) = drivers.get(&crate_key(&guest.value)) else { continue };
+        let error = sink.error(
+            Code::BadPackage,
+            guest.span.clone(),
+            format!("the package `{}` is the crate of {}, and no guest", shown(&guest.value), driver.by),
+        );
+        if let Some(at) = &driver.at {
+            error.also(at.clone(), "the driver's crate");
+        }
+        error.hint("what runs inside a sandbox is a program of its own, in a package of its own");
     }
 }
 

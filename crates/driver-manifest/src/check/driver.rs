@@ -36,6 +36,7 @@ pub(super) fn check(entry: &RawDriver, context: &Context, sink: &mut Sink) -> Dr
         default: default(entry, &model),
         detect: detect(entry, kind, &owner, sink),
         platforms: platforms(&entry.platforms, sink),
+        guest: source::guests(entry, context, sink),
         owns: values::list("owns", &entry.owns, sink).into_iter().map(|name| name.value).collect(),
         evidence: values::evidence(&entry.evidence, &owner, sink),
         budget: budget(&entry.budget, &owner, sink),
@@ -109,7 +110,8 @@ fn platforms(field: &Field<Vec<At<String>>>, sink: &mut Sink) -> Vec<String> {
     values::unique("platforms", spelled, sink).into_iter().map(|word| word.value).collect()
 }
 
-fn budget(field: &Field<RawBudget>, owner: &Owner<'_>, sink: &mut Sink) -> Budget {
+/// What may be spent, by a driver or by the default gateway.
+pub(super) fn budget(field: &Field<RawBudget>, owner: &Owner<'_>, sink: &mut Sink) -> Budget {
     let Some(budget) = field.get() else { return Budget::default() };
     let RawBudget { crates, bytes, crates_percent, bytes_percent } = &budget.value;
     let absolute = [("crates", crates), ("bytes", bytes)];
@@ -125,7 +127,7 @@ fn budget(field: &Field<RawBudget>, owner: &Owner<'_>, sink: &mut Sink) -> Budge
     }
     for (key, field) in absolute {
         if let Some(zero) = field.get().filter(|number| number.value == 0) {
-            sink.error(Code::BadBudget, zero.span.clone(), format!("no driver costs 0 {key}"))
+            sink.error(Code::BadBudget, zero.span.clone(), format!("no gateway costs 0 {key}"))
                 .hint(format!("leave `{key}` out for no bound"));
         }
     }

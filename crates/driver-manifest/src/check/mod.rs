@@ -13,7 +13,7 @@ mod values;
 
 use crate::context::Context;
 use crate::diagnostic::{Code, Sink, Span};
-use crate::model::{Assembly, Driver, EXTERNAL};
+use crate::model::{Assembly, Budget, Driver, EXTERNAL};
 use crate::nearest::{listed, nearest};
 use crate::raw::{At, Field, RawDriver, RawManifest};
 use crate::schema::KINDS;
@@ -40,6 +40,7 @@ pub(crate) fn check(raw: &RawManifest, context: &Context, sink: &mut Sink) -> As
     external(raw, context, sink);
     claims::check(raw, &base, context, sink);
     let options = options::check(raw, &base, context, sink);
+    let budget = default_budget(raw, &base, sink);
 
     let known = Known::of(raw, &base);
     let presets = presets::check(raw, &base, &known, sink);
@@ -64,7 +65,15 @@ pub(crate) fn check(raw: &RawManifest, context: &Context, sink: &mut Sink) -> As
             .collect(),
         options: base.options.into_iter().chain(options).collect(),
         drivers: all,
+        budget,
     }
+}
+
+/// What the gateway of the default features may cost. An overlay's word goes over the main manifest's.
+fn default_budget(raw: &RawManifest, base: &Assembly, sink: &mut Sink) -> Budget {
+    let Some(given) = raw.budget.get() else { return base.budget };
+    let owner = Owner { title: "the default gateway".to_owned(), at: &given.span, whole: raw.whole };
+    driver::budget(&raw.budget, &owner, sink)
 }
 
 /// The names that may be referred to.

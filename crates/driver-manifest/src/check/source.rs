@@ -1,5 +1,6 @@
 //! What a kind needs and what it refuses: packages, where foreign crates come from, sockets.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use semver::VersionReq;
@@ -11,7 +12,7 @@ use crate::nearest::{did_you_mean, listed};
 use crate::raw::{At, Field, RawDriver};
 use crate::words::{self, shown};
 
-use super::{Owner, required};
+use super::{Owner, required, values};
 
 /// Keys that not every kind takes, and the kinds that do.
 const KEYS: &[(&str, &[&str])] = &[
@@ -22,6 +23,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("rev", &["crate"]),
     ("socket", &["socket"]),
     ("owns", &["in-tree", "process", "crate"]),
+    ("guest", &["in-tree", "process", "crate"]),
     ("evidence", &["in-tree", "process", "crate"]),
 ];
 
@@ -49,6 +51,7 @@ pub(super) fn keys_of_other_kinds(entry: &RawDriver, kind: &str, owner: &Owner<'
                     .to_owned()
             }
             ("owns" | "evidence", _) => "leave it out: nothing of the driver is in a gateway".to_owned(),
+            ("guest", _) => "leave it out: whoever runs the driver brings what it puts into its sandboxes".to_owned(),
             ("socket", "process") => "leave it out: the gateway starts the program and makes its socket".to_owned(),
             _ if kinds.len() == 1 => format!("leave it out, or say `kind = \"{}\"`", kinds[0]),
             _ => "leave it out, or choose another kind".to_owned(),
@@ -65,6 +68,7 @@ fn key_span<'r>(entry: &'r RawDriver, key: &str) -> Option<&'r Span> {
         "rev" => entry.rev.key(),
         "socket" => entry.socket.key(),
         "owns" => entry.owns.key(),
+        "guest" => entry.guest.key(),
         "evidence" => entry.evidence.key(),
         _ => None,
     }
@@ -130,17 +134,40 @@ fn member(entry: &RawDriver, context: &Context, sink: &mut Sink) {
     match packages.get(&package.value) {
         Some(facts) => driver_api(entry, facts, sink),
         None => {
-            sink.error(
-                Code::UnknownPackage,
-                package.span.clone(),
-                format!("the package `{}` is not in this workspace", package.value),
-            )
-            .hint(
-                did_you_mean(&package.value, packages.keys().map(String::as_str))
-                    .unwrap_or_else(|| format!("make it with `cargo new --lib crates/{}`", package.value)),
-            );
+            unknown_package(package, packages, &format!("cargo new --lib crates/{}", package.value), sink)
         }
     }
+}
+
+/// The packages of `guest`, each a name that the workspace has.
+pub(super) fn guests(entry: &RawDriver, context: &Context, sink: &mut Sink) -> Vec<String> {
+    let guests = values::list("guest", &entry.guest, sink);
+    for guest in &guests {
+        if !words::is_package(&guest.value) {
+            let message = format!("`{}` is not the name of a package", shown(&guest.value));
+            sink.error(Code::BadPackage, guest.span.clone(), message)
+                .hint("it is the `name` under `[package]` in the Cargo.toml of what runs inside a sandbox");
+        } else if let Some(packages) = &context.packages
+            && !packages.contains_key(&guest.value)
+        {
+            unknown_package(guest, packages, &format!("cargo new --bin crates/{}", guest.value), sink);
+        }
+    }
+    guests.into_iter().map(|guest| guest.value).collect()
+}
+
+/// A package that the workspace does not have; `make` is the command that would begin it.
+fn unknown_package(
+    package: &At<String>,
+    packages: &BTreeMap<String, PackageFacts>,
+    make: &str,
+    sink: &mut Sink,
+) {
+    let message = format!("the package `{}` is not in this workspace", package.value);
+    sink.error(Code::UnknownPackage, package.span.clone(), message).hint(
+        did_you_mean(&package.value, packages.keys().map(String::as_str))
+            .unwrap_or_else(|| format!("make it with `{make}`")),
+    );
 }
 
 /// The driver API that the crate says it speaks.

@@ -33,6 +33,11 @@ fn the_whole_schema_is_read() {
     assert_eq!(vm.docs, Docs { runs: "virtual machines of this host".to_owned(), boundary: String::new() });
     assert_eq!(vm.budget, Budget { crates: Some(4), ..Budget::default() });
     assert!(!vm.default && !vm.detect);
+    assert_eq!(vm.guest, ["openshell-vm-init", "openshell-sandbox"]);
+    assert_eq!(whole.guests(), ["openshell-sandbox", "openshell-vm-init"], "what two drivers have is one");
+
+    let budget = Budget { crates: Some(240), bytes: Some(20_000_000), ..Budget::default() };
+    assert_eq!(whole.budget, budget);
 
     let source = |name: &str| match whole.driver(name).map(|driver| &driver.kind) {
         Some(Kind::Crate { source, .. }) => source.clone(),
@@ -76,6 +81,7 @@ fn an_overlay_joins_the_main_manifest_in_the_order_it_asks_for() {
     );
     assert_eq!(both.preset("overlaid").expect("it is there").drivers, ["pinned", "second", "last"]);
     assert_eq!(both.options.len(), 3);
+    assert_eq!(both.budget.crates, Some(240), "the main manifest's");
 }
 
 #[test]

@@ -51,6 +51,15 @@ fn implied_drivers_and_programs_are_named() {
     assert_eq!(selection.programs, ["openshell-driver-vm"]);
     let selection = select(&ask("kyma external", "", "")).expect("it can be had");
     assert!(selection.implied.is_empty() && selection.programs.is_empty());
+    assert!(selection.guests.is_empty());
+}
+
+#[test]
+fn the_guests_are_those_of_the_drivers_that_are_chosen() {
+    let guests = |drivers| select(&ask(drivers, "", "")).expect("it can be had").guests;
+    assert_eq!(guests("kubernetes"), ["openshell-sandbox"]);
+    assert_eq!(guests("vm"), ["openshell-vm-init", "openshell-sandbox"]);
+    assert_eq!(guests("vm kubernetes"), ["openshell-sandbox", "openshell-vm-init"]);
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn facts() -> Context {
         packages: Some(names(&[
             ("openshell-core", package(None, &["default", "telemetry"])),
             ("openshell-driver-docker", package(Some("1"), &[])),
+            ("openshell-guest-init", package(None, &[])),
             ("openshell-driver-mute", package(None, &[])),
             ("openshell-driver-next", package(Some("2"), &[])),
         ])),

@@ -8,6 +8,7 @@ mod audit;
 mod sniff;
 mod unreadable;
 
+use object::read::elf::{ElfFile, FileHeader, ProgramHeader as _};
 use object::{
     Architecture, BinaryFormat, FileKind, Object, ObjectKind, ObjectSection, ObjectSegment, ObjectSymbol,
 };
@@ -138,6 +139,20 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// The loader that a program names which needs libraries from elsewhere; `None` for one that needs none, and for what
+    /// is no ELF file.
+    ///
+    /// # Errors
+    ///
+    /// When its tables do not tell.
+    pub fn interpreter(&self) -> Result<Option<String>, String> {
+        match &self.file {
+            object::File::Elf32(elf) => interpreter(elf),
+            object::File::Elf64(elf) => interpreter(elf),
+            _ => Ok(None),
+        }
+    }
+
     /// What the marker sections hold.
     #[must_use]
     pub fn markers(&self) -> Markers {
@@ -240,6 +255,17 @@ impl<'a> Image<'a> {
     fn named(&self, names: &'static [&'static str]) -> impl Iterator<Item = &Section<'a>> {
         self.sections.iter().filter(|section| names.contains(&section.name.as_str()))
     }
+}
+
+/// What `PT_INTERP` names.
+fn interpreter<Elf: FileHeader>(elf: &ElfFile<'_, Elf>) -> Result<Option<String>, String> {
+    for header in elf.elf_program_headers() {
+        let named = header.interpreter(elf.endian(), elf.data()).map_err(|error| error.to_string())?;
+        if let Some(path) = named {
+            return Ok(Some(path[..path.len().min(256)].escape_ascii().to_string()));
+        }
+    }
+    Ok(None)
 }
 
 /// `kind:name`, as the macros leave it.

@@ -5,7 +5,7 @@ use driver_verify::{
     Verdict, judge,
 };
 
-use crate::fixture::Program;
+use crate::fixture::{Elf, Program};
 use crate::scene::{built, clean, of_file, outcome, question, sun};
 
 /// The controls that failed.
@@ -62,6 +62,7 @@ fn without_core_in_sight_the_scanner_is_blind() {
 #[test]
 fn a_question_about_nothing_certifies_nothing() {
     let nothing = Question {
+        is_guest: false,
         subject: String::new(),
         triple: None,
         core: Target::new("core", TargetKind::Core),
@@ -190,6 +191,56 @@ fn with_a_build_at_hand_graph_and_messages_are_required() {
     assert!(matches!(outcome(&verdict, "sun", Layer::Messages), Outcome::Blind(_)));
     let rootless = Evidence { graph: Some(driver_verify::Graph::default()), ..built(&file) };
     assert_eq!(judge(&question(), &rootless).answer(), Answer::CannotCertify);
+}
+
+/// What runs inside a sandbox: no driver, no option, no section of ours.
+fn guest(program: &Program, loader: Option<&'static str>) -> Verdict {
+    let mut question = Question { is_guest: true, ..question() };
+    let expected = std::mem::take(&mut question.expected);
+    question.forbidden.extend(expected);
+    judge(&question, &Evidence::of_file(&Elf { loader, ..Elf::default() }.build(program)))
+}
+
+/// A guest as it should be.
+fn static_guest() -> Program {
+    Program::default()
+        .text("crates/gateway/src/main.rs")
+        .text("/x/tokio-1.54.1/src/runtime/mod.rs")
+        .text("no driver was detected")
+}
+
+#[test]
+fn a_guest_needs_no_section_of_ours_and_holds_no_driver() {
+    let verdict = guest(&static_guest(), None);
+    assert_eq!(verdict.answer(), Answer::Clean, "{:?}", verdict.reasons());
+    let marked = guest(&static_guest().marker("crate:driver-moon"), None);
+    assert_eq!(marked.answer(), Answer::Leak);
+    let sdk = guest(&static_guest().text("/x/sunlight-2.1.0/src/lib.rs"), None);
+    assert_eq!(sdk.answer(), Answer::Leak);
+    assert_eq!(
+        guest(&Program::default().text("x"), None).answer(),
+        Answer::CannotCertify,
+        "no guest of ours"
+    );
+}
+
+#[test]
+fn a_guest_that_is_not_linked_static_is_not_certified() {
+    let verdict = guest(&static_guest(), Some("/lib64/ld-linux-x86-64.so.2"));
+    assert_eq!(failed(&verdict), ["linked"]);
+    assert_eq!(
+        verdict.reasons(),
+        [
+            "control `linked`: it is not linked static: the kernel would start it by `/lib64/ld-linux-x86-64.so.2`, \
+          which no sandbox has to have"
+        ]
+    );
+    let gateway = Elf { loader: Some("/lib64/ld-linux-x86-64.so.2"), ..Elf::default() }.build(&clean());
+    assert_eq!(judge(&question(), &built(&gateway)).answer(), Answer::Clean, "a gateway may be");
+    let narrow = Elf { wide: false, big: true, machine: 20, loader: Some("/lib/ld.so.1"), ..Elf::default() };
+    let file = narrow.build(&static_guest());
+    let image = driver_verify::Image::read(&file).expect("a program");
+    assert_eq!(image.interpreter(), Ok(Some("/lib/ld.so.1".to_owned())));
 }
 
 /// A leak is a leak, also when the rest is blind.

@@ -71,6 +71,7 @@ pub(crate) fn question() -> Question {
     Question {
         subject: "moon".to_owned(),
         triple: Some(TRIPLE.to_owned()),
+        is_guest: false,
         core,
         expected: vec![moon, trace],
         forbidden: vec![sun(), echo],

@@ -3,7 +3,7 @@
 //! The dispatch: the drivers of this build, each behind its feature.
 
 use openshell_core::catalog::Arm;
-use openshell_driver_api::Dialer;
+use openshell_driver_api::{Dialer, Launcher};
 
 #[cfg(
     not(
@@ -11,12 +11,13 @@ use openshell_driver_api::Dialer;
             feature = "driver-kubernetes",
             feature = "driver-podman",
             feature = "driver-docker",
+            all(feature = "driver-vm", target_os = "linux"),
             feature = "driver-external"
         )
     )
 )]
 compile_error!(
-    "this gateway has no compute driver; enable at least one of these features:\n  driver-kubernetes  pods on a Kubernetes cluster\n  driver-podman      containers on Podman\n  driver-docker      containers on a Docker engine\n  driver-external    any driver that serves compute_driver.proto on a Unix socket\nhint: cargo xtask build --drivers kubernetes"
+    "this gateway has no compute driver; enable at least one of these features:\n  driver-kubernetes  pods on a Kubernetes cluster\n  driver-podman      containers on Podman\n  driver-docker      containers on a Docker engine\n  driver-vm          micro-VMs on QEMU (on linux only)\n  driver-external    any driver that serves compute_driver.proto on a Unix socket\nhint: cargo xtask build --drivers kubernetes"
 );
 
 #[cfg(feature = "driver-kubernetes")]
@@ -27,6 +28,9 @@ openshell_driver_api::marker!(ARM_PODMAN, "arm:podman\0");
 
 #[cfg(feature = "driver-docker")]
 openshell_driver_api::marker!(ARM_DOCKER, "arm:docker\0");
+
+#[cfg(all(feature = "driver-vm", target_os = "linux"))]
+openshell_driver_api::marker!(ARM_VM, "arm:vm\0");
 
 #[cfg(feature = "driver-external")]
 openshell_driver_api::marker!(ARM_EXTERNAL, "arm:external\0");
@@ -39,6 +43,8 @@ const DRIVERS: &[&str] = &[
     "podman",
     #[cfg(feature = "driver-docker")]
     "docker",
+    #[cfg(all(feature = "driver-vm", target_os = "linux"))]
+    "vm",
     #[cfg(feature = "driver-external")]
     "external",
 ];
@@ -77,6 +83,13 @@ pub(super) fn arm(name: &str) -> Option<Arm> {
                 marker: &ARM_DOCKER,
             })
         }
+        #[cfg(all(feature = "driver-vm", target_os = "linux"))]
+        "vm" => {
+            Some(Arm::Process {
+                program: "openshell-driver-vm",
+                marker: &ARM_VM,
+            })
+        }
         #[cfg(feature = "driver-external")]
         "external" => {
             Some(Arm::Socket {
@@ -96,3 +109,13 @@ pub(super) const DIALER: Option<&'static dyn Dialer> = Some(
 /// What dials a driver behind a socket: nothing in this build does.
 #[cfg(not(feature = "driver-external"))]
 pub(super) const DIALER: Option<&'static dyn Dialer> = None;
+
+/// What starts a driver that is a program.
+#[cfg(all(feature = "driver-vm", target_os = "linux"))]
+pub(super) const LAUNCHER: Option<&'static dyn Launcher> = Some(
+    &openshell_driver_remote::LAUNCHER,
+);
+
+/// What starts a driver that is a program: nothing in this build does.
+#[cfg(not(all(feature = "driver-vm", target_os = "linux")))]
+pub(super) const LAUNCHER: Option<&'static dyn Launcher> = None;

@@ -13,6 +13,7 @@ pub(crate) static CATALOG: Catalog = Catalog {
     options: OPTIONS,
     arm: arms::arm,
     dialer: arms::DIALER,
+    launcher: arms::LAUNCHER,
 };
 
 static DRIVERS: &[DriverEntry] = &[
@@ -48,6 +49,17 @@ static DRIVERS: &[DriverEntry] = &[
         platforms: &[],
         platform_ok: true,
         program: Some("openshell-driver-docker"),
+    },
+    DriverEntry {
+        name: "vm",
+        summary: "micro-VMs on QEMU",
+        kind: "process",
+        feature: "driver-vm",
+        socket: None,
+        detect: false,
+        platforms: &["linux"],
+        platform_ok: cfg!(target_os = "linux"),
+        program: Some("openshell-driver-vm"),
     },
     DriverEntry {
         name: "external",

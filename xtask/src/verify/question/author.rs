@@ -6,7 +6,7 @@ use std::path::Path;
 use driver_manifest::{Assembly, Driver, Kind, OptionSwitch};
 use driver_verify::{CrateId, Fingerprint, Target, TargetKind};
 
-use super::Subject;
+use super::{Role, Subject};
 use crate::verify::graph::{Graph, Id};
 use crate::verify::learn::read_sources;
 use crate::verify::learned::Learned;
@@ -27,11 +27,9 @@ impl Author<'_> {
     pub(super) fn driver(&self, driver: &Driver, expected: &mut Vec<Target>, forbidden: &mut Vec<Target>) {
         let arm = format!("arm:{}", driver.name);
         let package = driver.package().map(|package| format!("crate:{package}"));
-        let linked = match &self.subject.program {
-            Some(program) => *program == driver.name,
-            None => !matches!(driver.kind, Kind::Process { .. }) && self.selects(driver),
-        };
-        let has_arm = self.subject.program.is_none() && self.selects(driver);
+        let is_program_of = self.subject.role == Role::Program(driver.name.clone());
+        let has_arm = self.subject.role == Role::Gateway && self.selects(driver);
+        let linked = is_program_of || (has_arm && !matches!(driver.kind, Kind::Process { .. }));
         let mut there = Target::new(&driver.name, TargetKind::Driver);
         let mut absent = Target::new(&driver.name, TargetKind::Driver);
         if has_arm { &mut there } else { &mut absent }.markers.push(arm);
@@ -46,7 +44,6 @@ impl Author<'_> {
         if has_arm && !absent.markers.is_empty() {
             absent.name = format!("{} (its program)", driver.name);
         }
-        let is_program_of = self.subject.program.as_ref() == Some(&driver.name);
         if is_program_of {
             // A program has no arms, its own driver's neither; that it lacks one is no news.
             absent.markers.clear();
@@ -207,14 +204,17 @@ evidence = { texts = ["only a tracer says this"] }
     }
 
     /// The question about a file of a selection of these drivers, whose graph is `own`.
-    fn ask(drivers: &[&str], program: Option<&str>, own: &str) -> Asked {
+    fn ask(drivers: &[&str], role: Role, own: &str) -> Asked {
         let assembly = selection::parse_manifest(MANIFEST.as_bytes()).unwrap();
         let request = driver_manifest::Request {
             drivers: drivers.iter().map(ToString::to_string).collect(),
             ..Default::default()
         };
-        let selection = assembly.select(&request).unwrap();
-        let subject = Subject { selection, program: program.map(ToOwned::to_owned), target: None };
+        let selection = match drivers {
+            [] => driver_manifest::Selection::default(),
+            _ => assembly.select(&request).unwrap(),
+        };
+        let subject = Subject { selection, role, target: None };
         let mut learned = Learned::default();
         learned.crates.insert("sdk".to_owned());
         let (own, programs) = (Graph::of(own), Graph::of(PROGRAMS));
@@ -254,7 +254,7 @@ evidence = { texts = ["only a tracer says this"] }
 
     #[test]
     fn a_driver_left_out_is_its_marks_what_it_owns_and_what_it_alone_brings() {
-        let asked = ask(&["external"], None, CORE);
+        let asked = ask(&["external"], Role::Gateway, CORE);
         assert_eq!(shown(&asked.expected), ["external: arm:external | "]);
         assert_eq!(
             shown(&asked.forbidden),
@@ -272,7 +272,7 @@ evidence = { texts = ["only a tracer says this"] }
 
     #[test]
     fn a_crate_that_the_core_brings_is_still_asked_for_where_a_driver_owns_it() {
-        let asked = ask(&["external"], None, &format!("{CORE}1 sdk v2.0.0\n1 helper v3.0.0\n"));
+        let asked = ask(&["external"], Role::Gateway, &format!("{CORE}1 sdk v2.0.0\n1 helper v3.0.0\n"));
         assert_eq!(shown(&asked.forbidden)[0], "alpha: arm:alpha crate:driver-alpha | driver-alpha* sdk*");
     }
 
@@ -281,7 +281,7 @@ evidence = { texts = ["only a tracer says this"] }
         let own = format!(
             "{CORE}1 driver-alpha v0.1.0 (/w/a)\n2 sdk v2.0.0\n2 helper v3.0.0\n2 shared v1.0.0 (*)\n"
         );
-        let asked = ask(&["alpha", "vm"], None, &own);
+        let asked = ask(&["alpha", "vm"], Role::Gateway, &own);
         assert_eq!(
             shown(&asked.expected),
             [
@@ -295,9 +295,36 @@ evidence = { texts = ["only a tracer says this"] }
     }
 
     #[test]
+    fn what_a_process_driver_brings_accuses_a_gateway_that_has_selected_it() {
+        let asked = ask(&["vm"], Role::Gateway, &format!("{CORE}1 driver-vm v0.1.0 (/w/v)\n"));
+        assert_eq!(
+            shown(&asked.forbidden)[1],
+            "vm (its program): crate:driver-vm | driver-vm* qemu@1.0.0",
+            "the package is its own, whoever brings it"
+        );
+    }
+
+    #[test]
+    fn a_guest_is_no_driver_at_all_and_none_of_what_they_bring() {
+        let own = "0 guest v0.1.0 (/w/g)\n1 helper v3.0.0\n";
+        let asked = ask(&[], Role::Guest("guest".to_owned()), own);
+        assert_eq!(shown(&asked.expected), Vec::<String>::new());
+        assert_eq!(
+            shown(&asked.forbidden),
+            [
+                "alpha: arm:alpha crate:driver-alpha | driver-alpha* sdk* shared@1.0.0",
+                "vm: arm:vm crate:driver-vm | driver-vm* qemu@1.0.0 shared@1.0.0",
+                "external: arm:external | ",
+                "trace:  | tracer* exporter@1.0.0",
+            ]
+        );
+        assert_eq!(shown(&[asked.core]), ["core:  | guest@0.1.0 helper@3.0.0"]);
+    }
+
+    #[test]
     fn a_program_is_one_driver_without_an_arm() {
         let own = "0 openshell-drivers v0.1.0 (/w/p)\n1 driver-vm v0.1.0 (/w/v)\n2 qemu v1.0.0\n";
-        let asked = ask(&["alpha", "vm"], Some("vm"), own);
+        let asked = ask(&["alpha", "vm"], Role::Program("vm".to_owned()), own);
         assert_eq!(shown(&asked.expected), ["vm: crate:driver-vm | driver-vm@0.1.0* qemu@1.0.0"]);
         let forbidden = shown(&asked.forbidden);
         assert_eq!(

@@ -1,8 +1,8 @@
 //! What is planted to spoil the check itself: files that nothing can be said about, and questions that mean nothing.
 
 use super::fixture::{Edit, Fixture};
-use super::judging::{build, file, folder, gateway};
-use super::plant::{BOTH, CORE, MOON, Plant, planted};
+use super::judging::{build, file, folder, gateway, not_static};
+use super::plant::{BOTH, CORE, MOON, PROBE, Plant, planted};
 use super::profile::Profile;
 use super::seen::{End, Eye, Seen};
 use super::spoilt;
@@ -65,6 +65,16 @@ pub(super) const FAULTS: &[Plant] = &[
             it.plant(&[Edit::Write(SERVER, "//! Some other program.\n\nfn main() {}\n")])?;
             let bytes = gateway(it, &Profile::RELEASE, MOON, &[])?;
             file(it, &bytes, MOON, None)
+        },
+    },
+    Plant {
+        planted: "a program for the inside of sandboxes that is not linked static",
+        end: End::CannotCertify,
+        eyes: &[Eye::Control("linked")],
+        named: "it is not linked static",
+        run: |it| {
+            it.plant(&[])?;
+            not_static(it, PROBE)
         },
     },
     Plant {

@@ -7,9 +7,9 @@ use driver_manifest::{Assembly, Selection};
 use super::fixture::{Fixture, cargo_args};
 use super::profile::Profile;
 use super::seen::{Eye, Seen};
-use crate::build::{CargoLine, Job, Made, Record, read_messages};
+use crate::build::{CargoLine, Job, Made, Record, read_messages, run_cargo};
 use crate::error::{Error, Result};
-use crate::verify::{Bytes, Subject, Verifier, units_of};
+use crate::verify::{Bytes, Role, Subject, Verifier, units_of};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, Workspace};
 
 /// A build and what `verify-compiled-out --drivers …` says of it.
@@ -21,18 +21,42 @@ pub(super) fn build(fixture: &Fixture, drivers: &[&str]) -> Result<Seen> {
 
 /// A driver's program and what is said of it.
 pub(super) fn program(fixture: &Fixture, driver: &str) -> Result<Seen> {
-    let workspace = fixture.workspace(&Profile::RELEASE)?;
-    let selection = fixture.selection(&[driver], &[])?;
-    let made = Job::program(&fixture.assembly, selection, &cargo_args())?.run(&workspace, None)?;
+    let (workspace, made) = standalone(fixture, driver)?;
     folder(&workspace, &fixture.assembly, &made)
 }
 
-/// What is said of a folder that a build left.
+/// What runs inside a driver's sandboxes, as it is left beside the driver's program, and what is said of it.
+pub(super) fn guest(fixture: &Fixture, driver: &str) -> Result<Seen> {
+    let (workspace, made) = standalone(fixture, driver)?;
+    file_of(&workspace, &fixture.assembly, &made, 1)
+}
+
+fn standalone(fixture: &Fixture, driver: &str) -> Result<(Workspace, Made)> {
+    let workspace = fixture.workspace(&Profile::RELEASE)?;
+    let selection = fixture.selection(&[driver], &[])?;
+    let made = Job::program(&fixture.assembly, selection, &cargo_args())?.run(&workspace, None)?;
+    Ok((workspace, made))
+}
+
+/// A guest that was built like any other program, judged as one.
+pub(super) fn not_static(fixture: &Fixture, package: &str) -> Result<Seen> {
+    let workspace = fixture.workspace(&Profile::RELEASE)?;
+    let compiled = run_cargo(&workspace, &CargoLine::new(package, package, Vec::new(), &cargo_args()))?;
+    let bytes = Bytes::read(&compiled.executable)?;
+    let mut verifier = Verifier::new(&workspace, &fixture.assembly, true)?;
+    Ok(Seen::of(&verifier.judge(&Subject::guest(package, None), &bytes, Some(units_of(&compiled)))?))
+}
+
+/// What is said of the first file of a folder that a build left.
 pub(super) fn folder(workspace: &Workspace, assembly: &Assembly, made: &Made) -> Result<Seen> {
+    file_of(workspace, assembly, made, 0)
+}
+
+fn file_of(workspace: &Workspace, assembly: &Assembly, made: &Made, place: usize) -> Result<Seen> {
     let record = Record::read(&made.folder)
         .ok_or_else(|| Error::output("build", "it left no build.json that can be read"))?;
     let verified = Verifier::new(workspace, assembly, true)?.folder(&record, &made.folder, Path::new(""))?;
-    let verdict = verified.first().and_then(|one| one.verdict.as_ref());
+    let verdict = verified.get(place).and_then(|one| one.verdict.as_ref());
     verdict.map(Seen::of).ok_or_else(|| Error::output("build", "it left no file to judge"))
 }
 
@@ -70,7 +94,7 @@ pub(super) fn alone(
         Err(error @ Error::Unverified { .. }) => return Ok(Seen::refused(&error, Eye::Sniff)),
         Err(error) => return Err(error),
     };
-    let subject = Subject { selection, program: None, target: target.map(ToOwned::to_owned) };
+    let subject = Subject { selection, role: Role::Gateway, target: target.map(ToOwned::to_owned) };
     Ok(Seen::of(&Verifier::new(workspace, assembly, true)?.file(&subject, &bytes, None)?))
 }
 
@@ -84,7 +108,7 @@ pub(super) fn together(fixture: &Fixture, drivers: &[&str], features: &str) -> R
     let args: Vec<String> = args.map(ToString::to_string).collect();
     let compiled = read_messages(&workspace, &args, &crate::workspace::line(&args), GATEWAY_BIN)?;
     let bytes = Bytes::read(&compiled.executable)?;
-    let subject = Subject { selection, program: None, target: None };
+    let subject = Subject { selection, role: Role::Gateway, target: None };
     let mut verifier = Verifier::new(&workspace, &fixture.assembly, true)?;
     Ok(Seen::of(&verifier.judge(&subject, &bytes, Some(units_of(&compiled)))?))
 }
@@ -97,7 +121,7 @@ pub(super) fn mistaken(
     claimed: &Selection,
 ) -> Result<Seen> {
     let bytes = Bytes::read(&made.folder.join(GATEWAY_BIN))?;
-    let subject = Subject { selection: claimed.clone(), program: None, target: None };
+    let subject = Subject { selection: claimed.clone(), role: Role::Gateway, target: None };
     let mut verifier = Verifier::new(workspace, assembly, true)?;
     Ok(Seen::of(&verifier.judge(&subject, &bytes, Some(units_of(&made.compiled)))?))
 }

@@ -3,7 +3,7 @@
 use driver_verify::Layer;
 
 use super::fixture::{Edit, Fixture};
-use super::judging::{file, folder, gateway, program, together};
+use super::judging::{build, file, folder, gateway, guest, program, together};
 use super::plant::{BOTH, CORE, CORE_MANIFEST, MOON, Plant, planted};
 use super::profile::Profile;
 use super::seen::{End, Eye, Seen};
@@ -22,6 +22,7 @@ const ARMS: &str = "crates/openshell-server/src/generated/arms.rs";
 const HEIGHT: &str = "tides::height(place));";
 const SUNLIGHT: &str = "tides::height(place));\n    println!(\"{:?}\", sunlight::reach(place, 3));";
 const RAYS: &str = "tides::height(place));\n    println!(\"{:?}\", rays::reach(place, 3));";
+const PROBED: &str = "tides::height(&place));\n    println!(\"{:?}\", sunlight::reach(&place, 3));";
 const DRIVER: &str = "openshell-driver-sun = { path = \"../openshell-driver-sun\" }\n";
 const LINKED: &str = "\nuse openshell_driver_sun as _;\n";
 /// A list that names the SDK, as `cargo auditable` packs it.
@@ -29,6 +30,13 @@ const LIST: &str = concat!(
     "\n#[used]\n#[unsafe(link_section = \".dep-v0\")]\nstatic LIST: [u8; 59] = *b\"",
     "\\x78\\xda\\xab\\x56\\x2a\\x48\\x4c\\xce\\x4e\\x4c\\x4f\\x2d\\x56\\xb2\\x8a\\xae\\x56\\xca\\x4b\\xcc\\x4d\\x55\\xb2\\x52\\x2a\\x2e\\xcd\\xcb\\xc9\\x4c\\xcf\\x28\\x51\\xd2\\x51\\x2a\\x4b\\x2d\\x2a\\xce\\xcc\\xcf\\x03\\x0a\\x1a\\xea\\x19\\xe8\\x19\\x28\\xd5\\xc6\\xd6\\x02\\x00\\xd9\\x21\\x11\\x18",
     "\";\n",
+);
+
+/// The driver as a program that the gateway starts.
+const PROCESS: Edit = Edit::Replace(
+    "drivers.toml",
+    "kind = \"in-tree\"\npackage = \"openshell-driver-sun\"",
+    "kind = \"process\"\npackage = \"openshell-driver-sun\"",
 );
 
 /// All of them, after one row without any.
@@ -136,6 +144,61 @@ pub(super) const LEAKS: &[Plant] = &[
         run: |it| {
             it.plant(&[Edit::Append(CORE_MANIFEST, DRIVER), Edit::Append(CORE, LINKED)])?;
             program(it, "moon")
+        },
+    },
+    Plant {
+        planted: "the code of a driver that is a program, in the gateway that has selected it",
+        end: End::Leak,
+        eyes: &[GRAPH, MESSAGES, MARKER, SYMBOLS, AUDIT],
+        named: "openshell-server → openshell-core → openshell-driver-sun",
+        run: |it| {
+            it.plant(&[PROCESS, Edit::Append(CORE_MANIFEST, DRIVER), Edit::Append(CORE, LINKED)])?;
+            build(it, BOTH)
+        },
+    },
+    Plant {
+        planted: "the SDK of a driver that is a program, in the gateway that has selected it",
+        end: End::Leak,
+        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS, AUDIT],
+        named: "openshell-core → sunlight",
+        run: |it| {
+            let manifest = Edit::Append(CORE_MANIFEST, "sunlight = \"1\"\n");
+            it.plant(&[PROCESS, manifest, Edit::Replace(CORE, HEIGHT, SUNLIGHT)])?;
+            build(it, BOTH)
+        },
+    },
+    Plant {
+        planted: "a gateway that has selected a driver that is a program, with nothing of it but its arm",
+        end: End::Clean,
+        eyes: &[],
+        named: "",
+        run: |it| {
+            it.plant(&[PROCESS])?;
+            build(it, BOTH)
+        },
+    },
+    Plant {
+        planted: "what runs inside its sandboxes, with nothing else in it",
+        end: End::Clean,
+        // Drivers bring the driver API, which leaves no path, and more that does.
+        eyes: &[Eye::Rejected],
+        named: "openshell-driver-api",
+        run: |it| {
+            it.plant(&[])?;
+            guest(it, "sun")
+        },
+    },
+    Plant {
+        planted: "its SDK, in what runs inside its sandboxes",
+        end: End::Leak,
+        eyes: &[GRAPH, MESSAGES, BYTES, SYMBOLS, AUDIT],
+        named: "openshell-probe → sunlight",
+        run: |it| {
+            it.plant(&[
+                Edit::Append("crates/openshell-probe/Cargo.toml", "sunlight = \"1\"\n"),
+                Edit::Replace("crates/openshell-probe/src/main.rs", "tides::height(&place));", PROBED),
+            ])?;
+            guest(it, "sun")
         },
     },
     Plant {

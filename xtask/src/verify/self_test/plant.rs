@@ -12,6 +12,8 @@ pub(super) const BOTH: &[&str] = &["sun", "moon"];
 /// What all gateways have.
 pub(super) const CORE: &str = "crates/openshell-core/src/lib.rs";
 pub(super) const CORE_MANIFEST: &str = "crates/openshell-core/Cargo.toml";
+/// What runs inside the sandboxes of `sun`.
+pub(super) const PROBE: &str = "openshell-probe";
 
 /// One row.
 pub(super) struct Plant {
