@@ -54,7 +54,7 @@ impl Interceptor for Credentials {
 /// counts is who listens, which the kernel says; the file's mode says only who may knock.
 fn trusted(named: &[u32]) -> PeerPolicy {
     let this_user = rustix::process::geteuid().as_raw();
-    PeerPolicy { allowed_uids: [&[this_user], named].concat(), allowed_gids: Vec::new() }
+    PeerPolicy { allowed_uids: [&[this_user], named].concat(), ..PeerPolicy::default() }
 }
 
 /// The socket of a gateway that need not let this user in, and whose it is: root and the gateway's own user it knows.

@@ -1,10 +1,12 @@
 //! What a build knows of drivers: the generated tables' types. The tables themselves are in the `generated/` of the
 //! composition (`openshell-server`, `openshell-drivers`); core holds no list.
 
-use openshell_driver_api::{Dialer, Registration};
+use openshell_driver_api::{Dialer, Launcher, Registration};
 
 /// The reserved name of the one entry that stands for any driver behind a socket; a word of the manifest's schema.
 pub const EXTERNAL: &str = "external";
+/// The kind of drivers that are programs of ours, which the gateway starts; a word of the manifest's schema.
+pub const PROCESS: &str = "process";
 
 /// Everything generated that the hand-written code needs.
 #[derive(Clone, Copy)]
@@ -17,6 +19,8 @@ pub struct Catalog {
     pub arm: fn(&str) -> Option<Arm>,
     /// What dials a driver behind a socket, in builds that have external drivers.
     pub dialer: Option<&'static dyn Dialer>,
+    /// What starts a driver that is a program of ours, in builds that have one.
+    pub launcher: Option<&'static dyn Launcher>,
 }
 
 /// One driver of the manifest.

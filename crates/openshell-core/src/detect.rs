@@ -92,24 +92,24 @@ impl Outcome {
     /// The same for machines.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let tried = |tried: &[Tried]| -> Value {
-            tried
-                .iter()
-                .map(|tried| json!({ "candidate": tried.candidate, "outcome": tried.outcome }))
-                .collect()
-        };
         match self {
             Self::NotCompiledIn => json!({ "result": "not-compiled-in" }),
             Self::TimedOut => json!({ "result": "timed-out" }),
             Self::Failed => json!({ "result": "failed" }),
             Self::Looked(Detection { found: Some(because), tried: list }) => {
-                json!({ "result": "found", "because": because, "tried": tried(list) })
+                json!({ "result": "found", "because": because, "tried": tried_json(list) })
             }
             Self::Looked(Detection { found: None, tried: list }) => {
-                json!({ "result": "not-found", "tried": tried(list) })
+                json!({ "result": "not-found", "tried": tried_json(list) })
             }
         }
     }
+}
+
+/// What was looked at, for machines.
+pub(crate) fn tried_json(tried: &[Tried]) -> Value {
+    let tried = tried.iter();
+    tried.map(|tried| json!({ "candidate": tried.candidate, "outcome": tried.outcome })).collect()
 }
 
 /// Runs every probe of this build, each on a thread and a runtime of its own: one that blocks its thread, against all

@@ -103,8 +103,8 @@ fn base(env: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> 
     env.absolute_path(variable).or_else(|| env.absolute_path("HOME").map(|home| home.join(below_home)))
 }
 
-/// Makes `path` a directory that only `uid`, the caller, may enter: 0700, made if it is missing, narrowed if it is
-/// wider.
+/// Makes `path` a directory that only `uid`, the caller, may enter: 0700, made if it is missing, with those above it, and
+/// narrowed if it is wider.
 ///
 /// # Errors
 /// When it cannot be made, is something else, or belongs to somebody else.
@@ -113,7 +113,7 @@ pub fn ensure_private(path: &Path, uid: u32) -> Result<(), PathError> {
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(io)?;
+                DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(io)?;
             }
             match DirBuilder::new().mode(0o700).create(path) {
                 // Another process was faster: look at what it made.

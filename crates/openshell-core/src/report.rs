@@ -1,17 +1,20 @@
 //! `openshell-gateway drivers`: every driver of the manifest, whether this build has it, how to name it, and what its
 //! probe found. Needs no gateway that runs.
 
+use openshell_driver_api::{ProgramSearch, ProgramSought, Tried};
 use serde_json::{Value, json};
 
-use crate::catalog::{Catalog, DriverEntry, EXTERNAL};
-use crate::detect::{Outcome, Probes};
+use crate::catalog::{Arm, Catalog, DriverEntry, EXTERNAL};
+use crate::config::Config;
+use crate::detect::{Outcome, Probes, tried_json};
 
 /// The table for people. Ends with a newline.
 #[must_use]
-pub fn drivers_text(catalog: &Catalog, probes: &Probes) -> String {
+pub fn drivers_text(catalog: &Catalog, probes: &Probes, config: &Config) -> String {
     let mut rows: Vec<[String; 4]> = vec![["driver", "in this build", "flag", "probe"].map(str::to_owned)];
     for entry in catalog.drivers {
-        let mut found = probe_lines(entry, probes).into_iter();
+        let programs = program(catalog, config, entry).as_ref().map_or_else(Vec::new, program_lines);
+        let mut found = probe_lines(entry, probes).into_iter().chain(programs);
         let first = found.next().unwrap_or_default();
         rows.push([entry.name.to_owned(), presence(catalog, entry).to_owned(), flag(entry), first]);
         rows.extend(found.map(|line| [String::new(), String::new(), String::new(), line]));
@@ -36,11 +39,12 @@ pub fn drivers_text(catalog: &Catalog, probes: &Probes) -> String {
 
 /// The same for machines; keys are added to it, never renamed.
 #[must_use]
-pub fn drivers_json(catalog: &Catalog, probes: &Probes) -> Value {
+pub fn drivers_json(catalog: &Catalog, probes: &Probes, config: &Config) -> Value {
     let drivers: Vec<Value> = catalog
         .drivers
         .iter()
         .map(|entry| {
+            let program = program(catalog, config, entry);
             json!({
                 "name": entry.name,
                 "summary": entry.summary,
@@ -52,6 +56,8 @@ pub fn drivers_json(catalog: &Catalog, probes: &Probes) -> Value {
                 "platforms": entry.platforms,
                 "platform_ok": entry.platform_ok,
                 "program": entry.program,
+                "program_path": program.as_ref().map(|program| &program.path),
+                "program_tried": program.as_ref().map(|program| tried_json(&program.tried)),
                 "probe": probes.of(entry.name).map(Outcome::to_json),
             })
         })
@@ -63,6 +69,24 @@ pub fn drivers_json(catalog: &Catalog, probes: &Probes) -> Value {
         .collect();
     let detected = probes.winner().map(|(name, because)| json!({ "name": name, "because": because }));
     json!({ "drivers": drivers, "options": options, "detected": detected })
+}
+
+/// Where the program of a driver is that this build starts, or would be.
+fn program(catalog: &Catalog, config: &Config, entry: &DriverEntry) -> Option<ProgramSought> {
+    let Arm::Process { program, .. } = (catalog.arm)(entry.name)? else { return None };
+    let configured = config.driver(entry.name).program_path;
+    let search = ProgramSearch { driver: entry.name.to_owned(), program, configured };
+    catalog.launcher.map(|launcher| launcher.look(&search))
+}
+
+fn program_lines(program: &ProgramSought) -> Vec<String> {
+    match &program.path {
+        Some(path) => vec![format!("program: {}", path.display())],
+        None => {
+            let tried = program.tried.iter();
+            tried.map(|Tried { candidate, outcome }| format!("no program: {candidate}: {outcome}")).collect()
+        }
+    }
 }
 
 fn presence(catalog: &Catalog, entry: &DriverEntry) -> &'static str {
@@ -106,7 +130,7 @@ mod tests {
         let build = Build::of(&[("docker", FakeProbe::Absent), ("external", FakeProbe::Absent)]);
         let probes = detect::run_within(&build.catalog(), &ProbeEnv::default(), Duration::from_secs(5));
         assert_eq!(
-            drivers_text(&build.catalog(), &probes),
+            drivers_text(&build.catalog(), &probes, &Config::default()),
             "\
 driver      in this build  flag                          probe
 kubernetes  no             --drivers kubernetes          -
@@ -127,7 +151,8 @@ option telemetry: not in this build (usage events)
         let build = Build::of(&[("docker", FakeProbe::Absent)]);
         let tried = vec![Tried { candidate: "X".into(), outcome: "unset".into() }];
         let looked = Outcome::Looked(Detection { found: Some("because".into()), tried });
-        let json = drivers_json(&build.catalog(), &Probes::new(vec![("docker".into(), looked)]));
+        let json =
+            drivers_json(&build.catalog(), &Probes::new(vec![("docker".into(), looked)]), &Config::default());
         assert_eq!(json["detected"], json!({ "name": "docker", "because": "because" }));
         assert_eq!(json["drivers"].as_array().map(Vec::len), Some(6));
         let docker = &json["drivers"][2];

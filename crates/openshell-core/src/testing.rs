@@ -154,7 +154,7 @@ impl Build {
 
     /// Its catalog.
     pub(crate) fn catalog(&self) -> Catalog {
-        Catalog { drivers: &DRIVERS, options: &OPTIONS, arm, dialer: None }
+        Catalog { drivers: &DRIVERS, options: &OPTIONS, arm, dialer: None, launcher: None }
     }
 }
 

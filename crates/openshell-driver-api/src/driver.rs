@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_core::Stream;
 
@@ -12,7 +13,7 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<WatchEvent, DriverError>
 
 /// A backend that runs sandboxes.
 ///
-/// Every method is required: what a backend cannot do is an error of kind
+/// Every method but [`shutdown`](Self::shutdown) is required: what a backend cannot do is an error of kind
 /// [`ErrorKind::Unimplemented`](crate::ErrorKind::Unimplemented), never a default that pretends. The meaning of each
 /// call is that of `openshell.compute.v1.ComputeDriver`. All of them key on the sandbox's id alone, and every query
 /// is scoped to the gateway id that the driver was opened with.
@@ -65,6 +66,14 @@ pub trait ComputeDriver: Send + Sync + 'static {
 
     /// Removes what [`ensure_workspace`](Self::ensure_workspace) made; idempotent.
     async fn delete_workspace(&self, workspace: &str) -> Result<(), DriverError>;
+
+    /// Lets go of everything that ends with this process. Called once, after the last call was answered or cut, and
+    /// before the process ends; no call follows it. A driver whose sandboxes run in or below its own process ends them
+    /// in order here and keeps what they keep across a stop; whatever still runs after `within` may be killed with the
+    /// process. Sandboxes of most backends live on by themselves, and there is nothing to do: the default.
+    async fn shutdown(&self, within: Duration) {
+        let _nothing_ends = within;
+    }
 }
 
 /// Who a driver is. `driver_name` is for people: it may differ from the name in the manifest, which routes.

@@ -11,6 +11,7 @@
 mod driver;
 mod error;
 mod factory;
+mod launch;
 mod sandbox;
 
 pub mod conditions;
@@ -26,6 +27,7 @@ pub use factory::{
     ConfigError, Detection, DialRequest, Dialer, DriverContext, DriverFactory, ProbeEnv, Registration,
     SocketPolicy, Tried,
 };
+pub use launch::{CheckRequest, Checked, LaunchRequest, Launcher, ProgramSearch, ProgramSought};
 pub use sandbox::{
     Condition, ConditionStatus, GpuRequest, ObservedSandbox, Resources, SandboxId, SandboxRequest,
     SandboxSpec, SandboxStatus, Secret, Template,

@@ -84,12 +84,26 @@ impl RemoteDriver {
     /// # Errors
     /// See [`Dialer::dial`]; the cause is a [`DialError`] when the socket does not answer.
     pub async fn dial(request: DialRequest, deadlines: Deadlines) -> Result<Self, DriverError> {
+        let policy = PeerPolicy {
+            allowed_uids: request.policy.allowed_uids.clone(),
+            allowed_gids: request.policy.allowed_gids.clone(),
+            pid: None,
+        };
+        Self::dial_peer(request, &policy, deadlines).await
+    }
+
+    /// The same, where `policy` says whom to accept.
+    pub(crate) async fn dial_peer(
+        request: DialRequest,
+        policy: &PeerPolicy,
+        deadlines: Deadlines,
+    ) -> Result<Self, DriverError> {
         let began = Instant::now();
         let deadline = began + request.connect_timeout;
         let mut pause = RETRY.0;
         let mut remind_at = began;
         loop {
-            let failure = match attempt(&request, deadlines, deadline).await? {
+            let failure = match attempt(&request, policy, deadlines, deadline).await? {
                 Ok(driver) => return Ok(driver),
                 Err(failure) => failure,
             };
@@ -97,7 +111,7 @@ impl RemoteDriver {
             if now + pause >= deadline {
                 // The last moment counts: a socket that comes up right at the end is still found.
                 tokio::time::sleep_until(deadline).await;
-                return match attempt(&request, deadlines, deadline + RETRY.1).await? {
+                return match attempt(&request, policy, deadlines, deadline + RETRY.1).await? {
                     Ok(driver) => Ok(driver),
                     Err(failure) => Err(gave_up(&request, began.elapsed(), failure)),
                 };
@@ -121,19 +135,16 @@ impl RemoteDriver {
 /// One try. The outer error is final, the inner one may pass.
 async fn attempt(
     request: &DialRequest,
+    policy: &PeerPolicy,
     deadlines: Deadlines,
     until: Instant,
 ) -> Result<Result<RemoteDriver, DialError>, DriverError> {
-    let policy = PeerPolicy {
-        allowed_uids: request.policy.allowed_uids.clone(),
-        allowed_gids: request.policy.allowed_gids.clone(),
-    };
-    let stream = match openshell_uds::connect(&request.path, &policy).await {
+    let stream = match openshell_uds::connect(&request.path, policy).await {
         Ok(stream) => stream,
         Err(error) if error.is_transient() => return Ok(Err(DialError::Connect(error))),
         Err(error) => return Err(hopeless(request, error)),
     };
-    let driver = RemoteDriver::new(&request.name, &request.path, policy, Some(stream), deadlines);
+    let driver = RemoteDriver::new(&request.name, &request.path, policy.clone(), Some(stream), deadlines);
     let patience = until.saturating_duration_since(Instant::now()).min(deadlines.query).max(RETRY.1);
     match greet(request, &driver, patience).await {
         Ok(()) => Ok(Ok(driver)),
@@ -163,6 +174,7 @@ async fn greet(request: &DialRequest, driver: &RemoteDriver, patience: Duration)
 fn hopeless(request: &DialRequest, error: ConnectError) -> DriverError {
     let kind = match &error {
         ConnectError::WrongOwner { .. }
+        | ConnectError::WrongProcess { .. }
         | ConnectError::WritableByOthers { .. }
         | ConnectError::Permission { .. } => ErrorKind::PermissionDenied,
         _ => ErrorKind::FailedPrecondition,

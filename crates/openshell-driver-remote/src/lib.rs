@@ -5,6 +5,8 @@
 //!                                     client.rs      convert.rs, status.rs     server.rs
 //! ```
 //!
+//! With the feature `process`, the gateway starts the program at the other end itself: `process`.
+//!
 //! What crosses is `openshell.compute.v1.ComputeDriver`, which other people's drivers speak too; a driver of ours is the
 //! same driver in process and behind a socket. There is nothing here that only one driver needs.
 
@@ -12,6 +14,8 @@ mod client;
 pub mod convert;
 mod dial;
 mod link;
+#[cfg(feature = "process")]
+mod process;
 mod pump;
 mod server;
 mod session;
@@ -19,6 +23,8 @@ mod status;
 
 pub use client::{Deadlines, RemoteDriver};
 pub use dial::{DIALER, DialError, SocketDialer};
+#[cfg(feature = "process")]
+pub use process::{LAUNCHER, ProcessLauncher};
 pub use server::{ServeOptions, serve};
 pub use session::{Rpc, Support};
 pub use status::{error_of, status_of};

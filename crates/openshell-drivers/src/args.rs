@@ -29,6 +29,15 @@ pub(crate) struct DriverArgs {
     #[arg(long = "allow-gid", value_name = "GID")]
     pub(crate) allow_gids: Vec<u32>,
 
+    /// The process that started this program, a gateway: it alone may connect, and the program ends when its standard input
+    /// does, which that gateway holds open
+    #[arg(long, value_name = "PID", requires = "bind_socket", conflicts_with_all = ["allow_uids", "allow_gids"])]
+    pub(crate) launched_by: Option<i32>,
+
+    /// The directory for what the driver keeps [default: drivers/NAME in the state directory of this user's gateway]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) state_dir: Option<PathBuf>,
+
     /// Read the configuration, say what is wrong with it, and do nothing else
     #[arg(long)]
     pub(crate) check_config: bool,

@@ -4,7 +4,7 @@
 //! ```text
 //!   generated main ─ run(name, registration) ─▶ Args ─▶ Plan (configuration, gateway id) ─▶ DriverFactory::open
 //!                                                              └── nothing is touched ──┘         │
-//!                                            SIGTERM: drain, exit 0 ◀── openshell-driver-remote ◀─┘
+//!                         SIGTERM or the end of the life line: drain, exit 0 ◀── openshell-driver-remote ◀─┘
 //! ```
 //!
 //! The driver is opened as the gateway opens it, from the same table of the same `gateway.toml` and under the same
@@ -15,6 +15,7 @@ mod generated;
 
 mod args;
 mod error;
+mod life_line;
 mod plan;
 mod program;
 

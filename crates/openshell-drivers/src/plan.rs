@@ -38,7 +38,10 @@ pub(crate) struct Plan {
     pub(crate) log_format: LogFormat,
     pub(crate) telemetry: telemetry::Settings,
     gateway_id: Option<GatewayId>,
+    /// The driver's own directory.
     state_dir: Option<PathBuf>,
+    /// The gateway's.
+    gateway_dir: Option<PathBuf>,
 }
 
 impl Plan {
@@ -76,7 +79,8 @@ impl Plan {
             log_format: log_format.or(file.log_format).unwrap_or_default(),
             telemetry,
             gateway_id: gateway_id.or_else(|| file.gateway_id.clone()),
-            state_dir: paths::state_dir(env).ok(),
+            state_dir: args.state_dir.clone(),
+            gateway_dir: paths::state_dir(env).ok(),
         })
     }
 
@@ -86,12 +90,19 @@ impl Plan {
     /// # Errors
     /// When there is no gateway id, or no place to look for it.
     pub(crate) fn context(&self, name: &str) -> Result<DriverContext, ProgramError> {
-        let state_dir = self.state_dir.as_deref().ok_or(paths::PathError::NoState)?;
-        let gateway_id = identity::load(self.gateway_id.as_ref(), state_dir)?;
+        let gateway_dir = || self.gateway_dir.as_deref().ok_or(paths::PathError::NoState);
+        let state_dir = match &self.state_dir {
+            Some(given) => given.clone(),
+            None => gateway_dir()?.join("drivers").join(name),
+        };
+        let gateway_id = match &self.gateway_id {
+            Some(given) => given.clone(),
+            None => identity::load(None, gateway_dir()?)?,
+        };
         Ok(DriverContext {
             name: name.to_owned(),
             gateway_id: gateway_id.as_str().to_owned(),
-            state_dir: state_dir.join("drivers").join(name),
+            state_dir,
             telemetry: self.telemetry.is_enabled(),
             endpoint: String::new(),
         })

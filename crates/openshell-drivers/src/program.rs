@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openshell_core::selection::DriverName;
@@ -12,12 +13,17 @@ use openshell_driver_api::Registration;
 use openshell_driver_remote::ServeOptions;
 use openshell_uds::PeerPolicy;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::args::DriverArgs;
 use crate::error::ProgramError;
+use crate::life_line;
 use crate::plan::{self, Plan};
 
+/// How long the driver may take to end what ends with it.
+const LAST_SANDBOXES: Duration = Duration::from_secs(10);
+/// How much longer it is waited for then.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long the last usage events may take to leave.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -57,7 +63,11 @@ fn start(
         return Ok(shell::print(&format!("the configuration of the driver `{name}` is fine\n")));
     };
     logging::init(plan.log_level, plan.log_format);
-    let policy = PeerPolicy { allowed_uids: args.allow_uids.clone(), allowed_gids: args.allow_gids.clone() };
+    let policy = PeerPolicy {
+        allowed_uids: args.allow_uids.clone(),
+        allowed_gids: args.allow_gids.clone(),
+        pid: args.launched_by,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -75,7 +85,7 @@ async fn serve(
     policy: PeerPolicy,
     kind: Option<DriverKind>,
 ) -> Result<(), ProgramError> {
-    let stop = stop_signal()?;
+    let stop = stop_signal(policy.pid.is_some())?;
     tokio::pin!(stop);
     let began = Instant::now();
     let context = plan.context(name)?;
@@ -95,21 +105,37 @@ async fn serve(
         telemetry.record(UsageEvent { action: Action::DriverStart, driver, outcome, took: began.elapsed() });
     }
     let served =
-        openshell_driver_remote::serve(driver, listener, policy, stop, ServeOptions::default()).await;
+        openshell_driver_remote::serve(Arc::clone(&driver), listener, policy, stop, ServeOptions::default())
+            .await;
+    if tokio::time::timeout(LAST_SANDBOXES + GRACE, driver.shutdown(LAST_SANDBOXES)).await.is_err() {
+        warn!(driver = name, "the driver did not let go of everything in time");
+    }
     info!(driver = name, "stopped");
     tokio::join!(telemetry.shutdown(LAST_EVENTS), otlp::shutdown(LAST_EVENTS));
     served.map_err(|source| ProgramError::Io { action: "serve on the driver's socket", source })
 }
 
-/// Ready at the first SIGTERM or SIGINT. The handlers are in place when this returns.
-fn stop_signal() -> Result<impl Future<Output = ()>, ProgramError> {
+/// Ready at the first SIGTERM or SIGINT, or once the gateway that started the program is gone. The handlers are in place
+/// when this returns.
+fn stop_signal(launched: bool) -> Result<impl Future<Output = ()>, ProgramError> {
     let listen =
         |kind| signal(kind).map_err(|source| ProgramError::Io { action: "listen for signals", source });
+    let life_line = launched.then(life_line::hold).transpose();
+    let life_line = life_line.map_err(|source| ProgramError::Io { action: "hold the life line", source })?;
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = gone(life_line) => info!("the gateway is gone"),
         }
     })
+}
+
+/// Ready once the life line ends; never without one.
+async fn gone(life_line: Option<impl Future<Output = ()>>) {
+    match life_line {
+        Some(life_line) => life_line.await,
+        None => std::future::pending().await,
+    }
 }

@@ -1,17 +1,18 @@
-//! The driver that was selected, opened in process or dialled at its socket, and how long it may take for what.
+//! The driver that was selected, opened in process, started, or dialled at its socket, and how long it may take for what.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openshell_core::Environment;
 use openshell_core::catalog::{Arm, Catalog};
 use openshell_core::config::DriverTable;
 use openshell_core::identity::GatewayId;
 use openshell_core::selection::How;
-use openshell_core::{Selection, Settings};
 use openshell_driver_api::{ComputeDriver, DialRequest, DriverContext, DriverError, ErrorKind, SocketPolicy};
 use openshell_runtime::Deadlines;
 
 use crate::error::StartError;
+use crate::plan::Plan;
 
 /// Opens the driver.
 ///
@@ -19,11 +20,11 @@ use crate::error::StartError;
 /// Why it does not start.
 pub(crate) async fn open(
     catalog: &Catalog,
-    settings: &Settings,
-    selection: &Selection,
-    table: &DriverTable,
+    env: &Environment,
+    plan: &Plan,
     gateway_id: &GatewayId,
 ) -> Result<Arc<dyn ComputeDriver>, StartError> {
+    let Plan { settings, selection, table, program, .. } = plan;
     let name = selection.name.to_string();
     let failed = |source| StartError::Driver { name: name.clone(), source: Box::new(source) };
     if let How::Socket { path } = &selection.how {
@@ -37,19 +38,22 @@ pub(crate) async fn open(
         })?;
         return dialer.dial(dial_request(&name, path.clone(), table)).await.map_err(failed);
     }
+    let context = DriverContext {
+        name: name.clone(),
+        gateway_id: gateway_id.as_str().to_owned(),
+        state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
+        telemetry: settings.telemetry.is_enabled(),
+        endpoint: String::new(),
+    };
+    if let Some(program) = program {
+        let request = program.request(env, settings, table, context, gateway_id)?;
+        return program.launcher().launch(request).await.map_err(failed);
+    }
     match (catalog.arm)(selection.name.key()) {
         Some(Arm::Crate { registration, .. }) => {
-            let context = DriverContext {
-                name: name.clone(),
-                gateway_id: gateway_id.as_str().to_owned(),
-                state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
-                telemetry: settings.telemetry.is_enabled(),
-                endpoint: String::new(),
-            };
             registration.factory.open(context, &table.own).await.map_err(failed)
         }
-        Some(Arm::Process { program, .. }) => Err(StartError::Process { name, program }),
-        Some(Arm::Socket { .. }) | None => Err(failed(DriverError::new(
+        Some(Arm::Process { .. } | Arm::Socket { .. }) | None => Err(failed(DriverError::new(
             ErrorKind::Internal,
             "open the driver",
             "the selection named a driver that this build does not have",

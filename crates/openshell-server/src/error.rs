@@ -1,5 +1,7 @@
 //! Why the gateway's program fails, with what can be done about it.
 
+use std::path::PathBuf;
+
 use openshell_core::config::{Location, Problem, Problems};
 use openshell_core::identity::IdentityError;
 use openshell_core::paths::PathError;
@@ -59,8 +61,20 @@ pub(crate) enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("`{name}` needs the program `{program}`, and this gateway cannot start driver programs yet")]
-    Process { name: String, program: &'static str },
+    /// Of a driver that is a program, before anything is bound.
+    #[error("the program of the driver `{name}` cannot be used")]
+    Program {
+        name: String,
+        #[source]
+        source: Box<DriverError>,
+    },
+    #[error("the driver `{name}` refuses its configuration")]
+    Refused {
+        name: String,
+        program: PathBuf,
+        /// The program's own words.
+        said: String,
+    },
 }
 
 impl Remedy for StartError {
@@ -76,19 +90,18 @@ impl Remedy for StartError {
             Self::Tls(error) => error.hints(),
             Self::Token(error) | Self::Identities(error) => error.hints(),
             Self::Certificates(error) => error.hints(),
-            Self::Driver { source, .. } => source.hint().map(str::to_owned).into_iter().collect(),
-            Self::Runtime(_) | Self::Io { .. } => Vec::new(),
-            Self::Process { program, .. } => {
-                vec![format!(
-                    "start `{program} --bind-socket PATH`, and the gateway with --compute-driver-socket PATH"
-                )]
+            Self::Driver { source, .. } | Self::Program { source, .. } => {
+                source.hint().map(str::to_owned).into_iter().collect()
             }
+            Self::Refused { program, .. } => vec![format!("{} --check-config", program.display())],
+            Self::Runtime(_) | Self::Io { .. } => Vec::new(),
         }
     }
 
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Selection { .. } | Self::Tls(_) | Self::Identities(_) => USAGE,
+            Self::Program { .. } | Self::Refused { .. } => USAGE,
             _ => FAILURE,
         }
     }
@@ -97,6 +110,10 @@ impl Remedy for StartError {
         match self {
             // They have their own form, with the lines of the file.
             Self::Config(problems) => problems.render(),
+            // The program has shown those lines.
+            Self::Refused { program, said, .. } if !said.trim().is_empty() => {
+                format!("{}\nnote: `{}` says so\n", said.trim_end(), program.display())
+            }
             Self::Selection { error, at: Some(at) } => {
                 let problem = Problem::at(at.as_ref().clone(), error.to_string());
                 error.hints().into_iter().fold(problem, Problem::hint).render("error")

@@ -12,6 +12,7 @@ mod error;
 mod front;
 mod metrics;
 mod plan;
+mod program;
 mod signals;
 mod start;
 mod token;
@@ -20,7 +21,7 @@ mod usage;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use openshell_core::{Environment, GatewayArgs, detect, shell};
+use openshell_core::{Environment, GatewayArgs, detect, settings, shell};
 
 use generated::CATALOG;
 
@@ -68,7 +69,9 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Drivers { json }) => {
             let probes = detect::run(&CATALOG, &env.for_probes());
-            shell::print(&drivers::report(&CATALOG, &probes, json))
+            // What is wrong with the file is for others to say; it may name a driver's program.
+            let config = settings::load_config(cli.gateway.config.as_deref(), &env, &CATALOG);
+            shell::print(&drivers::report(&CATALOG, &probes, &config.unwrap_or_default(), json))
         }
         Some(Command::CheckConfig) => match plan::check(&CATALOG, &cli.gateway, &env) {
             Ok(report) => shell::print(&report),

@@ -11,6 +11,7 @@ use openshell_core::{Environment, GatewayArgs, Selection, Settings};
 use openshell_front::Tls;
 
 use crate::error::StartError;
+use crate::program::Program;
 use crate::{doors, front};
 
 /// What was decided before anything is touched.
@@ -18,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) selection: Selection,
     pub(crate) table: DriverTable,
+    /// The program of a driver that is one.
+    pub(crate) program: Option<Program>,
     /// The certificate of the TCP listener.
     pub(crate) tls: Option<Tls>,
     pub(crate) warnings: Vec<Problem>,
@@ -44,7 +47,8 @@ impl Plan {
         let table = settings.driver(&selection);
         let mut warnings = settings.warnings.clone();
         warnings.extend(settings.config.warnings(catalog, selection.name.key()));
-        Ok(Self { settings, selection, table, tls, warnings })
+        let program = Program::prepare(catalog, &settings, &selection, &table, &mut warnings)?;
+        Ok(Self { settings, selection, table, program, tls, warnings })
     }
 
     /// What `check-config` says of it. Ends with a newline.
@@ -60,6 +64,9 @@ impl Plan {
         let _ = writeln!(out, "driver: {} ({})", self.selection.name, self.selection.because);
         if let How::Socket { path } = &self.selection.how {
             let _ = writeln!(out, "behind: {}", path.display());
+        }
+        if let Some(program) = &self.program {
+            let _ = writeln!(out, "program: {}", program.path().display());
         }
         for (listener, authentication) in listeners(&self.settings) {
             let _ = writeln!(out, "listens on: {listener} ({authentication})");

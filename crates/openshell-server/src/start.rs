@@ -14,6 +14,7 @@ use openshell_core::identity::GatewayId;
 use openshell_core::registration::{Registered, Registration};
 use openshell_core::telemetry::{Action, DriverKind, Outcome, Telemetry, UsageEvent};
 use openshell_core::{Environment, GatewayArgs, Settings, identity, logging, otlp, paths};
+use openshell_driver_api::ComputeDriver;
 use openshell_front::{Front, FrontOptions, Metrics, Policy, token};
 use openshell_runtime::{Runtime, Store};
 use tokio::runtime::Builder;
@@ -28,11 +29,13 @@ use crate::usage::Usage;
 use crate::{backend, descriptors, signals};
 
 /// The gateway's version.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long requests under way and the driver's calls may take together once the gateway shall stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the driver's calls may take at least, where the requests have used up all of that.
 const LAST_CALLS: Duration = Duration::from_secs(1);
+/// How long the driver may take to end what ends with the gateway.
+const LAST_SANDBOXES: Duration = Duration::from_secs(15);
 /// How long the last events of the usage and the last traces may take, where there are any.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// The most threads that requests are answered on, unless the variable says otherwise.
@@ -84,12 +87,12 @@ fn worker_threads(env: &Environment) -> usize {
 
 /// From the plan to the end of the gateway.
 async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), StartError> {
-    let Plan { settings, selection, table, tls, .. } = plan;
+    let Plan { settings, selection, .. } = &plan;
     let front = &settings.front;
     let stop = signals::stop()?;
     tokio::pin!(stop);
     // Opened at the end, when there is something to answer with; taken now, before a sandbox is touched.
-    let doors = Doors::take(&settings)?;
+    let doors = Doors::take(settings)?;
     paths::ensure_private(&settings.state_dir, env.uid())?;
     let gateway_id = identity::load_or_create(settings.gateway_id.as_ref(), &settings.state_dir)?;
     if front.takes_tokens() && token::load_or_create(&front.token_path)? == token::Made::Created {
@@ -101,21 +104,50 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
     let kind = DriverKind::of(catalog, &selection.name);
     let begun = Instant::now();
     let driver = tokio::select! {
-        driver = backend::open(catalog, &settings, &selection, &table, &gateway_id) => driver?,
+        driver = backend::open(catalog, env, &plan, &gateway_id) => driver?,
         () = &mut stop => return Ok(()),
     };
+    let running = Running { env, gateway_id, policy, store, telemetry, kind, begun, doors };
+    let ended = attend(running, &plan, Arc::clone(&driver), stop).await;
+    // However it ended: there may be machines that end with us, and would rather be told.
+    driver.shutdown(LAST_SANDBOXES).await;
+    ended
+}
+
+/// What a gateway has by the time that its driver is open.
+struct Running<'a> {
+    env: &'a Environment,
+    gateway_id: GatewayId,
+    policy: Policy,
+    store: Store,
+    telemetry: Telemetry,
+    kind: DriverKind,
+    begun: Instant,
+    doors: Doors,
+}
+
+/// From an open driver to the end of the last request.
+async fn attend(
+    running: Running<'_>,
+    plan: &Plan,
+    driver: Arc<dyn ComputeDriver>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), StartError> {
+    let Running { env, gateway_id, policy, store, telemetry, kind, begun, doors } = running;
+    let Plan { settings, selection, table, tls, .. } = plan;
+    let front = &settings.front;
     let name = selection.name.to_string();
     let mut options = openshell_runtime::Settings::new(gateway_id.as_str(), VERSION, &name);
     options.config_key = selection.name.key().to_owned();
-    options.deadlines = backend::deadlines(&table);
+    options.deadlines = backend::deadlines(table);
     options.provisioning_timeout = settings.provisioning_timeout;
     options.max_request_bytes = usize::try_from(front.limits.request_bytes).unwrap_or(usize::MAX);
     options.usage = Arc::new(Usage { telemetry: telemetry.clone(), driver: kind });
     let runtime = Runtime::start(options, store, driver).await.map_err(Box::new)?;
 
     let metrics = Metrics::new(VERSION);
-    let open = doors.open(front, tls, &metrics)?;
-    let registered = register(env, &settings, &gateway_id, &name, open.endpoint);
+    let open = doors.open(front, tls.clone(), &metrics)?;
+    let registered = register(env, settings, &gateway_id, &name, open.endpoint);
     info!(%gateway_id, took = ?begun.elapsed(), "serving");
     telemetry.record(UsageEvent {
         action: Action::GatewayStart,

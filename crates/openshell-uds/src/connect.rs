@@ -62,6 +62,14 @@ pub enum ConnectError {
         /// Who listens.
         peer: PeerCredentials,
     },
+    /// Another process listens than the one that is meant.
+    #[error("the program at `{}` is {peer}, and another process was to listen there", path.display())]
+    WrongProcess {
+        /// The path.
+        path: PathBuf,
+        /// Who listens.
+        peer: PeerCredentials,
+    },
     /// The system does not let this user get there.
     #[error("no permission for `{}`", path.display())]
     Permission {
@@ -105,7 +113,7 @@ impl ConnectError {
             Self::Symlink { .. } => Found::Symlink.to_string(),
             Self::NotASocket { found, .. } => found.to_string(),
             Self::WritableByOthers { mode, .. } => format!("a socket of mode {mode:04o}"),
-            Self::WrongOwner { peer, .. } => format!("a program of {peer}"),
+            Self::WrongOwner { peer, .. } | Self::WrongProcess { peer, .. } => format!("a program of {peer}"),
             Self::Permission { .. } => "something that this user may not reach".to_owned(),
             Self::TooLong { .. } => "a path that is too long".to_owned(),
             Self::Io { source, .. } => source.to_string(),
@@ -130,6 +138,10 @@ impl ConnectError {
             Self::WrongOwner { peer, .. } => {
                 Some(format!("if that program is to be trusted: allowed_uids = [{}]", peer.uid))
             }
+            Self::WrongProcess { peer, .. } => {
+                let pid = peer.pid?;
+                Some(format!("see what it is: ps -o pid,ppid,user,args -p {pid}"))
+            }
             Self::Permission { path, .. } => Some(format!("namei -l {}", quoted(path))),
             Self::TooLong { .. } => Some("choose a shorter path".to_owned()),
             Self::Io { .. } => None,
@@ -146,6 +158,9 @@ pub async fn connect(path: &Path, policy: &PeerPolicy) -> Result<UnixStream, Con
     let stream = reach(path, &looked_at).await?;
     let peer =
         PeerCredentials::of(&stream).map_err(|source| ConnectError::Io { path: path.to_owned(), source })?;
+    if policy.means_another(&peer) {
+        return Err(ConnectError::WrongProcess { path: path.to_owned(), peer });
+    }
     if !policy.admits(&peer) {
         return Err(ConnectError::WrongOwner { path: path.to_owned(), peer });
     }

@@ -38,13 +38,16 @@ impl fmt::Display for PeerCredentials {
     }
 }
 
-/// Whom to accept: one's own user and root always, and whomever the operator lists.
+/// Whom to accept: one's own user and root always, and whomever the operator lists; of these one process alone, where
+/// one is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     /// Further user ids.
     pub allowed_uids: Vec<u32>,
     /// Group ids; a peer's effective group counts.
     pub allowed_gids: Vec<u32>,
+    /// The one process that is meant, for two that start each other; on a platform that does not tell, nobody is.
+    pub pid: Option<i32>,
 }
 
 impl PeerPolicy {
@@ -61,10 +64,16 @@ impl PeerPolicy {
     }
 
     fn admits_to(&self, own_uid: u32, peer: &PeerCredentials) -> bool {
-        peer.uid == own_uid
+        let trusted = peer.uid == own_uid
             || peer.uid == 0
             || self.allowed_uids.contains(&peer.uid)
-            || self.allowed_gids.contains(&peer.gid)
+            || self.allowed_gids.contains(&peer.gid);
+        trusted && !self.means_another(peer)
+    }
+
+    /// Whether a process is named, and this is not it.
+    pub(crate) fn means_another(&self, peer: &PeerCredentials) -> bool {
+        self.pid.is_some() && self.pid != peer.pid
     }
 }
 
@@ -79,7 +88,8 @@ mod tests {
     #[test]
     fn a_policy_admits_oneself_root_and_the_listed() {
         let private = PeerPolicy::default();
-        let shared = PeerPolicy { allowed_uids: vec![1001], allowed_gids: vec![500] };
+        let shared = PeerPolicy { allowed_uids: vec![1001], allowed_gids: vec![500], pid: None };
+        let [seven, eight] = [7, 8].map(|pid| PeerPolicy { pid: Some(pid), ..shared.clone() });
         for (policy, peer, admitted) in [
             (&private, peer(1000, 1000), true),
             (&private, peer(0, 0), true),
@@ -90,6 +100,13 @@ mod tests {
             (&shared, peer(1002, 1002), false),
             // An allowed uid is no allowed gid.
             (&shared, peer(500, 1001), false),
+            // A process that is named is no user that is trusted.
+            (&seven, peer(1000, 1000), true),
+            (&seven, peer(1001, 1), true),
+            (&seven, peer(1002, 1002), false),
+            (&eight, peer(1000, 1000), false),
+            (&eight, peer(0, 0), false),
+            (&eight, PeerCredentials { uid: 0, gid: 0, pid: None }, false),
         ] {
             assert_eq!(policy.admits_to(1000, &peer), admitted, "{peer} under {policy:?}");
         }

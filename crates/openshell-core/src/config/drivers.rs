@@ -11,7 +11,7 @@ use super::problem::{Location, Problem};
 use super::section::{Section, entries};
 use super::source::SourceText;
 use super::value::{self, Supervisor};
-use crate::catalog::{Arm, Catalog};
+use crate::catalog::{Arm, Catalog, PROCESS};
 use crate::selection::is_well_formed;
 use crate::suggest;
 
@@ -19,14 +19,23 @@ use crate::suggest;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The gateway's keys in a driver's table, the same for every driver.
-pub const GATEWAY_KEYS: [&str; 6] =
-    ["driver_socket", "supervisor", "connect_timeout", "deadlines", "allowed_uids", "allowed_gids"];
+pub const GATEWAY_KEYS: [&str; 7] = [
+    "driver_socket",
+    "program_path",
+    "supervisor",
+    "connect_timeout",
+    "deadlines",
+    "allowed_uids",
+    "allowed_gids",
+];
 
 /// A driver's table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DriverTable {
     /// `driver_socket`: where the driver's gRPC socket is, for one that runs as a program.
     pub driver_socket: Option<PathBuf>,
+    /// `program_path`: the program of a driver that the gateway starts.
+    pub program_path: Option<PathBuf>,
     /// `supervisor`.
     pub supervisor: Option<Supervisor>,
     /// `connect_timeout`.
@@ -127,6 +136,7 @@ impl Default for DriverTable {
     fn default() -> Self {
         Self {
             driver_socket: None,
+            program_path: None,
             supervisor: None,
             connect_timeout: CONNECT_TIMEOUT,
             deadlines: Deadlines::default(),
@@ -169,6 +179,7 @@ pub(super) fn read(
     let mut section = Section::new(source, format!("openshell.drivers.{name}"), table, problems);
     let mut read = DriverTable {
         driver_socket: section.path("driver_socket"),
+        program_path: program_path(&mut section, name, catalog),
         supervisor: section.parsed("supervisor", str::parse),
         connect_timeout: section.parsed("connect_timeout", value::duration).unwrap_or(CONNECT_TIMEOUT),
         deadlines: Deadlines::default(),
@@ -199,6 +210,18 @@ pub(super) fn read(
     }
     read.own = own;
     read
+}
+
+/// The program of a driver that is one; nobody would start that of another.
+fn program_path(section: &mut Section<'_, '_>, name: &str, catalog: &Catalog) -> Option<PathBuf> {
+    const KEY: &str = "program_path";
+    let given = section.placed(KEY, Section::path)?;
+    if catalog.entry(name).is_some_and(|entry| entry.kind == PROCESS) {
+        return Some(given.value);
+    }
+    let message = format!("`{KEY}` has no meaning for `{name}`, which is not started as a program");
+    section.refuse(Problem::at(given.at, message).hint("take the line out"));
+    None
 }
 
 fn owner(name: &str, table: &DeTable<'_>, catalog: &Catalog) -> Owner {

@@ -83,6 +83,16 @@ driver_socket = "/run/lxd.sock"
 }
 
 #[test]
+fn only_a_driver_that_is_a_program_has_a_path_of_one() {
+    let table = |name: &str| format!("[openshell.drivers.{name}]\nprogram_path = \"/p\"\nelse = 1\n");
+    let vm = read(&table("vm")).unwrap().driver("vm");
+    assert_eq!(vm.program_path, Some("/p".into()));
+    assert_eq!(vm.own.keys().collect::<Vec<_>>(), ["else"], "it is for the gateway alone");
+    let said = messages(&table("docker").replace("else", "image")).join("\n");
+    assert!(said.contains("`program_path` has no meaning for `docker`"), "{said}");
+}
+
+#[test]
 fn nothing_is_enough() {
     for text in [
         "",

@@ -44,15 +44,23 @@ enum Told {
 
 /// What is remembered from one session to the next.
 struct Memory {
-    /// The phases before the first look at the backend; none after it.
-    before: Option<HashMap<String, Phase>>,
+    /// The phases before the next look at the backend; none while it is looked at.
+    before: Option<Before>,
     /// What was logged as an orphan.
     orphans: HashSet<SandboxId>,
 }
 
+/// What there was before a look at the backend that may show that something fell over meanwhile.
+enum Before {
+    /// The gateway itself was away.
+    Start(HashMap<String, Phase>),
+    /// The driver was: a program that was started anew has none of its machines any more, and says that they are stopped.
+    Loss(HashMap<String, Phase>),
+}
+
 impl Engine {
     pub(super) async fn follow(self: Arc<Self>, before: HashMap<String, Phase>) {
-        let mut memory = Memory { before: Some(before), orphans: HashSet::new() };
+        let mut memory = Memory { before: Some(Before::Start(before)), orphans: HashSet::new() };
         let mut attempt = 0;
         loop {
             let began = Instant::now();
@@ -62,6 +70,10 @@ impl Engine {
             };
             let was_up = self.link.send_if_modified(|link| std::mem::replace(&mut link.up, false));
             self.counters().linked(false);
+            if was_up {
+                // A store that does not answer is told of by the next session.
+                memory.before = self.phases().await.ok().map(Before::Loss);
+            }
             // One that held has shown that the driver works; one that broke at once has not.
             if was_up && began.elapsed() >= self.settings.backoff.longest {
                 attempt = 0;
@@ -310,13 +322,24 @@ impl Engine {
         }
     }
 
-    /// Starts again what should run and was found standing still, for drivers that leave that to the gateway.
-    async fn revive(self: &Arc<Self>, before: HashMap<String, Phase>) -> Result<(), StoreError> {
+    /// Starts again what should run and was found standing still, for drivers that leave that to the gateway. After a
+    /// loss of the driver alone that is what ran until then and is stopped now: what ended with an error has ended, and
+    /// what somebody stopped behind the gateway's back stays so until the gateway starts.
+    async fn revive(self: &Arc<Self>, before: Before) -> Result<(), StoreError> {
+        let (before, gateway_was_away) = match before {
+            Before::Start(before) => (before, true),
+            Before::Loss(before) => (before, false),
+        };
         for (id, phase) in before {
             let was_live = matches!(phase, Phase::Ready | Phase::Starting | Phase::Provisioning);
+            let even_fallen_over = match (gateway_was_away, was_live) {
+                (true, was_live) => was_live,
+                (false, true) => false,
+                (false, false) => continue,
+            };
             let revive = move |record: &mut Record, now| {
                 let owed = record.life.owed;
-                record.life.revive(was_live, now);
+                record.life.revive(even_fallen_over, now);
                 (Fate::Stay, owed != record.life.owed)
             };
             if let Changed::Done(record, true) = self.change(&id, revive).await? {

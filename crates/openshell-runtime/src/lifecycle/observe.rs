@@ -134,8 +134,9 @@ impl Life {
         }
     }
 
-    /// Owes a start when it should run and its backend was found standing still after the gateway came up.
-    /// `was_live`: its phase was one of a sandbox that runs or is about to, before the first look.
+    /// Owes a start when it should run and its backend was found standing still after the gateway, or the driver, came up.
+    /// `was_live`: its phase was one of a sandbox that runs or is about to before that, so that one which has exited fell
+    /// over with its host.
     pub(crate) fn revive(&mut self, was_live: bool, now_ms: i64) {
         let exited = self.observed.as_ref().map_or("", ready_reason) == conditions::reason::CONTAINER_EXITED;
         let fell_over = was_live && self.phase == Phase::Error && exited && self.own.is_none();

@@ -180,6 +180,35 @@ async fn any_end_of_the_driver_s_watch_brings_it_back_for_the_whole_state() {
 }
 
 #[tokio::test]
+async fn what_a_driver_lost_with_itself_is_started_again_and_nothing_else() {
+    let fake = Fake::new();
+    fake.managed();
+    let mut gateway = gateway(&fake).await;
+    let (ran, exited, rests, idle) = (
+        gateway.ready("ran").await,
+        gateway.ready("exited").await,
+        gateway.ready("rests").await,
+        gateway.ready("idle").await,
+    );
+    gateway.stop_sandbox("rests").await.unwrap();
+    gateway.until("rests", SandboxPhase::Stopped).await;
+    fake.report(&idle, conditions::stopped("by hand"));
+    gateway.until("idle", SandboxPhase::Stopped).await;
+    // Its program ends; the one that comes after it has the records, and none of the machines.
+    fake.script("capabilities", [Script::Fail(ErrorKind::Unavailable, "not yet")]);
+    fake.cut(Some(ErrorKind::Unavailable));
+    fake.report_unseen(&ran, conditions::stopped("its machine is gone"));
+    fake.report_unseen(&exited, vec![conditions::not_ready("ContainerExited", "137")]);
+    eventually("started again", || fake.calls("start", &ran) == 1).await;
+    gateway.until("ran", SandboxPhase::Ready).await;
+    gateway.until("exited", SandboxPhase::Error).await;
+    for name in ["rests", "idle"] {
+        assert_eq!(phase_of(&gateway.get(name).await.unwrap()), SandboxPhase::Stopped, "{name}");
+    }
+    assert_eq!([&exited, &rests, &idle].map(|id| fake.calls("start", id)), [0, 0, 0]);
+}
+
+#[tokio::test]
 async fn what_the_backend_does_by_itself_is_seen() {
     let fake = Fake::new();
     let mut gateway = gateway(&fake).await;

@@ -17,10 +17,10 @@ pub(crate) struct Backend {
     away: fn() -> Option<String>,
     /// The image that sandboxes run.
     pub(crate) image: fn() -> String,
-    /// What a gateway's configuration says of this driver.
-    pub(crate) config: &'static str,
+    /// What a gateway's configuration says of this driver; empty where nothing has to be said.
+    config: fn() -> String,
     /// A shell command that prints everything on the backend, one a line, with its labels. Not by a filter: what a
-    /// driver forgot to label counts, too, as long as its name tells whose it is.
+    /// driver forgot to label counts, too, as long as its name tells whose it is. `$STATE` is the user's state directory.
     everything: &'static str,
     /// A shell command that prints what runs for the gateway `$ID`, one a line.
     running: &'static str,
@@ -32,7 +32,7 @@ pub(crate) const DOCKER: Backend = Backend {
     name: "docker",
     away: docker_away,
     image: docker_image,
-    config: "",
+    config: String::new,
     everything: "docker ps -a --format 'container {{.Names}} {{.Labels}}'; \
                  docker volume ls --format 'volume {{.Name}} {{.Labels}}'; \
                  docker network ls --format 'network {{.Name}} {{.Labels}}'",
@@ -47,7 +47,7 @@ pub(crate) const PODMAN: Backend = Backend {
     name: "podman",
     away: podman_away,
     image: podman_image,
-    config: "",
+    config: String::new,
     everything: "p=\"podman --url unix://$OPENSHELL_PODMAN_SOCKET\"; \
                  $p ps -a --format 'container {{.Names}} {{.Labels}}'; \
                  $p volume ls --format 'volume {{.Name}} {{.Labels}}'; \
@@ -65,12 +65,25 @@ pub(crate) const KUBERNETES: Backend = Backend {
     name: "kubernetes",
     away: kubernetes_away,
     image: docker_image,
-    config: "",
+    config: String::new,
     everything: "kubectl get pods,persistentvolumeclaims,secrets,configmaps -A --show-labels --no-headers; \
                  kubectl get namespaces --show-labels --no-headers",
     running: "kubectl get pods -A -l openshell.ai/gateway-id=$ID --field-selector status.phase=Running -o name",
     clear: "kubectl delete pods,persistentvolumeclaims,secrets,configmaps -A --wait=false --grace-period=1 \
             -l openshell.ai/gateway-id=$ID",
+};
+
+/// A backend that is this host: QEMU, and a kernel for its guests.
+pub(crate) const VM: Backend = Backend {
+    name: "vm",
+    away: vm_away,
+    image: docker_image,
+    config: vm_config,
+    everything: "pgrep -af \"name openshell-$ID-\"; \
+                 find \"$STATE\" -path \"*/$ID/sandboxes/*\" -prune 2>/dev/null; \
+                 grep -F \"$STATE\" /proc/mounts; true",
+    running: "pgrep -f \"name openshell-$ID-\"; true",
+    clear: "pkill -KILL -f \"name openshell-$ID-\"",
 };
 
 impl Backend {
@@ -86,29 +99,30 @@ impl Backend {
 
     /// Arguments that make a gateway, or the driver's program, use this backend as these tests want it.
     pub(crate) fn arguments(&self, home: &Home) -> Vec<String> {
-        match self.config {
-            "" => Vec::new(),
-            config => {
-                let path = home.write("gateway.toml", config);
-                vec!["--config".to_owned(), path.to_str().expect("UTF-8").to_owned()]
-            }
+        let config = (self.config)();
+        if config.is_empty() {
+            return Vec::new();
         }
+        let path = home.write("gateway.toml", config);
+        vec!["--config".to_owned(), path.to_str().expect("UTF-8").to_owned()]
     }
 
     /// Everything that names the gateway `id`, running or not.
-    pub(crate) fn resources(&self, id: &str) -> Vec<String> {
-        lines(self.everything, id).into_iter().filter(|line| line.contains(id)).collect()
+    pub(crate) fn resources(&self, home: &Home, id: &str) -> Vec<String> {
+        lines(self.everything, home, id).into_iter().filter(|line| line.contains(id)).collect()
     }
 
     /// How many sandboxes of the gateway `id` run.
-    pub(crate) fn running(&self, id: &str) -> usize {
-        lines(self.running, id).len()
+    pub(crate) fn running(&self, home: &Home, id: &str) -> usize {
+        lines(self.running, home, id).len()
     }
 }
 
 /// What a shell command prints.
-fn lines(script: &str, id: &str) -> Vec<String> {
-    let output = Command::new("sh").args(["-c", script]).env("ID", id).output().expect("a shell");
+fn lines(script: &str, home: &Home, id: &str) -> Vec<String> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).env("ID", id).env("STATE", home.path("state"));
+    let output = shell.output().expect("a shell");
     assert!(output.status.success(), "`{script}`: {}", text(&output.stderr));
     text(&output.stdout).lines().map(str::to_owned).collect()
 }
@@ -173,6 +187,30 @@ fn kubernetes_away() -> Option<String> {
         return Some("no KUBECONFIG".to_owned());
     }
     client_away("kubectl", &["get", "--raw", "/readyz", "--request-timeout=5s"])
+}
+
+/// The kernel of guests, and its modules, where the environment says.
+fn vm_kernel() -> Option<(String, String)> {
+    let variable = |name: &str| std::env::var(name).ok();
+    Some((variable("OPENSHELL_TEST_KERNEL")?, variable("OPENSHELL_TEST_MODULES")?))
+}
+
+fn vm_away() -> Option<String> {
+    if vm_kernel().is_none() || std::env::var_os("OPENSHELL_TEST_ROOTFS").is_none() {
+        return Some("no OPENSHELL_TEST_KERNEL, OPENSHELL_TEST_MODULES, OPENSHELL_TEST_ROOTFS".to_owned());
+    }
+    client_away("qemu-system-x86_64", &["--version"]).or_else(|| client_away("mke2fs", &["-V"]))
+}
+
+fn vm_config() -> String {
+    let (kernel, modules) = vm_kernel().unwrap_or_default();
+    let archive = std::env::var("OPENSHELL_TEST_ROOTFS").unwrap_or_default();
+    format!(
+        "[openshell.drivers.vm]\nkernel = {kernel:?}\nmodules = {modules:?}\nmemory = \"128Mi\"\n\
+         disk_size = \"256Mi\"\nhang_after = \"10s\"\n\
+         [openshell.drivers.vm.images]\n{:?} = {archive:?}\n",
+        docker_image()
+    )
 }
 
 /// Why a backend's own client cannot look at it, where it cannot.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN};
+use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN, VM};
 use crate::harness::{Home, PATIENCE, Process, program, text};
 
 /// A main process that runs until it is told to stop, and ends with exit code 7 where it finds that it has run before: its
@@ -20,7 +20,8 @@ const RUNS: &str = "trap 'exit 0' TERM; sleep 300 & wait";
 /// How the gateway reaches the driver.
 #[derive(Clone, Copy, PartialEq)]
 enum Driver {
-    InProcess,
+    /// In process, or as a program that the gateway starts: as `--drivers` has it.
+    ByName,
     BehindSocket,
 }
 
@@ -51,7 +52,7 @@ impl Stage {
         let leftovers = Leftovers(backend, id.clone());
         let mut stage =
             Self { backend, home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
-        assert_eq!(backend.resources(&stage.id), [""; 0], "before anything is made");
+        assert_eq!(backend.resources(&stage.home, &stage.id), [""; 0], "before anything is made");
         if driver == Driver::BehindSocket {
             let mut command = stage.home.command(program(&backend.program())?);
             let socket = stage.home.path("driver.sock");
@@ -71,7 +72,7 @@ impl Stage {
         let configured = self.backend.arguments(&self.home);
         let mut args = vec!["--gateway-id", &self.id];
         match self.driver {
-            Driver::InProcess => {
+            Driver::ByName => {
                 args.extend(["--drivers", self.backend.name]);
                 args.extend(configured.iter().map(String::as_str));
             }
@@ -118,7 +119,7 @@ impl Stage {
     fn wait_for_running(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let running = self.backend.running(&self.id);
+            let running = self.backend.running(&self.home, &self.id);
             if running == count {
                 return;
             }
@@ -131,7 +132,7 @@ impl Stage {
     fn wait_for_nothing(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let left = self.backend.resources(&self.id);
+            let left = self.backend.resources(&self.home, &self.id);
             if left.is_empty() {
                 return;
             }
@@ -206,7 +207,8 @@ fn whole_life(backend: Backend, driver: Driver) {
     stage.crash();
     let gone = stage.client(&["sandbox", "get", "one"]);
     assert_eq!(gone.status.code(), Some(3), "{}", text(&gone.stderr));
-    assert_eq!(backend.running(&stage.id), 1, "the other one is still there");
+    // The other one is still there, or there again: a virtual machine ends with its driver.
+    stage.wait_for_running(1);
     stage.ok(&["sandbox", "delete", "two"]);
     stage.crash();
     stage.ok(&["status"]);
@@ -220,7 +222,7 @@ fn whole_life(backend: Backend, driver: Driver) {
 
 #[test]
 fn a_sandbox_lives_through_crashes_of_the_gateway_on_docker() {
-    whole_life(DOCKER, Driver::InProcess);
+    whole_life(DOCKER, Driver::ByName);
 }
 
 #[test]
@@ -230,7 +232,7 @@ fn a_sandbox_lives_the_same_behind_a_socket_on_docker() {
 
 #[test]
 fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
-    let Some(stage) = Stage::set(DOCKER, Driver::InProcess) else { return };
+    let Some(stage) = Stage::set(DOCKER, Driver::ByName) else { return };
     let made = stage.client(&[
         "sandbox",
         "create",
@@ -243,7 +245,7 @@ fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
     assert!(!made.status.success());
     let shown = format!("{}{}", text(&made.stderr), text(&stage.client(&["sandbox", "get", "bad"]).stdout));
     assert!(shown.contains("openshell-test/no-such:1"), "{shown}");
-    assert_eq!(stage.backend.resources(&stage.id), [""; 0]);
+    assert_eq!(stage.backend.resources(&stage.home, &stage.id), [""; 0]);
     if stage.client(&["sandbox", "get", "bad"]).status.success() {
         stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
     }
@@ -251,7 +253,7 @@ fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
 
 #[test]
 fn a_sandbox_lives_through_crashes_of_the_gateway_on_podman() {
-    whole_life(PODMAN, Driver::InProcess);
+    whole_life(PODMAN, Driver::ByName);
 }
 
 #[test]
@@ -261,10 +263,20 @@ fn a_sandbox_lives_the_same_behind_a_socket_on_podman() {
 
 #[test]
 fn a_sandbox_lives_through_crashes_of_the_gateway_on_kubernetes() {
-    whole_life(KUBERNETES, Driver::InProcess);
+    whole_life(KUBERNETES, Driver::ByName);
 }
 
 #[test]
 fn a_sandbox_lives_the_same_behind_a_socket_on_kubernetes() {
     whole_life(KUBERNETES, Driver::BehindSocket);
+}
+
+#[test]
+fn a_sandbox_lives_through_crashes_of_the_gateway_in_a_machine_of_its_own() {
+    whole_life(VM, Driver::ByName);
+}
+
+#[test]
+fn a_sandbox_lives_the_same_behind_a_socket_in_a_machine_of_its_own() {
+    whole_life(VM, Driver::BehindSocket);
 }

@@ -7,6 +7,7 @@ mod front;
 mod harness;
 mod lifecycle;
 mod outage;
+mod process;
 mod programs;
 mod python;
 mod refusals;

@@ -243,7 +243,7 @@ impl Way {
 impl Own for Way {
     fn config(&self) -> String {
         // The gateway's environment names the configuration; see `Stage`.
-        KUBERNETES.config.to_owned()
+        String::new()
     }
 
     fn image(&self) -> String {

@@ -24,7 +24,7 @@ fn listed_peers_can_reach_the_socket() {
     let home = dir();
     let path = home.path().join("shared/driver.sock");
     let _listener =
-        bind_for(&path, &PeerPolicy { allowed_uids: vec![1], allowed_gids: vec![] }).expect("bind");
+        bind_for(&path, &PeerPolicy { allowed_uids: vec![1], ..PeerPolicy::default() }).expect("bind");
     assert_eq!(mode(&home.path().join("shared")), 0o711);
     assert_eq!(mode(&path), 0o666);
 }

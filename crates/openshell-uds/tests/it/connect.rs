@@ -21,6 +21,19 @@ async fn our_own_socket_is_reached() {
 }
 
 #[tokio::test]
+async fn one_process_may_be_meant_and_no_other() {
+    let home = dir();
+    let path = home.path().join("s");
+    let _listener = bind(&path).expect("bind");
+    let own = i32::try_from(std::process::id()).expect("a pid");
+    let meant = |pid| PeerPolicy { pid: Some(pid), ..private() };
+    connect(&path, &meant(own)).await.expect("connect");
+    let error = connect(&path, &meant(own + 1)).await.expect_err("another one");
+    assert!(matches!(error, ConnectError::WrongProcess { .. }) && !error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains(&format!("pid {own}")), "{error}");
+}
+
+#[tokio::test]
 async fn a_late_program_is_told_from_a_wrong_path() {
     let home = dir();
     let absent = connect(&home.path().join("none"), &private()).await.expect_err("nothing is there");
@@ -85,7 +98,7 @@ async fn a_socket_that_others_may_write_to_is_refused_unless_somebody_is_listed(
     set_mode(&path, 0o666);
     let error = connect(&path, &private()).await.expect_err("writable by all");
     assert!(matches!(error, ConnectError::WritableByOthers { mode: 0o666, .. }), "{error:?}");
-    let listed = PeerPolicy { allowed_uids: vec![4242], allowed_gids: vec![] };
+    let listed = PeerPolicy { allowed_uids: vec![4242], ..private() };
     connect(&path, &listed).await.expect("the operator lists somebody, and the peer is oneself");
 
     // What Go's and Rust's standard libraries leave under the usual umasks.
@@ -138,9 +151,9 @@ async fn the_listeners_credentials_decide_not_the_files() {
     let error = connect(&path, &private()).await.expect_err("nobody's program behind root's file");
     assert!(matches!(error, ConnectError::WrongOwner { .. }), "{error:?}");
 
-    let by_uid = PeerPolicy { allowed_uids: vec![NOBODY], allowed_gids: vec![] };
+    let by_uid = PeerPolicy { allowed_uids: vec![NOBODY], ..PeerPolicy::default() };
     connect(&path, &by_uid).await.expect("listed by uid");
-    let by_gid = PeerPolicy { allowed_uids: vec![], allowed_gids: vec![NOBODY] };
+    let by_gid = PeerPolicy { allowed_gids: vec![NOBODY], ..PeerPolicy::default() };
     connect(&path, &by_gid).await.expect("listed by gid");
     child.kill().expect("kill");
     child.wait().expect("wait");

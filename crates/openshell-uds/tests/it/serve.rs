@@ -28,7 +28,7 @@ async fn a_stranger_is_hung_up_on_without_a_word() {
     let home = dir();
     set_mode(home.path(), 0o755);
     let path = home.path().join("s");
-    let open_to_a_third = PeerPolicy { allowed_uids: vec![4242], allowed_gids: vec![] };
+    let open_to_a_third = PeerPolicy { allowed_uids: vec![4242], ..PeerPolicy::default() };
     let listener = bind_for(&path, &open_to_a_third).expect("bind");
     tokio::spawn(serve(listener, open_to_a_third, WhoAmI, never(), DRAIN));
     let mut child = as_nobody("serve::child_is_refused", &path);
