@@ -164,7 +164,7 @@ impl Config {
             pull_policy: reader.text("pull_policy", values::pull_policy).unwrap_or(default.pull_policy),
             emulation: reader.switch("emulation"),
             auth_file_path: reader.text("auth_file_path", |text| absolute("auth_file_path", text)),
-            insecure_registries: reader.texts("insecure_registries", registry),
+            insecure_registries: reader.texts("insecure_registries", values::registry),
             pids_limit: reader.integer("pids_limit", 1, 4_194_304).unwrap_or(default.pids_limit),
             nofile_limit: reader.integer("nofile_limit", 64, 1_048_576),
             network: reader.text("network", network).unwrap_or(default.network),
@@ -195,16 +195,6 @@ fn socket(text: &str) -> Result<PathBuf, Problem> {
         return Err(("is not an absolute path".to_owned(), Some(format!("socket_path = \"{path}\""))));
     }
     Ok(path.into())
-}
-
-/// A registry by its name and port, as it stands at the beginning of references.
-fn registry(text: &str) -> Result<String, Problem> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-    if !text.is_empty() && text.chars().all(good) && (text.contains(['.', ':']) || text == "localhost") {
-        return Ok(text.to_owned());
-    }
-    let hint = Some("insecure_registries = [\"registry.example:5000\"]".to_owned());
-    Err(("is not the name of a registry as references have it".to_owned(), hint))
 }
 
 /// `own`, `none`, or the name of a network.

@@ -47,7 +47,7 @@ enum State<P> {
 }
 
 /// Where a pull says how far it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tell<P>(watch::Sender<State<P>>);
 
 impl<P: Progress> Tell<P> {

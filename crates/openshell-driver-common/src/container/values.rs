@@ -101,6 +101,16 @@ pub fn image(text: &str) -> Result<String, Problem> {
     image::check(text).map(|()| text.to_owned()).map_err(|problem| (problem, None))
 }
 
+/// A registry by its name and port, as it stands at the beginning of references.
+pub fn registry(text: &str) -> Result<String, Problem> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+    if !text.is_empty() && text.chars().all(good) && (text.contains(['.', ':']) || text == "localhost") {
+        return Ok(text.to_owned());
+    }
+    let hint = Some("insecure_registries = [\"registry.example:5000\"]".to_owned());
+    Err(("is not the name of a registry as references have it".to_owned(), hint))
+}
+
 /// `own`, `none`, or the name of a network.
 pub fn network(text: &str) -> Result<Network, Problem> {
     match text {

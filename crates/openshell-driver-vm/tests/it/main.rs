@@ -1,0 +1,10 @@
+//! The VM driver with real QEMUs. Every test has a gateway id and a state directory of its own and takes back what it made.
+
+mod bench;
+mod create;
+mod faults;
+mod full;
+mod inputs;
+mod lifecycle;
+mod many;
+mod restart;

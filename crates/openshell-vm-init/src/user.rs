@@ -1,0 +1,119 @@
+//! Whom the main process runs as, by the guest's own `/etc/passwd` and `/etc/group`.
+
+use std::fs;
+
+use crate::failure::Failure;
+
+const STEP: &str = "find the user";
+
+/// A user, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    /// The user id.
+    pub(crate) uid: u32,
+    /// The main group.
+    pub(crate) gid: u32,
+    /// The supplementary groups.
+    pub(crate) groups: Vec<u32>,
+    /// The home directory; `/` for a user without one.
+    pub(crate) home: String,
+}
+
+/// Resolves `name`, `uid`, `name:group`, `uid:gid`, or nothing for root.
+pub(crate) fn find(wanted: &str) -> Result<User, Failure> {
+    // An image without these files has no names, which is no fault until one is asked for.
+    let read = |path: &str| {
+        fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+    };
+    resolve(wanted, &read("/etc/passwd"), &read("/etc/group")).map_err(|message| Failure::new(STEP, message))
+}
+
+/// The rules of container engines: a number needs no entry; a group given explicitly is the only one.
+fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, String> {
+    let (name, wanted_group) = match wanted.split_once(':') {
+        Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
+        None => (wanted, None),
+    };
+    let name = if name.is_empty() { "0" } else { name };
+    let number = name.parse::<u32>().ok();
+    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| match number {
+        Some(number) => fields.get(2).and_then(|uid| uid.parse().ok()) == Some(number),
+        None => fields.first() == Some(&name),
+    });
+    let field = |at: usize| entry.as_ref().and_then(|fields| fields.get(at).copied());
+    let uid = number.or_else(|| field(2)?.parse().ok());
+    let uid = uid.ok_or_else(|| format!("the image has no user `{name}` in its /etc/passwd"))?;
+    let gid = match wanted_group {
+        Some(wanted) => group_id(wanted, group)
+            .ok_or_else(|| format!("the image has no group `{wanted}` in its /etc/group"))?,
+        None => field(3).and_then(|gid| gid.parse().ok()).unwrap_or(0),
+    };
+    let known_as = field(0);
+    let groups = match wanted_group {
+        Some(_) => Vec::new(),
+        None => groups_of(known_as, group).filter(|extra| *extra != gid).collect(),
+    };
+    let home = field(5).filter(|home| !home.is_empty()).unwrap_or("/").to_owned();
+    Ok(User { uid, gid, groups, home })
+}
+
+fn group_id(wanted: &str, group: &str) -> Option<u32> {
+    wanted.parse().ok().or_else(|| {
+        let line = group.lines().find(|line| line.split(':').next() == Some(wanted))?;
+        line.split(':').nth(2)?.parse().ok()
+    })
+}
+
+/// The groups that name a user among their members.
+fn groups_of(user: Option<&str>, group: &str) -> impl Iterator<Item = u32> {
+    group.lines().filter_map(move |line| {
+        let mut fields = line.split(':');
+        let id = fields.nth(2)?.parse().ok()?;
+        let members = fields.next()?;
+        user.is_some_and(|user| members.split(',').any(|member| member == user)).then_some(id)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nsandbox:x:1000:1000::/sandbox:/bin/sh\nhomeless:x:7:7:::\n";
+    const GROUP: &str = "root:x:0:\nsandbox:x:1000:\nwheel:x:10:root,sandbox\nvideo:x:44:sandbox\n";
+
+    fn user(uid: u32, gid: u32, groups: &[u32], home: &str) -> User {
+        User { uid, gid, groups: groups.to_vec(), home: home.to_owned() }
+    }
+
+    #[test]
+    fn every_way_to_name_a_user() {
+        for (wanted, expected) in [
+            ("", user(0, 0, &[10], "/root")),
+            ("root", user(0, 0, &[10], "/root")),
+            ("sandbox", user(1000, 1000, &[10, 44], "/sandbox")),
+            ("1000", user(1000, 1000, &[10, 44], "/sandbox")),
+            ("sandbox:wheel", user(1000, 10, &[], "/sandbox")),
+            ("1000:5000", user(1000, 5000, &[], "/sandbox")),
+            ("sandbox:", user(1000, 1000, &[10, 44], "/sandbox")),
+            ("4711", user(4711, 0, &[], "/")),
+            ("4711:video", user(4711, 44, &[], "/")),
+            (":video", user(0, 44, &[], "/root")),
+            ("homeless", user(7, 7, &[], "/")),
+        ] {
+            assert_eq!(resolve(wanted, PASSWD, GROUP), Ok(expected), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn who_is_not_there_is_named() {
+        assert_eq!(
+            resolve("nobody", PASSWD, GROUP),
+            Err("the image has no user `nobody` in its /etc/passwd".to_owned())
+        );
+        assert_eq!(
+            resolve("root:nogroup", PASSWD, GROUP),
+            Err("the image has no group `nogroup` in its /etc/group".to_owned())
+        );
+    }
+}
