@@ -1,0 +1,95 @@
+//! Stop and start: the workspace and the resource are kept.
+
+use crate::case::{Case, Checked, Level, expect, skipped};
+use crate::context::{Ctx, must};
+use crate::state;
+
+pub(crate) const CASES: &[Case] = &[
+    Case {
+        id: "lifecycle.stop",
+        level: Level::Required,
+        checks: "A stopped sandbox is no longer ready.",
+        why: "A stop that was answered and did nothing goes on costing.",
+        mend: "Answer once the backend stops it, and report `Ready=False` with `Stopped`.",
+        run: |ctx| Box::pin(stop(ctx)),
+    },
+    Case {
+        id: "lifecycle.stopped-suspended",
+        level: Level::Required,
+        checks: "A stopped sandbox has the condition `Suspended=True`.",
+        why: "It tells a stop from an end: what is suspended can be started again.",
+        mend: "Add the condition beside `Ready=False`.",
+        run: |ctx| Box::pin(stopped_suspended(ctx)),
+    },
+    Case {
+        id: "lifecycle.stopped-there",
+        level: Level::Required,
+        checks: "A stopped sandbox is still in get and list.",
+        why: "What is not listed counts as gone, and its workspace with it.",
+        mend: "List what is stopped, too: several backends leave it out unless told otherwise.",
+        run: |ctx| Box::pin(stopped_there(ctx)),
+    },
+    Case {
+        id: "lifecycle.start",
+        level: Level::Required,
+        checks: "A stopped sandbox that is started becomes ready again.",
+        why: "That is what it was kept for.",
+        mend: "Start the resource that was stopped.",
+        run: |ctx| Box::pin(start(ctx)),
+    },
+    Case {
+        id: "lifecycle.start-same-resource",
+        level: Level::Required,
+        checks: "A start resumes the same resource: `sandbox_name` is what it was.",
+        why: "A new resource has none of the old one's files.",
+        mend: "Name the resource after the sandbox's id, and start it instead of making it anew.",
+        run: |ctx| Box::pin(start_same_resource(ctx)),
+    },
+    Case {
+        id: "lifecycle.delete-stopped",
+        level: Level::Required,
+        checks: "A stopped sandbox can be deleted.",
+        why: "A delete always works, in every phase.",
+        mend: "Remove the resource whether it runs or not.",
+        run: |ctx| Box::pin(delete_stopped(ctx)),
+    },
+];
+
+async fn stop(ctx: &Ctx) -> Checked {
+    ctx.stopped().await.map(|_| ())
+}
+
+async fn stopped_suspended(ctx: &Ctx) -> Checked {
+    let (made, _) = ctx.stopped().await?;
+    let found = ctx.wait_for(&made.id, "`Suspended=True`", state::is_suspended).await?;
+    expect(!state::is_ready(&found), || format!("it is {}", state::shown(&found)))
+}
+
+async fn stopped_there(ctx: &Ctx) -> Checked {
+    let (made, _) = ctx.running().await?;
+    ctx.stop(&made.id).await?;
+    ctx.get(&made.id).await?;
+    ctx.wait_listed(&made.id).await
+}
+
+async fn start(ctx: &Ctx) -> Checked {
+    let (made, _) = ctx.stopped().await?;
+    ctx.start(&made.id).await?;
+    ctx.wait_ready(&made.id).await.map(|_| ())
+}
+
+async fn start_same_resource(ctx: &Ctx) -> Checked {
+    let (made, before) = ctx.stopped().await?;
+    let (was, _) = state::resource(&before);
+    if was.is_empty() {
+        return skipped("the driver gives no `sandbox_name`");
+    }
+    ctx.start(&made.id).await?;
+    let (is, _) = state::resource(&ctx.wait_ready(&made.id).await?);
+    expect(was == is, || format!("the resource was `{was}` and is `{is}`"))
+}
+
+async fn delete_stopped(ctx: &Ctx) -> Checked {
+    let (made, _) = ctx.stopped().await?;
+    must("DeleteSandbox", ctx.try_delete(&made.id, "").await?).map(|_| ())
+}
