@@ -43,7 +43,7 @@ pub struct RestartCommand {
 #[async_trait]
 impl Restart for RestartCommand {
     async fn stop(&self) -> Result<(), String> {
-        let policy = PeerPolicy { allowed_uids: self.allow_uids.clone(), allowed_gids: Vec::new() };
+        let policy = PeerPolicy { allowed_uids: self.allow_uids.clone(), ..PeerPolicy::default() };
         let stream = client::connect(&self.path, &policy).await.map_err(|error| error.to_string())?;
         let peer = PeerCredentials::of(&stream).map_err(|error| error.to_string())?;
         drop(stream);

@@ -35,7 +35,7 @@ pub(crate) struct Session {
 impl Session {
     /// Waits for the socket, and for an answer.
     pub(crate) async fn open(path: PathBuf, options: Options) -> Result<Self, RunError> {
-        let policy = PeerPolicy { allowed_uids: options.allow_uids.clone(), allowed_gids: Vec::new() };
+        let policy = PeerPolicy { allowed_uids: options.allow_uids.clone(), ..PeerPolicy::default() };
         wait_for_socket(&path, &policy, options.connect_timeout).await?;
         let channel = client::channel(path.clone(), policy.clone(), None);
         let mut client = client::client(channel.clone());

@@ -70,7 +70,7 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return shell::fail_plain(&error, &[]),
     };
-    let policy = PeerPolicy { allowed_uids: args.allow_uids, allowed_gids: Vec::new() };
+    let policy = PeerPolicy { allowed_uids: args.allow_uids, ..PeerPolicy::default() };
     let gateway_id = args.gateway_id.unwrap_or_default();
     let served = runtime.block_on(async {
         let (Ok(mut terminate), Ok(mut interrupt)) =

@@ -14,7 +14,7 @@ use openshell_driver_common::container::values::{self as common, PullPolicy};
 pub(crate) use self::values::{Accelerator, MachineType, Network, Uids, network};
 
 /// The least memory that a guest's kernel, its initramfs and a program fit into.
-pub(crate) const LEAST_MEMORY: u64 = 64 << 20;
+pub(crate) const LEAST_MEMORY: u64 = 96 << 20;
 /// The least disk that ext4 with a journal makes sense on.
 pub(crate) const LEAST_DISK: u64 = 16 << 20;
 /// The largest disk: what ext4 with blocks of 4 KiB holds.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
-    ObservedSandbox, PlatformEvent, SandboxId, SandboxRequest, WatchEvent, async_trait,
+    ObservedSandbox, PlatformEvent, SandboxId, SandboxRequest, async_trait,
 };
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::locks::Locks;
@@ -180,7 +180,7 @@ impl Inner {
 
     /// Tells watchers something about a sandbox.
     pub(crate) fn tell(&self, id: &SandboxId, event: PlatformEvent) {
-        let _ = self.news.send(News::Event(WatchEvent::Platform { id: id.clone(), event }));
+        let _ = self.news.send(News::Said { id: id.clone(), event });
     }
 
     /// Writes a record anew, where a full disk must not keep a sandbox from ending.

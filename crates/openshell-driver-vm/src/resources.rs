@@ -149,7 +149,7 @@ mod tests {
         ] {
             assert_eq!(read(set), Ok(Size { cpus: 2, memory: 128 << 20 }));
         }
-        assert_eq!(read(|r| r.memory_limit = "67109000".into()).map(|size| size.memory), Ok(64 << 20));
+        assert_eq!(read(|r| r.memory_limit = "100663400".into()).map(|size| size.memory), Ok(96 << 20));
     }
 
     #[test]
@@ -164,16 +164,16 @@ mod tests {
             (|r| r.cpu_limit = "1000000001n".into(), "`1000000001n` is not a whole number"),
             (|r| r.cpu_limit = "5".into(), "cpu_limit: `5` is more than the 4 CPUs of the host"),
             (
-                |r| r.memory_limit = "63Mi".into(),
-                "memory_limit: `63Mi` is less than a guest's kernel needs, `64Mi`",
+                |r| r.memory_limit = "95Mi".into(),
+                "memory_limit: `95Mi` is less than a guest's kernel needs, `96Mi`",
             ),
             (
                 |r| r.memory_request = "9Gi".into(),
                 "memory_request: `9Gi` is more than the 8192Mi of the host",
             ),
             (
-                |r| (r.memory_request, r.memory_limit) = ("64Mi".into(), "128Mi".into()),
-                "memory_request: `64Mi` is not the limit `128Mi`; a machine has one size",
+                |r| (r.memory_request, r.memory_limit) = ("96Mi".into(), "128Mi".into()),
+                "memory_request: `96Mi` is not the limit `128Mi`; a machine has one size",
             ),
             (|r| r.cpu_limit = "lots".into(), "`lots`"),
         ];

@@ -6,7 +6,7 @@
 set -eu
 image=openshell-test/busybox:1
 modules=$(find "$OPENSHELL_TEST_MODULES" -mindepth 1 -maxdepth 1 -type d | head -n 1)
-marked="name openshell-$OPENSHELL_GATEWAY_ID-"
+marked="name openshell-$OPENSHELL_GATEWAY_ID[.]"
 shared=${TMPDIR:-/tmp}/by-hand-$OPENSHELL_GATEWAY_ID
 
 # A machine: accelerator and disk; its console is the standard output. Without KVM the small board has no clock that this

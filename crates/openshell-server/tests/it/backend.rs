@@ -79,11 +79,11 @@ pub(crate) const VM: Backend = Backend {
     away: vm_away,
     image: docker_image,
     config: vm_config,
-    everything: "pgrep -af \"name openshell-$ID-\"; \
+    everything: "pgrep -af \"name openshell-$ID[.]\"; \
                  find \"$STATE\" -path \"*/$ID/sandboxes/*\" -prune 2>/dev/null; \
                  grep -F \"$STATE\" /proc/mounts; true",
-    running: "pgrep -f \"name openshell-$ID-\"; true",
-    clear: "pkill -KILL -f \"name openshell-$ID-\"",
+    running: "pgrep -f \"name openshell-$ID[.]\"; true",
+    clear: "pkill -KILL -f \"name openshell-$ID[.]\"",
 };
 
 impl Backend {
