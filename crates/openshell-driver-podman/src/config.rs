@@ -9,6 +9,8 @@ use openshell_driver_common::container::mounts::{MountRules, RULE_KEYS};
 use openshell_driver_common::container::posture::PIDS_LIMIT;
 use openshell_driver_common::container::values::{self, Network, PullPolicy};
 
+use crate::network::OwnNetwork;
+
 /// The settings of a driver; see `docs/podman.md` for what each means to an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -30,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) nofile_limit: Option<i64>,
     /// What a sandbox can reach.
     pub(crate) network: Network,
+    /// What a sandbox's own network is made of.
+    pub(crate) own_network: OwnNetwork,
     /// Networks that a request may name instead.
     pub(crate) networks: Vec<String>,
     /// Overrides the image's user.
@@ -62,6 +66,7 @@ impl Default for Config {
             pids_limit: PIDS_LIMIT,
             nofile_limit: None,
             network: Network::Own,
+            own_network: OwnNetwork::Bridge,
             networks: Vec::new(),
             user: None,
             userns: Userns::Engine,
@@ -117,7 +122,7 @@ impl Userns {
     }
 }
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "socket_path",
     "default_image",
     "pull_policy",
@@ -127,6 +132,7 @@ const KEYS: [&str; 17] = [
     "pids_limit",
     "nofile_limit",
     "network",
+    "own_network",
     "networks",
     "user",
     "userns",
@@ -168,6 +174,7 @@ impl Config {
             pids_limit: reader.integer("pids_limit", 1, 4_194_304).unwrap_or(default.pids_limit),
             nofile_limit: reader.integer("nofile_limit", 64, 1_048_576),
             network: reader.text("network", network).unwrap_or(default.network),
+            own_network: reader.text("own_network", OwnNetwork::read).unwrap_or(default.own_network),
             networks: reader.texts("networks", named_network),
             user: reader.text("user", values::user),
             userns: reader.text("userns", userns).unwrap_or(default.userns),
@@ -208,7 +215,8 @@ fn network(text: &str) -> Result<Network, Problem> {
 /// The name of a network that the operator made. Libpod has more words than that here, and each of them says less than a
 /// network of one's own.
 fn named_network(text: &str) -> Result<String, Problem> {
-    let own = Some("network = \"own\"".to_owned());
+    let own = if text == "slirp4netns" { "own_network = \"slirp4netns\"" } else { "network = \"own\"" };
+    let own = Some(own.to_owned());
     match text {
         "podman" => Err(("is the engine's own bridge, which all containers share".to_owned(), own)),
         "private" | "slirp4netns" | "pasta" => {
@@ -265,6 +273,7 @@ mod tests {
             pids_limit = 64
             nofile_limit = 1024
             network = "office"
+            own_network = "slirp4netns"
             networks = ["lab"]
             user = "1000:1000"
             userns = "auto:size=4096"
@@ -289,6 +298,7 @@ mod tests {
             pids_limit: 64,
             nofile_limit: Some(1024),
             network: Network::Named("office".into()),
+            own_network: OwnNetwork::Slirp4netns,
             networks: vec!["lab".into()],
             user: Some("1000:1000".into()),
             userns: Userns::Auto { size: Some(4096) },
@@ -318,6 +328,7 @@ mod tests {
             insecure_registries = ["https://r:5"]
             pids_limit = 0
             network = "host"
+            own_network = "pasta"
             networks = ["podman", "pasta"]
             user = "a:b:c"
             userns = "mine"
@@ -337,6 +348,7 @@ mod tests {
             "insecure_registries",
             "pids_limit",
             "network",
+            "own_network",
             "networks",
             "networks",
             "user",
@@ -350,9 +362,9 @@ mod tests {
         assert_eq!(keys, expected);
         assert_eq!(faults[0].hint.as_deref(), Some("socket_path = \"/run/p.sock\""));
         assert!(
-            faults[14].hint.as_deref().is_some_and(|hint| hint.starts_with("the keys are `socket_path`, "))
+            faults[15].hint.as_deref().is_some_and(|hint| hint.starts_with("the keys are `socket_path`, "))
         );
-        assert_eq!(faults[15].hint.as_deref(), Some("did you mean `socket_path`?"));
+        assert_eq!(faults[16].hint.as_deref(), Some("did you mean `socket_path`?"));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::time::Duration;
 use openshell_driver_api::{DriverError, ErrorKind, PlatformEvent, SandboxId, SandboxRequest, labels};
 use openshell_driver_common::container::files::Owner;
 use openshell_driver_common::container::mounts::NamedVolume;
-use openshell_driver_common::container::values::Network;
 use openshell_driver_common::operations::{exists, retry_conflicts};
 use openshell_driver_common::watch::News;
 
@@ -14,6 +13,7 @@ use crate::driver::Inner;
 use crate::engine::{NetworkSpec, Spec, VolumeSpec, Words};
 use crate::error::Failure;
 use crate::image::{self, Image};
+use crate::network;
 use crate::plan::Plan;
 use crate::state;
 
@@ -100,7 +100,7 @@ impl Inner {
 
     /// The sandbox's own network, where it gets one.
     async fn make_network(&self, plan: &Plan, request: &SandboxRequest) -> Result<(), DriverError> {
-        if plan.network != Network::Own || self.engine.rootless() {
+        if !self.config.own_network.is_bridge(&plan.network, self.engine.rootless()) {
             return Ok(());
         }
         let labels = labels::of(request, &self.scope.gateway_id).into_iter().collect();
@@ -110,8 +110,10 @@ impl Inner {
     /// Makes a network for one sandbox alone. Bridges of Podman connect whoever is on them, so that one for all of a
     /// gateway's sandboxes would let them reach each other.
     pub(crate) async fn own_network(&self, id: &SandboxId, labels: Words) -> Result<(), DriverError> {
+        let name = self.scope.own_network(id);
         let network = NetworkSpec {
-            name: self.scope.own_network(id),
+            network_interface: network::bridge(&name),
+            name,
             driver: "bridge".to_owned(),
             labels,
             // Nothing from here to the bridges of other networks that are isolated, nor from there to here.

@@ -23,7 +23,7 @@ use crate::image::Images;
 use crate::plan::Plan;
 use crate::runs::Runs;
 use crate::sweep::Removals;
-use crate::{state, watch};
+use crate::{network, state, watch};
 
 /// How many containers are inspected at once.
 const INSPECTIONS: usize = 8;
@@ -80,6 +80,9 @@ impl PodmanDriver {
                 "the podman service runs without root and was not given the `pids` controller: sandboxes are held to no number \
                  of processes"
             );
+        }
+        if facts.may_lose_isolation && inner.config.own_network.is_bridge(&inner.config.network, false) {
+            network::warn_of_bridges();
         }
         Ok(Self { inner: Arc::new(inner) })
     }

@@ -7,6 +7,7 @@ use openshell_driver_common::container::gpu::Offer;
 
 use crate::devices;
 use crate::engine::{Engine, Info};
+use crate::network::may_lose_isolation;
 
 /// A service's own description, as far as requests depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) struct Facts {
     pub(crate) runtime: String,
     /// Whether it tells which containers ran out of memory: the monitor that it starts hears of that on cgroup v2 alone.
     pub(crate) tells_memory: bool,
+    /// Whether sandboxes on bridges of their own may come to reach each other.
+    pub(crate) may_lose_isolation: bool,
     /// Its storage driver, and the file system below.
     pub(crate) storage: (String, String),
     /// Where it keeps everything, and its socket.
@@ -44,6 +47,7 @@ impl Facts {
         let backing = info.store.backing().to_owned();
         let paths = [info.store.graph_root, info.store.run_root, info.store.volume_path];
         Self {
+            may_lose_isolation: may_lose_isolation(&info.host),
             rootless: info.host.security.rootless,
             controllers: info.host.cgroup_controllers,
             runtime: info.host.oci_runtime.name,
@@ -81,6 +85,7 @@ impl Default for Facts {
             controllers: Vec::new(),
             runtime: String::new(),
             tells_memory: true,
+            may_lose_isolation: false,
             storage,
             kept: Vec::new(),
             gpus: devices::none(),

@@ -23,6 +23,7 @@ mod facts;
 mod heal;
 mod image;
 mod moment;
+mod network;
 mod owners;
 mod plan;
 mod runs;

@@ -40,12 +40,23 @@ pub(crate) struct HostInfo {
     #[serde(deserialize_with = "lenient")]
     pub(crate) network_backend: String,
     #[serde(deserialize_with = "lenient")]
+    pub(crate) network_backend_info: NetworkBackendInfo,
+    #[serde(deserialize_with = "lenient")]
     pub(crate) oci_runtime: OciRuntime,
     #[serde(deserialize_with = "lenient")]
     pub(crate) security: SecurityInfo,
     /// What is mapped into the service's own user namespace: only without root.
     #[serde(deserialize_with = "lenient")]
     pub(crate) id_mappings: IdMappings,
+}
+
+/// The program that makes networks; older services tell nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct NetworkBackendInfo {
+    /// Its name and version: `netavark 1.17.2`.
+    #[serde(deserialize_with = "lenient")]
+    pub(crate) version: String,
 }
 
 /// The runtime that is used unless another is asked for.

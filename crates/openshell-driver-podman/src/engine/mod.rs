@@ -27,7 +27,7 @@ use serde::Deserialize;
 pub(crate) use self::connect::libpod_version;
 pub(crate) use self::events::Events;
 pub(crate) use self::images::STALL;
-pub(crate) use self::info::Info;
+pub(crate) use self::info::{HostInfo, Info};
 use self::models::Removed;
 #[cfg(test)]
 pub(crate) use self::models::{Actor, ContainerConfig};

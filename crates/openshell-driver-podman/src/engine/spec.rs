@@ -83,6 +83,9 @@ pub(crate) struct Spec {
     /// By the networks' names.
     #[serde(rename = "Networks", skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) networks: BTreeMap<String, Join>,
+    /// By the mode of networks that they are for.
+    #[serde(rename = "network_options", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) network_options: BTreeMap<String, Vec<String>>,
 
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resource_limits: Option<Resources>,
@@ -241,6 +244,8 @@ pub(crate) struct VolumeSpec {
 pub(crate) struct NetworkSpec {
     pub(crate) name: String,
     pub(crate) driver: String,
+    /// How its bridge is called on the service's host.
+    pub(crate) network_interface: String,
     pub(crate) labels: HashMap<String, String>,
     pub(crate) options: HashMap<String, String>,
     pub(crate) dns_enabled: bool,

@@ -13,10 +13,12 @@ const LOG_SIZE: i64 = 30 * 1000 * 1000;
 pub(super) fn spec(config: &Config, network: &Network, rootless: bool, own: &str) -> Spec {
     let private = || Some(Namespace::mode("private"));
     let joined = match network {
-        Network::Own if !rootless => Some(own),
+        Network::Own if config.own_network.is_bridge(network, rootless) => Some(own),
         Network::Named(name) => Some(name.as_str()),
         Network::Own | Network::None => None,
     };
+    let stack = matches!((network, joined), (Network::Own, None));
+    let network_options = if stack { config.own_network.options() } else { Default::default() };
     Spec {
         cap_drop: vec![ALL_CAPABILITIES.to_owned()],
         cap_add: config.cap_add.clone(),
@@ -41,10 +43,10 @@ pub(super) fn spec(config: &Config, network: &Network, rootless: bool, own: &str
         netns: Some(match (network, joined) {
             (Network::None, _) => Namespace::mode("none"),
             (_, Some(_)) => Namespace::mode("bridge"),
-            // Without root there are no bridges: a network stack of its own, whose loopback is not the host's.
-            (_, None) => Namespace::mode("private"),
+            (_, None) => Namespace::mode(config.own_network.mode()),
         }),
         networks: joined.map(|name| (name.to_owned(), Join {})).into_iter().collect(),
+        network_options,
         // The first process of a container ignores signals that it has no handler for, and nobody reaps its orphans.
         init: Some(true),
         systemd: Some("false".to_owned()),

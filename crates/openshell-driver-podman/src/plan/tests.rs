@@ -125,6 +125,13 @@ fn networks_with_root_and_without() {
     };
     assert_eq!(network("", true), (json!("private"), Value::Null), "no bridge without root");
     for rootless in [true, false] {
+        let own = told(&request(&["a"]), "own_network = 'slirp4netns'", rootless).expect("valid");
+        assert_eq!((&own["netns"]["nsmode"], &own["Networks"]), (&json!("slirp4netns"), &Value::Null));
+        assert_eq!(own["network_options"], json!({"slirp4netns": ["allow_host_loopback=false"]}));
+        let none = told(&request(&["a"]), "own_network = 'slirp4netns'\nnetwork = 'none'", rootless);
+        assert_eq!(none.expect("valid")["network_options"], Value::Null);
+    }
+    for rootless in [true, false] {
         assert_eq!(network("network = 'none'", rootless), (json!("none"), Value::Null));
         assert_eq!(network("network = 'lab'", rootless), (json!("bridge"), json!({"lab": {}})));
     }

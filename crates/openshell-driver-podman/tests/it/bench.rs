@@ -101,6 +101,13 @@ impl Bench {
         open(&self.gateway_id, &self.state, &self.table).await
     }
 
+    /// Whether the service's bridges may lose their isolation: all but those of netavark 2.0 and newer.
+    pub(crate) async fn may_lose_isolation(&self) -> bool {
+        let host = self.api.get("/info").await["host"].clone();
+        let version = host["networkBackendInfo"]["version"].as_str().unwrap_or_default();
+        host["networkBackend"] == "netavark" && (version.is_empty() || version.starts_with("netavark 1."))
+    }
+
     /// The service's id of a sandbox's container.
     pub(crate) async fn container(&self, id: &str) -> String {
         self.driver.get(&sandbox_id(id)).await.expect("a sandbox").status.instance_id
