@@ -114,11 +114,13 @@ impl Engine {
         let capabilities = self.driver.capabilities().await?;
         let events = self.driver.watch().await?;
         let listed = self.resync(memory).await?;
-        if let Some(before) = memory.before.take()
+        if let Some(before) = &memory.before
             && capabilities.gateway_manages_lifecycle
         {
             self.revive(before).await?;
         }
+        // Only now: where the store failed, the next session has it all to do.
+        memory.before = None;
         tracing::info!(
             driver = self.settings.driver_name,
             sandboxes = listed,
@@ -325,7 +327,7 @@ impl Engine {
     /// Starts again what should run and was found standing still, for drivers that leave that to the gateway. After a
     /// loss of the driver alone that is what ran until then and is stopped now: what ended with an error has ended, and
     /// what somebody stopped behind the gateway's back stays so until the gateway starts.
-    async fn revive(self: &Arc<Self>, before: Before) -> Result<(), StoreError> {
+    async fn revive(self: &Arc<Self>, before: &Before) -> Result<(), StoreError> {
         let (before, gateway_was_away) = match before {
             Before::Start(before) => (before, true),
             Before::Loss(before) => (before, false),
@@ -342,7 +344,7 @@ impl Engine {
                 record.life.revive(even_fallen_over, now);
                 (Fate::Stay, owed != record.life.owed)
             };
-            if let Changed::Done(record, true) = self.change(&id, revive).await? {
+            if let Changed::Done(record, true) = self.change(id, revive).await? {
                 self.resume_one(&record);
             }
         }

@@ -134,16 +134,22 @@ impl Life {
         }
     }
 
-    /// Owes a start when it should run and its backend was found standing still after the gateway, or the driver, came up.
+    /// Owes a start when it should run and its backend was found standing still after the gateway, or the driver, came up;
+    /// so, too, when it was on its way then, with a call that had been answered.
     /// `was_live`: its phase was one of a sandbox that runs or is about to before that, so that one which has exited fell
     /// over with its host.
     pub(crate) fn revive(&mut self, was_live: bool, now_ms: i64) {
         let exited = self.observed.as_ref().map_or("", ready_reason) == conditions::reason::CONTAINER_EXITED;
         let fell_over = was_live && self.phase == Phase::Error && exited && self.own.is_none();
+        let cut_short = self.phase.is_waiting() && self.report() == Report::Stopped;
         let wanted = self.desired == Desired::Running && self.made && self.owed.is_none();
-        if wanted && (self.phase == Phase::Stopped || fell_over) {
-            // Not `Start`: one that fails would go back to a stop that nobody asked for.
-            self.begun = Begun::Retry;
+        if wanted && (self.phase == Phase::Stopped || cut_short || fell_over) {
+            if self.begun == Begun::Start || !cut_short {
+                // Not `Start`: one that fails would go back to a stop that nobody asked for.
+                self.begun = Begun::Retry;
+            }
+            // It has all of its time again.
+            self.waiting_since_ms = None;
             self.reached = false;
             self.observed = None;
             self.owed = Some(Step::Start);

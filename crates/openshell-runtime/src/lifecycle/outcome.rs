@@ -150,7 +150,9 @@ impl Life {
     fn start_failed(&mut self, failed: &Failed, patience: Patience, in_time: bool, now_ms: i64) -> Turn {
         if failed.kind == ErrorKind::NotFound {
             self.made = false;
-            self.begun = Begun::Retry;
+            if self.begun == Begun::Start {
+                self.begun = Begun::Retry;
+            }
             self.owed = Some(Step::Create);
             return Turn::Next;
         }

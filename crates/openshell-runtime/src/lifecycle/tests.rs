@@ -368,6 +368,10 @@ fn what_should_run_is_started_again_after_the_gateway_was_away() {
     assert_eq!(owed(exited.clone(), true), (start, Phase::Starting));
     assert_eq!(owed(exited, false), (None, Phase::Error), "it had ended before");
     assert_eq!(owed(at_rest(), false), (None, Phase::Stopped), "somebody wants it stopped");
+    let mut cut_short = made();
+    assert_eq!(owed(cut_short.clone(), true), (None, Phase::Provisioning), "it may be on its way");
+    cut_short.observe(stopped(), 2);
+    assert_eq!(owed(cut_short, true), (start, Phase::Provisioning), "its driver ended while it came up");
     assert_eq!(owed(ready(), true), (None, Phase::Ready));
     by_others.request(Request::Stop, 3).unwrap();
     assert_eq!(owed(by_others, false), (None, Phase::Stopped), "now it is wanted stopped");
