@@ -101,7 +101,8 @@ impl RemoteDriver {
         let began = Instant::now();
         let deadline = began + request.connect_timeout;
         let mut pause = RETRY.0;
-        let mut remind_at = began;
+        // One that was started for this has to come up first.
+        let mut remind_at = if policy.pid.is_some() { began + RETRY.1 } else { began };
         loop {
             let failure = match attempt(&request, policy, deadlines, deadline).await? {
                 Ok(driver) => return Ok(driver),

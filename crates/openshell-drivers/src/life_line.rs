@@ -17,6 +17,7 @@ const LAST_RESORT: Duration = Duration::from_secs(30);
 /// # Errors
 /// When that thread cannot be started.
 pub(crate) fn hold() -> io::Result<impl Future<Output = ()>> {
+    wake_at_its_end()?;
     let (gone, told) = oneshot::channel();
     thread::Builder::new().name("life-line".to_owned()).spawn(move || {
         wait_for_end(&mut io::stdin().lock());
@@ -33,6 +34,20 @@ pub(crate) fn hold() -> io::Result<impl Future<Output = ()>> {
         // An error would be a thread that panicked: then there is no life line, which is an end as well.
         let _gone = told.await;
     })
+}
+
+/// Has the kernel continue this process once the one that started it is gone: one that was stopped would never see that
+/// its life line ended, and would keep its machines and its socket for ever. To a process that runs the signal is nothing,
+/// so it is no harm that it may come before, when the mere thread ends that started this.
+#[cfg(target_os = "linux")]
+fn wake_at_its_end() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?)
+}
+
+/// Only Linux has it.
+#[cfg(not(target_os = "linux"))]
+fn wake_at_its_end() -> io::Result<()> {
+    Ok(())
 }
 
 /// Reads until there is nothing more to come.

@@ -165,12 +165,19 @@ impl Run {
         }
         run.last_lines().await;
         let kind = error.kind();
+        let hint = match kind {
+            ErrorKind::Unavailable => {
+                Some("see what it does: --log-level debug; or give it longer: connect_timeout = \"2m\"")
+            }
+            _ => error.hint(),
+        };
+        let hint = hint.map(str::to_owned);
         let message = format!("`{}` was started and cannot be used{}", program.display(), last_words(&tail));
         let refused = DriverError::new(kind, OPERATION, message).with_source(error);
-        if kind != ErrorKind::Unavailable {
-            return refused;
+        match hint {
+            Some(hint) => refused.with_hint(hint),
+            None => refused,
         }
-        refused.with_hint("see what it does: --log-level debug; or give it longer: connect_timeout = \"2m\"")
     }
 }
 

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use openshell_core::Environment;
 use openshell_core::registration::{self, Registration};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// How long anything here may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything here may take before a test gives up on it: a machine without KVM boots for half a minute on a host
+/// that has other things to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The gateway of this build.
 pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_openshell-gateway");
@@ -189,8 +191,7 @@ impl Process {
 
     /// SIGTERM, and the exit status.
     pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a signal");
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
@@ -226,6 +227,25 @@ impl Drop for Process {
             println!("--- {}\n{}", self.log.display(), self.log());
         }
     }
+}
+
+/// The live processes whose command lines contain all of these.
+pub(crate) fn processes(parts: &[&str]) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended and was not waited for has none.
+        let line = text(&std::fs::read(entry.path().join("cmdline")).unwrap_or_default());
+        if parts.iter().all(|part| line.contains(part)) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// Sends a signal to a process of the test's.
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).expect("a pid"), signal).expect("a signal");
 }
 
 /// Output as text.

@@ -7,10 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{GATEWAY, Home, PATIENCE, Process, program, required, text};
+use crate::harness::{GATEWAY, Home, PATIENCE, Process, processes, program, required, signal, text};
 
 /// A driver of the manifest that is a program.
 const NAME: &str = "vm";
@@ -82,16 +82,7 @@ impl Stage {
     /// The processes of this test's program, by their command lines.
     fn drivers(&self) -> Vec<i32> {
         let program = self.home.path(&format!("openshell-driver-{NAME}"));
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            if text(&line).contains(program.to_str().expect("UTF-8")) && text(&line).contains("--bind-socket")
-            {
-                found.push(pid);
-            }
-        }
-        found
+        processes(&[program.to_str().expect("UTF-8"), "--bind-socket"])
     }
 
     fn one_driver(&self) -> i32 {
@@ -140,10 +131,6 @@ enum Driver<'a> {
 
 fn kill(pid: i32) {
     signal(pid, Signal::KILL);
-}
-
-fn signal(pid: i32, signal: Signal) {
-    rustix::process::kill_process(Pid::from_raw(pid).expect("a pid"), signal).expect("a signal");
 }
 
 fn alive(pid: i32) -> bool {
@@ -269,6 +256,7 @@ fn a_process_that_the_gateway_did_not_start_is_not_talked_to() {
     let (code, said) = stage.fail(&[]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("another process was to listen there"), "{said}");
+    assert!(said.contains("hint: see what it is: ps -o pid,ppid,user,args -p "), "{said}");
     // What that one has started was not the gateway's to end; its life line is, and it takes its socket with it.
     let deadline = Instant::now() + PATIENCE;
     while stage.socket().exists() {
@@ -369,12 +357,15 @@ fn one_that_does_not_end_with_the_gateway_is_killed() {
 #[test]
 fn a_gateway_that_is_killed_leaves_no_driver_whichever_goes_first() {
     let Some(stage) = Stage::new("orphan", Driver::Fake, "") else { return };
-    for order in ["gateway", "driver, gateway", "gateway, driver", "driver, driver, gateway"] {
+    for order in ["gateway", "driver, gateway", "gateway, driver", "driver, driver, gateway", "stop, gateway"]
+    {
         let mut gateway = Some(stage.serve());
         let begun = Instant::now();
         for which in order.split(", ") {
             match which {
                 "gateway" => gateway.take().expect("one gateway").kill(),
+                // What is stopped sees nothing end.
+                "stop" => signal(stage.one_driver(), Signal::STOP),
                 _ => stage.drivers().into_iter().filter(|pid| alive(*pid)).for_each(kill),
             }
         }
