@@ -2,11 +2,12 @@
 //! to clear that away. Each is looked at with its own client, never with the driver that is under test.
 
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::harness::{Home, required, text};
+use crate::harness::{Home, program, required, text};
 
 /// A backend, and its driver of the same name.
 #[derive(Clone, Copy)]
@@ -18,7 +19,7 @@ pub(crate) struct Backend {
     /// The image that sandboxes run.
     pub(crate) image: fn() -> String,
     /// What a gateway's configuration says of this driver; empty where nothing has to be said.
-    config: fn() -> String,
+    config: fn(&Home) -> String,
     /// A shell command that prints everything on the backend, one a line, with its labels. Not by a filter: what a
     /// driver forgot to label counts, too, as long as its name tells whose it is. `$STATE` is the user's state directory.
     everything: &'static str,
@@ -32,7 +33,7 @@ pub(crate) const DOCKER: Backend = Backend {
     name: "docker",
     away: docker_away,
     image: docker_image,
-    config: String::new,
+    config: |_| String::new(),
     everything: "docker ps -a --format 'container {{.Names}} {{.Labels}}'; \
                  docker volume ls --format 'volume {{.Name}} {{.Labels}}'; \
                  docker network ls --format 'network {{.Name}} {{.Labels}}'",
@@ -47,7 +48,7 @@ pub(crate) const PODMAN: Backend = Backend {
     name: "podman",
     away: podman_away,
     image: podman_image,
-    config: String::new,
+    config: |_| String::new(),
     everything: "p=\"podman --url unix://$OPENSHELL_PODMAN_SOCKET\"; \
                  $p ps -a --format 'container {{.Names}} {{.Labels}}'; \
                  $p volume ls --format 'volume {{.Name}} {{.Labels}}'; \
@@ -65,13 +66,16 @@ pub(crate) const KUBERNETES: Backend = Backend {
     name: "kubernetes",
     away: kubernetes_away,
     image: docker_image,
-    config: String::new,
+    config: |_| String::new(),
     everything: "kubectl get pods,persistentvolumeclaims,secrets,configmaps -A --show-labels --no-headers; \
                  kubectl get namespaces --show-labels --no-headers",
     running: "kubectl get pods -A -l openshell.ai/gateway-id=$ID --field-selector status.phase=Running -o name",
     clear: "kubectl delete pods,persistentvolumeclaims,secrets,configmaps -A --wait=false --grace-period=1 \
             -l openshell.ai/gateway-id=$ID",
 };
+
+/// The name of a guest's first program.
+pub(crate) const VM_INIT: &str = "openshell-vm-init";
 
 /// A backend that is this host: QEMU, and a kernel for its guests.
 pub(crate) const VM: Backend = Backend {
@@ -83,7 +87,7 @@ pub(crate) const VM: Backend = Backend {
                  find \"$STATE\" -path \"*/$ID/sandboxes/*\" -prune 2>/dev/null; \
                  grep -F \"$STATE\" /proc/mounts; true",
     running: "pgrep -f \"name openshell-$ID[.]\"; true",
-    clear: "pkill -KILL -f \"name openshell-$ID[.]\"",
+    clear: "pkill -KILL -f \"name openshell-$ID[.]\"; rm -rf /run/openshell/drivers/$ID",
 };
 
 impl Backend {
@@ -99,7 +103,7 @@ impl Backend {
 
     /// Arguments that make a gateway, or the driver's program, use this backend as these tests want it.
     pub(crate) fn arguments(&self, home: &Home) -> Vec<String> {
-        let config = (self.config)();
+        let config = (self.config)(home);
         if config.is_empty() {
             return Vec::new();
         }
@@ -202,12 +206,18 @@ fn vm_away() -> Option<String> {
     client_away("qemu-system-x86_64", &["--version"]).or_else(|| client_away("mke2fs", &["-V"]))
 }
 
-fn vm_config() -> String {
+/// A guest's first program is a link in the test's folder, which a test may have point to something else.
+fn vm_config(home: &Home) -> String {
+    let built = |name| program(name).expect("looked at before");
+    let (driver, init) = (built("openshell-driver-vm"), home.path(VM_INIT));
+    if !init.exists() {
+        symlink(built(VM_INIT), &init).expect("a link");
+    }
     let (kernel, modules) = vm_kernel().unwrap_or_default();
     let archive = std::env::var("OPENSHELL_TEST_ROOTFS").unwrap_or_default();
     format!(
-        "[openshell.drivers.vm]\nkernel = {kernel:?}\nmodules = {modules:?}\nmemory = \"128Mi\"\n\
-         disk_size = \"256Mi\"\nhang_after = \"10s\"\n\
+        "[openshell.drivers.vm]\nprogram_path = {driver:?}\ninit_path = {init:?}\nkernel = {kernel:?}\nmodules = {modules:?}\nmemory = \"128Mi\"\n\
+         disk_size = \"256Mi\"\nhang_after = 10\nboot_timeout = 120\nnetworks = [\"user\"]\n\
          [openshell.drivers.vm.images]\n{:?} = {archive:?}\n",
         docker_image()
     )

@@ -5,41 +5,42 @@ use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN, VM};
-use crate::harness::{Home, PATIENCE, Process, program, text};
+use crate::harness::{Home, PATIENCE, Process, processes, program, signal, text};
 
-/// A main process that runs until it is told to stop, and ends with exit code 7 where it finds that it has run before: its
-/// workspace was kept.
+/// A main process that runs until it is told to stop, and ends with exit code 7 where it finds that it was told so before:
+/// its workspace was kept.
 const RUNS_ONCE: &str =
-    "test -e /sandbox/mark && exit 7; touch /sandbox/mark || exit 8; trap 'exit 0' TERM; sleep 300 & wait";
+    "test -e /sandbox/mark && exit 7; trap 'touch /sandbox/mark || exit 8; exit 0' TERM; sleep 300 & wait";
 /// One that runs again and again.
-const RUNS: &str = "trap 'exit 0' TERM; sleep 300 & wait";
+pub(crate) const RUNS: &str = "trap 'exit 0' TERM; sleep 300 & wait";
 
 /// How the gateway reaches the driver.
 #[derive(Clone, Copy, PartialEq)]
-enum Driver {
+pub(crate) enum Driver {
     /// In process, or as a program that the gateway starts: as `--drivers` has it.
     ByName,
     BehindSocket,
 }
 
 /// One gateway, its client, and where needed the driver's program.
-struct Stage {
-    backend: Backend,
-    home: Home,
+pub(crate) struct Stage {
+    pub(crate) backend: Backend,
+    pub(crate) home: Home,
     client: std::path::PathBuf,
     driver: Driver,
     program: Option<Process>,
-    gateway: Option<Process>,
-    id: String,
+    pub(crate) gateway: Option<Process>,
+    pub(crate) id: String,
     _leftovers: Leftovers,
 }
 
 impl Stage {
     /// `None` when something that it needs is away.
-    fn set(backend: Backend, driver: Driver) -> Option<Self> {
+    pub(crate) fn set(backend: Backend, driver: Driver) -> Option<Self> {
         if !backend.is_there() {
             return None;
         }
@@ -66,7 +67,7 @@ impl Stage {
         Some(stage)
     }
 
-    fn start_gateway(&mut self) {
+    pub(crate) fn start_gateway(&mut self) {
         let socket = self.home.path("driver.sock");
         let socket = socket.to_str().expect("UTF-8");
         let configured = self.backend.arguments(&self.home);
@@ -81,20 +82,27 @@ impl Stage {
         self.gateway = Some(self.home.serve(&args));
     }
 
-    /// `kill -9` of the gateway, and a new one.
-    fn crash(&mut self) {
+    /// The program of a driver that the gateway started.
+    pub(crate) fn programs(&self) -> Vec<i32> {
+        processes(&["--launched-by", &self.id])
+    }
+
+    /// `kill -9` of the gateway, and a new one; before it of a program that it started, which would end its machines in
+    /// order.
+    pub(crate) fn crash(&mut self) {
+        self.programs().into_iter().for_each(|pid| signal(pid, Signal::KILL));
         if let Some(gateway) = self.gateway.take() {
             gateway.kill();
         }
         self.start_gateway();
     }
 
-    fn client(&self, args: &[&str]) -> Output {
+    pub(crate) fn client(&self, args: &[&str]) -> Output {
         self.home.command(&self.client).args(args).output().expect("the client starts")
     }
 
     /// The client, which has to succeed.
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.client(args);
         let log = self.gateway.as_ref().map(Process::log).unwrap_or_default();
         assert!(output.status.success(), "{args:?}: {}\n{log}", text(&output.stderr));
@@ -102,7 +110,7 @@ impl Stage {
     }
 
     /// A document about a sandbox, when it has this phase at last.
-    fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
+    pub(crate) fn wait_for_phase(&self, name: &str, phase: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let json: Value =
@@ -116,7 +124,7 @@ impl Stage {
     }
 
     /// Waits until this many sandboxes run on the backend.
-    fn wait_for_running(&self, count: usize) {
+    pub(crate) fn wait_for_running(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let running = self.backend.running(&self.home, &self.id);
@@ -129,7 +137,7 @@ impl Stage {
     }
 
     /// Waits until the backend has nothing of this gateway.
-    fn wait_for_nothing(&self) {
+    pub(crate) fn wait_for_nothing(&self) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = self.backend.resources(&self.home, &self.id);
@@ -167,7 +175,7 @@ fn whole_life(backend: Backend, driver: Driver) {
     let Some(mut stage) = Stage::set(backend, driver) else { return };
     let image = (backend.image)();
     let shell = |name, script| {
-        ["sandbox", "create", "--name", name, "--image", &image, "--wait=60", "--", "sh", "-c", script]
+        ["sandbox", "create", "--name", name, "--image", &image, "--wait=120", "--", "sh", "-c", script]
     };
     let create = ["sandbox", "create", "--name", "one", "--image", &image, "--", "sh", "-c", RUNS_ONCE];
     stage.ok(&create);
@@ -178,16 +186,18 @@ fn whole_life(backend: Backend, driver: Driver) {
     stage.crash();
     let listed = stage.ok(&["sandbox", "list"]);
     assert!(listed.contains("one") && listed.contains("two"), "{listed}");
-    stage.wait_for_phase("one", "ready");
+    for name in ["one", "two"] {
+        stage.wait_for_phase(name, "ready");
+    }
     stage.wait_for_running(2);
-    stage.ok(&["sandbox", "stop", "one", "--wait=60"]);
-    stage.ok(&["sandbox", "stop", "two", "--wait=60"]);
+    stage.ok(&["sandbox", "stop", "one", "--wait=120"]);
+    stage.ok(&["sandbox", "stop", "two", "--wait=120"]);
     stage.crash();
     for name in ["one", "two"] {
         stage.wait_for_phase(name, "stopped");
     }
     stage.wait_for_running(0);
-    stage.ok(&["sandbox", "start", "two", "--wait=60"]);
+    stage.ok(&["sandbox", "start", "two", "--wait=120"]);
     stage.crash();
     stage.wait_for_phase("two", "ready");
     stage.wait_for_running(1);
@@ -202,8 +212,8 @@ fn whole_life(backend: Backend, driver: Driver) {
     stage.crash();
     stage.wait_for_phase("bad", "error");
     stage.wait_for_running(1);
-    stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
-    stage.ok(&["sandbox", "delete", "one", "--wait=60"]);
+    stage.ok(&["sandbox", "delete", "bad", "--wait=120"]);
+    stage.ok(&["sandbox", "delete", "one", "--wait=120"]);
     stage.crash();
     let gone = stage.client(&["sandbox", "get", "one"]);
     assert_eq!(gone.status.code(), Some(3), "{}", text(&gone.stderr));
@@ -240,14 +250,14 @@ fn an_image_that_does_not_exist_is_an_error_in_words_and_can_be_deleted() {
         "bad",
         "--image",
         "openshell-test/no-such:1",
-        "--wait=60",
+        "--wait=120",
     ]);
     assert!(!made.status.success());
     let shown = format!("{}{}", text(&made.stderr), text(&stage.client(&["sandbox", "get", "bad"]).stdout));
     assert!(shown.contains("openshell-test/no-such:1"), "{shown}");
     assert_eq!(stage.backend.resources(&stage.home, &stage.id), [""; 0]);
     if stage.client(&["sandbox", "get", "bad"]).status.success() {
-        stage.ok(&["sandbox", "delete", "bad", "--wait=60"]);
+        stage.ok(&["sandbox", "delete", "bad", "--wait=120"]);
     }
 }
 

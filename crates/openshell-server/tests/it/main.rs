@@ -6,6 +6,7 @@ mod client;
 mod front;
 mod harness;
 mod lifecycle;
+mod machines;
 mod outage;
 mod process;
 mod programs;
