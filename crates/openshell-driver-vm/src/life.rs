@@ -46,6 +46,7 @@ impl Inner {
                 working_dir: record.run.working_dir.clone(),
                 workspace: WORKSPACE.to_owned(),
                 tty: record.run.tty,
+                stdin: record.run.stdin,
                 token: (!token.is_empty())
                     .then(|| Token { path: TOKEN_PATH.to_owned(), content: token.expose().to_owned() }),
                 network: if record.network { Network::User } else { Network::None },

@@ -81,6 +81,7 @@ impl Judge<'_> {
             working_dir: WORKSPACE.to_owned(),
             hostname: if is_host_name(&request.name) { request.name.clone() } else { String::new() },
             tty: spec.tty,
+            stdin: spec.tty,
             pids_limit: self.config.pids_limit.into(),
         };
         if !fits_a_frame(&run.argv, &environment) {
@@ -186,11 +187,10 @@ impl Plan {
         let run = &mut record.run;
         if run.argv.is_empty() {
             run.argv = image.entrypoint.iter().chain(&image.cmd).cloned().collect();
+            // A shell with nothing to read from would end at once.
+            run.stdin = true;
             // An image's own command may be relative to its own directory.
-            if run.argv.is_empty() {
-                // A shell with nothing to read from would end at once; a terminal waits.
-                run.tty = true;
-            } else {
+            if !run.argv.is_empty() {
                 run.working_dir.clone_from(&image.working_dir);
             }
         }

@@ -78,6 +78,8 @@ pub(crate) struct Run {
     pub(crate) hostname: String,
     /// Whether it has a terminal.
     pub(crate) tty: bool,
+    /// Whether its standard input is held open.
+    pub(crate) stdin: bool,
     /// How many processes and threads there may be.
     pub(crate) pids_limit: u64,
 }

@@ -50,6 +50,9 @@ pub struct Spec {
     pub workspace: String,
     /// Whether it gets a terminal of its own, whose output goes to the console.
     pub tty: bool,
+    /// Whether its standard input is held open, so that reading it waits; otherwise there is nothing in it. A terminal waits
+    /// in any case.
+    pub stdin: bool,
     /// The sandbox's token, for a file that only the user may read.
     pub token: Option<Token>,
     /// The network that the guest finds.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,7 @@ use std::process::Command;
 use openshell_vm_init::protocol::{MAX_FRAME, read, write};
 use rustix::fs::fchown;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Gid, Resource, Rlimit, Uid, chdir, ioctl_tiocsctty, setrlimit, setsid};
 use rustix::stdio::dup2_stdin;
 use rustix::thread::{
@@ -37,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<u32>,
     pub(crate) working_dir: String,
     pub(crate) tty: bool,
+    pub(crate) stdin: bool,
 }
 
 /// What goes back if there is no workload to become.
@@ -82,7 +85,11 @@ fn give_up(plan: &Plan) -> io::Result<()> {
         // The device's group stays that of terminals.
         fchown(io::stdout(), Some(uid), None)?;
     } else {
-        dup2_stdin(File::open("/dev/null")?)?;
+        let input = if plan.stdin { open_pipe()? } else { File::open("/dev/null")? };
+        if plan.stdin {
+            fchown(&input, Some(uid), Some(gid))?;
+        }
+        dup2_stdin(input)?;
         // So that `/dev/stdout` can be opened.
         fchown(io::stdout(), Some(uid), Some(gid))?;
     }
@@ -110,6 +117,12 @@ fn give_up(plan: &Plan) -> io::Result<()> {
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_no_new_privs(true)?;
     Ok(())
+}
+
+/// A pipe that has itself for a writer, so that it never ends and nobody has to hold its other end.
+fn open_pipe() -> io::Result<File> {
+    let (read, _write) = pipe_with(PipeFlags::CLOEXEC)?;
+    File::options().read(true).write(true).open(format!("/proc/self/fd/{}", read.as_raw_fd()))
 }
 
 /// An error of `execve` in words that help.
@@ -146,6 +159,7 @@ mod tests {
             groups: Vec::new(),
             working_dir: "/".to_owned(),
             tty: false,
+            stdin: false,
         };
         explain(&plan, program, &error.into())
     }

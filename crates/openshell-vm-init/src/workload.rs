@@ -106,6 +106,7 @@ fn plan(spec: &Spec, user: &User) -> Plan {
         groups: user.groups.clone(),
         working_dir: working_dir(spec).to_owned(),
         tty: spec.tty,
+        stdin: spec.stdin,
     }
 }
 

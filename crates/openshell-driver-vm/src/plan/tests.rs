@@ -93,7 +93,9 @@ fn without_a_command_the_image_s_own_runs_and_without_that_a_shell() {
     assert_eq!((own.run.argv.join("|").as_str(), own.run.working_dir.as_str()), ("/entry|arg", "/srv"));
     let shell = plan(|_| (), &Config::default()).expect("good").keep("", &Runs::default());
     assert_eq!((shell.run.argv.len(), shell.run.working_dir.as_str()), (0, "/sandbox"));
-    assert!(shell.run.tty && !own.run.tty, "a shell waits on a terminal");
+    assert!(shell.run.stdin && own.run.stdin, "a shell with nothing to read from would end");
+    let asked = plan(|request| request.spec.command = vec!["cat".into()], &Config::default());
+    assert!(!asked.expect("good").keep("", &image()).run.stdin);
     let operator = Config { user: Some("1000:1000".into()), ..Config::default() };
     assert_eq!(plan(|_| (), &operator).expect("good").keep("", &image()).run.user, "1000:1000");
 }
