@@ -159,7 +159,7 @@ impl Config {
             images: values::images(table, &mut reader),
             insecure_registries: reader.texts("insecure_registries", common::registry),
             auth_file_path: path(&mut reader, "auth_file_path"),
-            pull_policy: reader.text("pull_policy", values::pull_policy).unwrap_or(default.pull_policy),
+            pull_policy: reader.text("pull_policy", common::pull_policy).unwrap_or(default.pull_policy),
             default_image: reader.text("default_image", common::image).unwrap_or(default.default_image),
             disk_size: values::size(&mut reader, "disk_size", LEAST_DISK, MOST_DISK)
                 .unwrap_or(default.disk_size),

@@ -200,6 +200,11 @@ impl Images {
                 Ok(Arc::new(found))
             }
             Err(fault) => {
+                if let Some(kept) = inner.kept(reference, size).await {
+                    tracing::warn!(image = reference, "{}; the disk of before is used", fault.message);
+                    tell(events::event(reference, Step::Kept(fault.message)));
+                    return Ok(Arc::new(kept));
+                }
                 tell(events::event(reference, Step::Failed(fault.message.clone())));
                 Err(fault.error())
             }
@@ -227,6 +232,19 @@ impl Inner {
         self.files.get(reference).map_or(Origin::Registry, |path| Origin::File(path))
     }
 
+    /// Whether the registry is asked although there is a base.
+    fn asks_each_time(&self) -> bool {
+        matches!(self.policy, PullPolicy::Always | PullPolicy::Newer)
+    }
+
+    /// The base of before, where the policy is content with that when there is no newer one to be had.
+    async fn kept(self: &Arc<Self>, reference: &str, size: u64) -> Option<Prepared> {
+        if self.policy != PullPolicy::Newer || self.origin(reference) != Origin::Registry {
+            return None;
+        }
+        self.find(reference, size, Asked::Again).await.ok().flatten()
+    }
+
     /// The base that is there for a reference.
     async fn find(
         self: &Arc<Self>,
@@ -238,7 +256,7 @@ impl Inner {
         let find = move || {
             let digest = match inner.origin(&name) {
                 Origin::File(path) => inner.digest_of_file(&name, path, asked)?,
-                Origin::Registry if inner.policy == PullPolicy::Always && asked == Asked::First => None,
+                Origin::Registry if asked == Asked::First && inner.asks_each_time() => None,
                 Origin::Registry => inner.named(&name)?.map(|named| named.digest),
             };
             let Some(digest) = digest else { return Ok(None) };

@@ -145,14 +145,6 @@ fn every_fault_in_one_run() {
 }
 
 #[test]
-fn a_pull_policy_that_is_not_this_driver_s() {
-    for bad in ["newer", "sometimes"] {
-        let faults = read(&format!("pull_policy = \"{bad}\"")).expect_err("a fault");
-        assert_eq!(faults[0].message, format!("`{bad}` is none of `always`, `missing`, `never`"));
-    }
-}
-
-#[test]
 fn users_end_before_the_last_number() {
     assert!(read("uids = { first = 4294967294, count = 1 }").is_ok());
     assert!(read("uids = { first = 4294967294, count = 2 }").is_err());

@@ -7,7 +7,6 @@ use std::time::Duration;
 use openshell_driver_api::Table;
 use openshell_driver_common::config::{Problem, Reader, absolute, did_you_mean};
 use openshell_driver_common::container::image;
-use openshell_driver_common::container::values::{self as common, PullPolicy};
 
 /// The machine that QEMU plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,17 +76,6 @@ pub(super) fn accelerator(text: &str) -> Result<Accelerator, Problem> {
         "kvm" => Ok(Accelerator::Kvm),
         "tcg" => Ok(Accelerator::Tcg),
         _ => Err(("is none of `auto`, `kvm`, `tcg`".to_owned(), Some("accelerator = \"auto\"".to_owned()))),
-    }
-}
-
-/// `always`, `missing` or `never`.
-pub(super) fn pull_policy(text: &str) -> Result<PullPolicy, Problem> {
-    match common::pull_policy(text) {
-        Ok(PullPolicy::Newer) | Err(_) => Err((
-            "is none of `always`, `missing`, `never`".to_owned(),
-            Some("pull_policy = \"missing\"".to_owned()),
-        )),
-        policy => policy,
     }
 }
 

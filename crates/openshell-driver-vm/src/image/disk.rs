@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use super::trouble::Trouble;
 use crate::config::Config;
+use crate::machine::programs::Needed;
 
 /// The size of a disk's blocks.
 pub(super) const BLOCK: u64 = 4096;
@@ -32,8 +33,8 @@ const OPTIONS: &str = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_own
 /// What a program says is kept up to this length.
 const MAX_WORDS: u64 = 4096;
 
-const HINT: &str =
-    "install e2fsprogs (apt-get install e2fsprogs), or name it: mke2fs_path in [openshell.drivers.vm]";
+const MKE2FS: Needed =
+    Needed { name: "mke2fs", key: "mke2fs_path", package: "e2fsprogs (Debian: `e2fsprogs`)" };
 
 /// Makes disks.
 #[derive(Debug, Clone)]
@@ -116,20 +117,10 @@ impl Maker {
 
     /// Where the program is.
     pub(super) fn find(&self) -> Result<PathBuf, Trouble> {
-        if let Some(path) = &self.configured {
-            return if path.is_file() {
-                Ok(path.clone())
-            } else {
-                Err(away(&format!("`{}` is not there", path.display())))
-            };
-        }
-        // An operator's own shell often has the directories of such programs not on its path.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let usual = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-        let mut places = std::env::split_paths(&path).filter(|place| place.is_absolute()).chain(usual);
-        places
-            .find_map(|place| Some(place.join("mke2fs")).filter(|path| path.is_file()))
-            .ok_or_else(|| away("`mke2fs` is neither on the path nor in /usr/sbin"))
+        MKE2FS.find(self.configured.as_deref()).map_err(|error| Trouble::Program {
+            message: format!("no disk can be made: {}", error.message()),
+            hint: error.hint().unwrap_or_default().to_owned(),
+        })
     }
 }
 
@@ -139,7 +130,10 @@ async fn run<S: AsRef<OsStr>>(
     args: &[S],
     input: &[u8],
 ) -> Result<Result<String, String>, Trouble> {
-    let failed = |error: io::Error| away(&format!("cannot run `{}`: {error}", program.display()));
+    let failed = |error: io::Error| Trouble::Program {
+        message: format!("no disk can be made: cannot run `{}`: {error}", program.display()),
+        hint: MKE2FS.hint(),
+    };
     let mut child = Command::new(program)
         .args(args)
         .env_clear()
@@ -175,10 +169,6 @@ async fn run<S: AsRef<OsStr>>(
         false if words.is_empty() => Err(status.to_string()),
         false => Err(words),
     })
-}
-
-fn away(problem: &str) -> Trouble {
-    Trouble::Program { message: format!("no disk can be made: {problem}"), hint: HINT.to_owned() }
 }
 
 /// What a program's refusal is: the host's disk is full, the image is too large, or something else.

@@ -41,6 +41,8 @@ pub(super) enum Step {
     Progress(Progress),
     /// It is done.
     Pulled,
+    /// It failed, and what was there before is used.
+    Kept(String),
     /// It failed.
     Failed(String),
 }
@@ -70,6 +72,7 @@ pub(super) fn event(image: &str, step: Step) -> PlatformEvent {
             (Kind::Normal, "ImageDisk", format!("making a disk of image `{image}`"))
         }
         Step::Pulled => (Kind::Normal, "ImagePulled", format!("image `{image}` is ready")),
+        Step::Kept(problem) => (Kind::Warning, "ImageKept", format!("{problem}; the disk of before is used")),
         Step::Failed(problem) => (Kind::Warning, "ImagePullFailed", problem),
     };
     PlatformEvent { metadata, ..said(SOURCE, kind, reason, message) }

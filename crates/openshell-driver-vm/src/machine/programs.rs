@@ -39,9 +39,13 @@ impl Needed {
     }
 
     fn missing(&self, what: &str) -> DriverError {
+        DriverError::new(ErrorKind::FailedPrecondition, "look for programs", what).with_hint(self.hint())
+    }
+
+    /// What to do where it is away.
+    pub(crate) fn hint(&self) -> String {
         let Self { name, key, package } = self;
-        DriverError::new(ErrorKind::FailedPrecondition, "look for programs", what)
-            .with_hint(format!("install {package}, or set `{key} = \"/path/to/{name}\"`"))
+        format!("install {package}, or set `{key} = \"/path/to/{name}\"`")
     }
 }
 

@@ -131,7 +131,7 @@ async fn no_program_that_makes_disks() {
     std::fs::write(root.path().join("image"), good()).expect("a file");
     let config = Config { mke2fs_path: Some("/nowhere/mke2fs".into()), ..Config::default() };
     let bench = Bench::of(root, config);
-    refused(&bench, ErrorKind::FailedPrecondition, &["`/nowhere/mke2fs` is not there"]).await;
+    refused(&bench, ErrorKind::FailedPrecondition, &["`/nowhere/mke2fs` is no program"]).await;
     // One that says no.
     let root = tempfile::tempdir().expect("a directory");
     std::fs::write(root.path().join("image"), good()).expect("a file");

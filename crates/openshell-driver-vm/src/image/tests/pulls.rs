@@ -78,6 +78,15 @@ async fn policies() {
         (manifests + 1, blobs),
         "looked at, and not fetched"
     );
+
+    let newer = bench(config(PullPolicy::Newer));
+    newer.prepare(&reference).await.expect("an image");
+    let manifests = fake.count("manifests");
+    let before = newer.prepare(&reference).await.expect("an image");
+    assert_eq!(fake.count("manifests"), manifests + 1, "looked at");
+    drop(fake);
+    assert!(always.prepare(&reference).await.is_err(), "nobody answers");
+    assert_eq!(newer.prepare(&reference).await.expect("the one of before").digest, before.digest);
 }
 
 #[tokio::test]
