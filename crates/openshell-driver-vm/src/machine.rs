@@ -93,7 +93,7 @@ pub(crate) enum Cause {
     Hung,
     /// The guest did not come up: its main process did not run within `boot_timeout`, or could not.
     Failed,
-    /// The guest reset itself, QEMU ended by itself, or somebody else killed it.
+    /// The guest reset itself or broke the protocol, QEMU ended by itself, or somebody else killed it.
     Qemu,
 }
 

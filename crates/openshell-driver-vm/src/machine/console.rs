@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// The log's name in a sandbox's directory, and that of its older half.
 pub(crate) const NAME: &str = "console.log";
-const OLDER: &str = "console.log.1";
+pub(super) const OLDER: &str = "console.log.1";
 
 /// How a kernel announces its panic. Source: the Linux kernel, `kernel/panic.c`.
 const PANIC: &[u8] = b"Kernel panic - not syncing";

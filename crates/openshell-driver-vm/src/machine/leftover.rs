@@ -1,6 +1,6 @@
 //! QEMUs that outlived their driver: it was killed in the instant before the kernel had been asked to end them with it.
 //!
-//! A machine's pid file names its process and when that began, so that a number which has been given to somebody else is
+//! A machine's pid file names its process, when that began and in which run of the host, so that a number which has been given to somebody else is
 //! never killed. Whatever still holds the lock of an overlay is found by its open files.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -26,7 +26,7 @@ pub(super) fn note(dir: &Path, pid: u32) -> io::Result<()> {
     let began = began(pid).ok_or(io::ErrorKind::NotFound)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    writeln!(options.open(dir.join(PID_FILE))?, "{pid} {began}")
+    writeln!(options.open(dir.join(PID_FILE))?, "{pid} {began} {}", boot()?)
 }
 
 /// Removes the note of a machine that is gone.
@@ -74,8 +74,15 @@ const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
 fn noted(dir: &Path) -> Option<(u32, u64)> {
     let text = std::fs::read_to_string(dir.join(PID_FILE)).ok()?;
-    let (pid, began) = text.trim_end().split_once(' ')?;
-    Some((pid.parse().ok()?, began.parse().ok()?))
+    let mut words = text.split_whitespace();
+    let (pid, began) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    // Numbers and ticks begin anew with the host.
+    (words.next()? == boot().ok()?).then_some((pid, began))
+}
+
+/// What tells this run of the host's kernel from others. Source: random(4).
+fn boot() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
 }
 
 /// When a process began, in ticks since the host's boot; nothing when there is none, or when it is dead and not yet waited for.
@@ -162,8 +169,11 @@ mod tests {
     fn a_number_that_is_somebody_else_s_by_now_is_left_alone() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut child = sleeper(Stdio::null());
-        std::fs::write(dir.path().join(PID_FILE), format!("{} 1\n", child.id())).expect("written");
-        assert!(!sweep(dir.path()).expect("swept"));
+        let (id, began, boot) = (child.id(), began(child.id()).expect("it runs"), boot().expect("a boot"));
+        for note in [format!("{id} 1 {boot}"), format!("{id} {began} another"), format!("{id} {began}")] {
+            std::fs::write(dir.path().join(PID_FILE), note).expect("written");
+            assert!(!sweep(dir.path()).expect("swept"));
+        }
         assert!(child.try_wait().expect("asked").is_none(), "it still runs");
         child.kill().expect("killed");
         child.wait().expect("waited for");

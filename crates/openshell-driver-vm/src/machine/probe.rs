@@ -3,6 +3,8 @@
 //! `/dev/kvm` may be there and yet no guest runs under it: in a virtual machine whose host does not nest well, under an
 //! emulator. So each candidate boots the kernel with the initramfs that sandboxes get, and has to say hello.
 //!
+//! An operator who says `accelerator = "tcg"` has left nothing to find out.
+//!
 //! A microvm is tried under KVM alone: its only clock is the processor's, which a guest under TCG cannot measure, so that
 //! it hangs in most of its boots.
 
@@ -88,6 +90,10 @@ impl Host {
             let why = why_not_kvm.map_or(String::new(), |why| format!(": {why}"));
             let text = format!("`machine = \"microvm\"` runs under KVM only, which is not used{why}");
             return Err(refused(text).with_hint("machine = \"auto\""));
+        }
+        if wish == Wish::Tcg {
+            // Nothing to choose from, and nobody to wait for a guest that only shows it.
+            return Ok(Accelerator { board: Board::Q35, kvm: false, why_not_kvm });
         }
         match self.attempt(Board::Q35, false, self.config.boot_timeout).await {
             Ok(()) => Ok(Accelerator { board: Board::Q35, kvm: false, why_not_kvm }),

@@ -43,9 +43,15 @@ impl Slots {
     pub(super) fn take(&self) -> io::Result<Option<Slot>> {
         for number in 0..self.uids.count {
             let uid = self.uids.first.saturating_add(number);
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(false).mode(0o600);
-            let lock = options.open(self.dir.join(uid.to_string()))?;
+            let path = self.dir.join(uid.to_string());
+            // For reading: a QEMU that was taken over can write nothing to it.
+            let lock = match File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+                    File::open(&path)?
+                }
+                lock => lock?,
+            };
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(Slot { uid, lock })),
                 Err(TryLockError::WouldBlock) => {}

@@ -1,17 +1,20 @@
-//! The one task of a machine: it listens to the guest, keeps its console, watches the time, and waits for QEMU.
+//! The one task of a machine: it listens to the guest (channel.rs), keeps its console, watches the time, and waits for QEMU.
+
+mod channel;
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use openshell_vm_init::protocol::{Frames, FromGuest, MAX_FROM_GUEST, Spec, ToGuest, VERSION, encode};
+use openshell_vm_init::protocol::{Frames, MAX_FROM_GUEST, Spec, ToGuest, encode};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::process::ChildStderr;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub(super) use self::channel::check_version;
 use super::console::{self, Log, readable};
 use super::start::Running;
 use super::{Cause, End, Event, Order, leftover};
@@ -56,15 +59,21 @@ pub(super) struct Task {
     console_open: bool,
     events: mpsc::Sender<Event>,
     orders: mpsc::UnboundedReceiver<Order>,
+    /// Whether there may be orders yet.
+    ordered: bool,
     /// What the machine's end will be, when it is known before.
     verdict: Option<End>,
     asked: bool,
     started: bool,
+    /// Whether the guest has told its end.
+    told: bool,
     boot_deadline: Instant,
     /// When the machine is killed: it was asked to end, or says that it is about to.
     kill_at: Option<Instant>,
     next_ping: Instant,
     pings: u64,
+    /// The last ping that had an answer.
+    pongs: u64,
     /// Since when a ping has had no answer.
     waiting_since: Option<Instant>,
 }
@@ -100,13 +109,16 @@ impl Task {
             console_open: true,
             events,
             orders,
+            ordered: true,
             verdict: None,
             asked: false,
             started: false,
+            told: false,
             boot_deadline: now + limits.boot,
             kill_at: None,
             next_ping: now + PING,
             pings: 0,
+            pongs: 0,
             waiting_since: None,
         }
     }
@@ -118,7 +130,11 @@ impl Task {
             let Running { child, console, agent, .. } = &mut self.running;
             tokio::select! {
                 status = child.wait() => break status,
-                order = self.orders.recv() => self.obey(order.unwrap_or(Order::Kill)),
+                order = self.orders.recv(), if self.ordered => {
+                    // Nobody is left who could want it.
+                    self.ordered = order.is_some();
+                    self.obey(order.unwrap_or(Order::Kill));
+                }
                 _ = console.readable(), if self.console_open => self.read_console(),
                 _ = agent.readable(), if self.agent_open => self.read_agent(),
                 _ = agent.writable(), if self.agent_open && !self.outgoing.is_empty() => self.write_agent(),
@@ -236,83 +252,6 @@ impl Task {
         }
     }
 
-    fn write_agent(&mut self) {
-        match self.running.agent.try_write(&self.outgoing) {
-            Ok(written) => {
-                self.outgoing.drain(..written);
-                // A specification may have been large, and there is one in a machine's life.
-                self.outgoing.shrink_to(256);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => self.agent_open = false,
-        }
-    }
-
-    /// Takes what is there and no more than fits into one turn, so that a guest that talks without end delays nobody.
-    fn read_agent(&mut self) {
-        let mut buffer = [0; 4 << 10];
-        for _ in 0..16 {
-            match read_some(&self.running.agent, &mut buffer) {
-                Read::Bytes(read) => {
-                    self.frames.push(&buffer[..read]);
-                    if let Err(error) = self.take_messages() {
-                        // What follows cannot be understood, and a guest that nobody hears is as good as hung.
-                        self.fail(Cause::Failed, format!("the guest broke the protocol: {error}"));
-                        self.agent_open = false;
-                        self.kill();
-                        return;
-                    }
-                }
-                Read::Nothing => return,
-                Read::Closed => {
-                    self.agent_open = false;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_messages(&mut self) -> Result<(), String> {
-        while let Some(message) = self.frames.next_message().map_err(|error| error.to_string())? {
-            self.waiting_since = None;
-            self.heard(message)?;
-        }
-        Ok(())
-    }
-
-    fn heard(&mut self, message: FromGuest) -> Result<(), String> {
-        match message {
-            FromGuest::Hello { version } => {
-                check_version(version)?;
-                let mut spec = self.spec.take().ok_or("it said hello twice")?;
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                spec.now_ms = u64::try_from(now.as_millis()).unwrap_or_default();
-                self.say(&ToGuest::Spec(Box::new(spec)));
-            }
-            _ if self.spec.is_some() => return Err("it did not begin with a hello".to_owned()),
-            FromGuest::Started if !self.started => {
-                self.started = true;
-                let _ = self.events.try_send(Event::Started);
-            }
-            FromGuest::Exited { code, out_of_memory, .. } if self.verdict.is_none() => {
-                let _ = self.events.try_send(Event::Exited);
-                self.fail(Cause::Exited { code, out_of_memory }, format!("exit code {code}"));
-                self.kill_within(POWER_OFF);
-            }
-            FromGuest::Failed { step, message } => {
-                let text = format!(
-                    "the guest could not {}: {}",
-                    readable(step.as_bytes()),
-                    readable(message.as_bytes())
-                );
-                self.fail(Cause::Failed, text);
-                self.kill_within(POWER_OFF);
-            }
-            FromGuest::Started | FromGuest::Exited { .. } | FromGuest::Pong(_) => {}
-        }
-        Ok(())
-    }
-
     fn read_console(&mut self) {
         let mut buffer = [0; 4 << 10];
         for _ in 0..64 {
@@ -366,16 +305,6 @@ impl Task {
             Err(error) => End { cause: Cause::Qemu, message: format!("QEMU is lost: {error}{words}") },
         }
     }
-}
-
-/// Whether the guest speaks as this driver does.
-pub(super) fn check_version(version: u32) -> Result<(), String> {
-    if version == VERSION {
-        return Ok(());
-    }
-    Err(format!(
-        "its first program is of version {version}, this driver of {VERSION}; `init_path` has another build"
-    ))
 }
 
 enum Read {
