@@ -4,7 +4,7 @@
 //! `openshell-vm-init`.
 
 #[cfg(test)]
-mod boot;
+pub(crate) mod boot;
 mod cpio;
 mod error;
 pub(crate) mod initramfs;

@@ -22,6 +22,8 @@ mod record;
 mod resources;
 mod state;
 mod table;
+#[cfg(test)]
+mod testbed;
 mod watch;
 
 use std::sync::Arc;
@@ -44,7 +46,16 @@ pub struct Vm;
 #[async_trait]
 impl DriverFactory for Vm {
     fn check_config(&self, table: &Table) -> Result<(), Vec<ConfigError>> {
-        Config::read(table).map(|_| ())
+        if Config::read(table)?.kernel.is_some() {
+            return Ok(());
+        }
+        let message = "`kernel` is needed: the kernel that guests boot, which no default could name";
+        Err(vec![ConfigError {
+            // Of the table as a whole: there is no such key to point at.
+            key: String::new(),
+            message: message.to_owned(),
+            hint: Some("kernel = \"/boot/vmlinuz-…\"; see docs/vm.md".to_owned()),
+        }])
     }
 
     /// A virtual machine is asked for by name.
@@ -59,5 +70,18 @@ impl DriverFactory for Vm {
     ) -> Result<Arc<dyn ComputeDriver>, DriverError> {
         let config = Config::read(table).map_err(refused)?;
         Ok(Arc::new(VmDriver::open(context, config).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_without_a_kernel_is_refused_before_anything_is_opened() {
+        let faults = Vm.check_config(&Table::new()).expect_err("no kernel");
+        assert!(faults[0].message.starts_with("`kernel` is needed: "), "{faults:?}");
+        let table = "kernel = \"/boot/vmlinuz\"".parse().expect("TOML");
+        assert_eq!(Vm.check_config(&table), Ok(()));
     }
 }

@@ -16,70 +16,30 @@ use openshell_vm_init::protocol::{
 };
 
 use super::{Board, command_line, initramfs, modules};
+use crate::testbed::Parts;
 
 /// Far more than a boot takes; what runs out is told with the console's text.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What every guest here is made of.
-struct Parts {
-    kernel: PathBuf,
-    modules: PathBuf,
-    init: PathBuf,
-    disk: PathBuf,
-    _root: tempfile::TempDir,
+/// The testbed's image as a disk of 64 MiB, made by hand and once: it goes with the process's temporary files.
+pub(crate) fn disk(parts: &Parts) -> PathBuf {
+    static MADE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let make = || {
+        let root = tempfile::tempdir().expect("a directory");
+        let (tree, disk) = (root.path().join("tree"), root.path().join("disk.ext4"));
+        fs::create_dir(&tree).expect("a directory");
+        run(Command::new("tar").arg("-xf").arg(&parts.image).arg("-C").arg(&tree));
+        run(Command::new("chmod").arg("755").arg(&tree));
+        run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(&tree).arg(&disk).arg("64M"));
+        fs::remove_dir_all(&tree).expect("removed");
+        (root, disk)
+    };
+    MADE.get_or_init(make).1.clone()
 }
 
-/// The parts, made once; `None`, and a word about it, where the testbed has none.
-fn parts() -> Option<&'static Parts> {
-    static PARTS: OnceLock<Result<Parts, String>> = OnceLock::new();
-    match PARTS.get_or_init(make) {
-        Ok(parts) => Some(parts),
-        Err(why) => {
-            let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name.trim() == "vm"), "vm is required: {why}");
-            println!("skipped: vm: {why}");
-            None
-        }
-    }
-}
-
-fn make() -> Result<Parts, String> {
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
-    let (kernel, modules) = (named("OPENSHELL_TEST_KERNEL")?, named("OPENSHELL_TEST_MODULES")?);
-    let archive = named("OPENSHELL_TEST_ROOTFS")?;
-    let init = init()?;
-    let root = tempfile::tempdir().expect("a directory");
-    let tree = root.path().join("tree");
-    fs::create_dir(&tree).expect("a directory");
-    run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&tree))?;
-    run(Command::new("chmod").arg("755").arg(&tree))?;
-    let disk = root.path().join("disk.ext4");
-    run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(&tree).arg(&disk).arg("64M"))?;
-    Ok(Parts { kernel, modules, init, disk, _root: root })
-}
-
-/// The program as it is shipped: linked statically.
-fn init() -> Result<PathBuf, String> {
-    let path = std::env::var_os("OPENSHELL_TEST_VM_INIT").map(PathBuf::from).or_else(|| {
-        let test = std::env::current_exe().ok()?;
-        // target/<triple>/debug/deps/<test>
-        Some(test.ancestors().nth(3)?.join("release/openshell-vm-init"))
-    });
-    let path = path.ok_or("nobody knows where the guest's first program is")?;
-    if path.exists() {
-        Ok(path)
-    } else {
-        Err(format!("no `{}`: `cargo xtask build` makes it", path.display()))
-    }
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    output
-        .status
-        .success()
-        .then_some(())
-        .ok_or_else(|| format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+fn run(command: &mut Command) {
+    let output = command.output().expect("a program");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A QEMU that ends with its test.
@@ -96,7 +56,7 @@ impl Guest {
     /// Boots, and reads the guest's hello.
     fn boot(board: Board, network: Network) -> Option<Self> {
         static TURN: Mutex<()> = Mutex::new(());
-        let parts = parts()?;
+        let parts = Parts::find()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let root = tempfile::tempdir().expect("a directory");
         let file = |name: &str| root.path().join(name);
@@ -105,7 +65,7 @@ impl Guest {
         fs::write(file("initramfs"), archive.expect("an initramfs")).expect("a file");
         let listener = UnixListener::bind(file("port")).expect("a socket");
         let begun = Instant::now();
-        let mut qemu = qemu(parts, board, network, root.path()).spawn().expect("qemu-system-x86_64");
+        let mut qemu = qemu(&parts, board, network, root.path()).spawn().expect("qemu-system-x86_64");
         listener.set_nonblocking(true).expect("a socket");
         let port = loop {
             match listener.accept() {
@@ -211,7 +171,7 @@ fn qemu(parts: &Parts, board: Board, network: Network, root: &Path) -> Command {
         .args(["-chardev", &format!("socket,id=agent,path={shown}/port")])
         .args(["-device", &format!("virtio-serial-{bus}")])
         .args(["-device", "virtserialport,chardev=agent,name=org.openshell.agent"])
-        .args(["-drive", &format!("id=root,if=none,format=raw,snapshot=on,file={}", parts.disk.display())])
+        .args(["-drive", &format!("id=root,if=none,format=raw,snapshot=on,file={}", disk(parts).display())])
         .args(["-device", &format!("virtio-blk-{bus},drive=root")])
         .args(["-device", &format!("virtio-rng-{bus}")]);
     if network == Network::User {
@@ -293,7 +253,7 @@ fn a_workload_has_what_it_was_given_and_nothing_more() {
 
 #[test]
 fn a_stop_asks_first_and_then_ends_it() {
-    let asked = "trap 'echo asked; sync; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
+    let asked = "cat; trap 'echo asked; sync; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
     let Some(mut guest) = Guest::script("sandbox", asked) else { return };
     guest.expect(&FromGuest::Started);
     guest.until("ready");
@@ -301,15 +261,18 @@ fn a_stop_asks_first_and_then_ends_it() {
     guest.expect(&exited(3, None));
     says(&guest.end(), &["asked"]);
 
-    let deaf = "trap '' TERM; (trap '' TERM; sleep 1000) & echo ready; while :; do sleep 1; done";
-    let Some(mut guest) = Guest::script("sandbox", deaf) else { return };
+    // With its standard input held open it waits for what nobody will type; a user may open that anew.
+    let deaf = "exec 3</dev/stdin; timeout 1 cat <&3; echo waited $?; trap '' TERM; (trap '' TERM; sleep 1000) & \
+        echo ready; while :; do sleep 1; done";
+    let Some(mut guest) = Guest::boot(Board::Q35, Network::None) else { return };
+    guest.send(&ToGuest::Spec(Box::new(Spec { stdin: true, ..shell("sandbox", deaf) })));
     guest.expect(&FromGuest::Started);
     guest.until("ready");
     guest.send(&ToGuest::Stop { grace_ms: 300 });
     guest.send(&ToGuest::Ping(1));
     guest.expect(&FromGuest::Pong(1));
     guest.expect(&exited(137, Some(9)));
-    guest.end();
+    says(&guest.end(), &["waited 143"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod bench;
 mod ends;
 mod host;
+mod hostile;
 mod posture;
 
 pub(super) use bench::Bench;

@@ -1,6 +1,7 @@
 //! What every test stands on: a driver with a gateway id and a state directory of its own, and a clean-up that also runs
 //! when the test panics.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,18 +15,12 @@ use openshell_driver_api::{
 };
 use openshell_driver_vm::REGISTRATION;
 
+use crate::testbed::Parts;
+
 /// How long anything may take: guests without KVM, on a host that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The image that every test runs.
 pub(crate) const IMAGE: &str = "openshell-test/busybox:1";
-
-/// What a machine is made of on this host.
-struct Parts {
-    kernel: PathBuf,
-    modules: PathBuf,
-    image: PathBuf,
-    init: PathBuf,
-}
 
 /// One test's driver.
 pub(crate) struct Bench {
@@ -37,44 +32,9 @@ pub(crate) struct Bench {
     _root: tempfile::TempDir,
 }
 
-/// Prints why a test does nothing, or fails it where machines have to be there.
-pub(crate) fn skip(why: &str) {
-    let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|word| word.trim() == "vm"), "vm is required, and there is {why}");
-    println!("skipped: {why}");
-}
-
-fn parts() -> Result<Parts, String> {
-    let named = |name: &str| {
-        let path = std::env::var_os(name).map(PathBuf::from).ok_or(format!("no {name}"))?;
-        if path.exists() { Ok(path) } else { Err(format!("no `{}`, which {name} names", path.display())) }
-    };
-    let init = named("OPENSHELL_TEST_VM_INIT").or_else(|_| {
-        let folder = named("OPENSHELL_TEST_BIN_DIR")?;
-        let path = folder.join("openshell-vm-init");
-        if path.exists() { Ok(path) } else { Err(format!("no `{}`", path.display())) }
-    })?;
-    let qemu = Path::new("/usr/bin/qemu-system-x86_64");
-    if !qemu.exists() {
-        return Err(format!("no `{}`", qemu.display()));
-    }
-    Ok(Parts {
-        kernel: named("OPENSHELL_TEST_KERNEL")?,
-        modules: named("OPENSHELL_TEST_MODULES")?,
-        image: named("OPENSHELL_TEST_ROOTFS")?,
-        init,
-    })
-}
-
 /// A table for what this host has, with the test's own lines over it; `None`, and a word about it, when something is away.
 pub(crate) fn table(config: &str) -> Option<Table> {
-    let parts = match parts() {
-        Ok(parts) => parts,
-        Err(why) => {
-            skip(&why);
-            return None;
-        }
-    };
+    let parts = Parts::find()?;
     let text = |path: &Path| path.to_str().expect("a UTF-8 path").to_owned();
     let mut table = Table::new();
     for (key, value) in [
@@ -185,6 +145,16 @@ impl Bench {
         }
     }
 
+    /// Waits until no more than `count` directories, processes and mounts are left. (Of the script's own children some outlive
+    /// it for as long as it takes to see that nobody is there.)
+    pub(crate) async fn until_left(&self, count: usize) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.leftovers().len() > count {
+            assert!(tokio::time::Instant::now() < deadline, "left: {:?}", self.leftovers());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// The QEMUs of this gateway, or of one of its sandboxes.
     pub(crate) fn machines(&self, id: &str) -> Vec<u32> {
         let name = format!("openshell-{}.{id}", self.gateway_id);
@@ -202,6 +172,27 @@ impl Bench {
         left.extend(mounts.lines().filter(|line| line.contains(&format!("{state}/"))).map(str::to_owned));
         left
     }
+}
+
+/// What stands in QEMU's place where a guest's own work is of no interest: the guest is there at once. Descriptor 6 is its port.
+/// It ends when it is told to stop, and not because nobody talks to it any more.
+const QEMU: &str = r#"#!/bin/sh
+[ "$1" = --version ] && exec echo 'QEMU emulator version 9.9.9'
+printf '\027\000\000\000{"hello":{"version":1}}\011\000\000\000"started"' >&6
+while :; do
+  heard=$(dd bs=65536 count=1 <&6 2>/dev/null | tr -d '\000')
+  case $heard in *stop*) exit 0 ;; '') sleep 1 ;; esac
+done
+"#;
+
+/// Writes that script into `root`, where QEMU's own user can run it, and gives its path.
+pub(crate) fn script(root: &Path) -> PathBuf {
+    let qemu = root.join("qemu");
+    std::fs::write(&qemu, QEMU).expect("written");
+    for path in [&*qemu, root] {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("a mode");
+    }
+    qemu
 }
 
 impl Drop for Bench {

@@ -40,7 +40,7 @@ async fn the_workload_has_what_the_request_says() {
         asked.spec.token = Secret::new("t0ken");
         asked.spec.template.driver_config =
             json!({"disk_size": "64Mi"}).as_object().expect("an object").clone();
-        asked.spec.template.resources.memory_limit = "80Mi".to_owned();
+        asked.spec.template.resources.memory_limit = "100Mi".to_owned();
     })
     .await;
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
@@ -51,7 +51,7 @@ async fn the_workload_has_what_the_request_says() {
     let number =
         |line: &str, place: usize| line.split_whitespace().nth(place).and_then(|n| n.parse::<u64>().ok());
     let memory = number(lines[9], 1).expect("MemTotal");
-    assert!((30_000..80 << 10).contains(&memory), "{said}");
+    assert!((30_000..100 << 10).contains(&memory), "{said}");
     let disk = number(lines[10], 1).expect("a size");
     assert!((30..=64).contains(&disk), "{said}");
 

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use openshell_driver_api::ErrorKind;
 
-use crate::bench::{Bench, ready_message, request, sandbox_id, skip};
+use crate::bench::{Bench, ready_message, request, sandbox_id, script};
+use crate::testbed::skip;
 
 /// A small file system, gone with this value.
 struct Small(tempfile::TempDir);
@@ -46,8 +47,10 @@ impl Drop for Small {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_and_nothing_is_left_on_it() {
-    let Some(bench) = Bench::closed("disk_size = \"64Mi\"") else { return };
-    // The initramfs and the image need more than one and less than the other.
+    let root = tempfile::tempdir().expect("a directory");
+    let config = format!("disk_size = \"64Mi\"\nqemu_path = \"{}\"", script(root.path()).display());
+    let Some(bench) = Bench::closed(&config) else { return };
+    // The image needs more than one and less than the other.
     let Some(small) = Small::new("96m") else { return };
     let mut bench = bench.at(&small.path().join("drivers/vm"));
     bench.open().await;
@@ -70,7 +73,7 @@ async fn a_full_disk_is_told_and_nothing_is_left_on_it() {
     bench.driver().stop(&sandbox_id("full")).await.expect("stop");
     assert!(bench.driver().delete(&sandbox_id("full")).await.expect("delete"));
     std::fs::remove_file(filler).expect("a file");
-    assert_eq!(bench.leftovers(), Vec::<String>::new());
+    bench.until_left(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

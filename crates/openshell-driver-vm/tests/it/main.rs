@@ -5,6 +5,9 @@ mod create;
 mod faults;
 mod full;
 mod inputs;
+mod killed;
 mod lifecycle;
 mod many;
 mod restart;
+#[path = "../../src/testbed.rs"]
+mod testbed;

@@ -1,6 +1,6 @@
 //! Many sandboxes at once.
 
-use crate::bench::{Bench, request, sandbox_id};
+use crate::bench::{Bench, request, sandbox_id, script};
 
 const MANY: usize = 20;
 /// What the driver may need for them beyond their QEMUs, in KiB.
@@ -15,16 +15,16 @@ fn resident() -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_idle_sandboxes_are_little_memory() {
-    let Some(bench) = Bench::new("memory = \"80Mi\"\nboot_timeout = 600\nhang_after = 600").await else {
-        return;
-    };
+    // What a driver has of a machine is the same whatever the guest is; twenty real ones would be a test of the host.
+    let root = tempfile::tempdir().expect("a directory");
+    let config = format!("hang_after = 600\nqemu_path = \"{}\"", script(root.path()).display());
+    let Some(bench) = Bench::new(&config).await else { return };
     // The first has the image made, which is not what is measured.
     bench.driver().create(&request("n0", &["sleep", "3000"])).await.expect("create");
     bench.until("n0", "Running").await;
     let before = resident();
     for n in 1..MANY {
         bench.driver().create(&request(&format!("n{n}"), &["sleep", "3000"])).await.expect("create");
-        // One after the other: twenty boots at once would be a test of the host.
         bench.until(&format!("n{n}"), "Running").await;
     }
     let after = resident();
@@ -33,5 +33,5 @@ async fn twenty_idle_sandboxes_are_little_memory() {
     for n in 0..MANY {
         assert!(bench.driver().delete(&sandbox_id(&format!("n{n}"))).await.expect("delete"));
     }
-    assert_eq!(bench.leftovers(), Vec::<String>::new());
+    bench.until_left(0).await;
 }

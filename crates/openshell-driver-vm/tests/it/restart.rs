@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openshell_driver_api::ErrorKind;
 
-use crate::bench::{Bench, ready_message, ready_reason, request, sandbox_id};
+use crate::bench::{Bench, ready_message, ready_reason, request, sandbox_id, script};
 
 const SCRIPT: &str =
     "test -f /sandbox/mark && exit 7; echo > /sandbox/mark; sync; echo MARKED; exec sleep 300";
@@ -66,14 +66,29 @@ async fn a_shutdown_ends_guests_in_order_and_starts_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_drivers_of_two_gateways_share_images_and_nothing_else() {
-    let Some(first) = Bench::new("").await else { return };
-    let Some(second) = Bench::closed("") else { return };
+    let root = tempfile::tempdir().expect("a directory");
+    let config = format!("hang_after = 600\nqemu_path = \"{}\"", script(root.path()).display());
+    let Some(first) = Bench::new(&config).await else { return };
+    let Some(second) = Bench::closed(&config) else { return };
     let mut second = second.at(first.state_dir());
     second.open().await;
     first.driver().create(&request("a", &["sleep", "300"])).await.expect("create");
     assert_eq!(second.driver().list().await.expect("a list"), []);
-    second.driver().create(&request("a", &["sh", "-c", "exit 1"])).await.expect("the same id");
-    second.until("a", "ContainerExited").await;
+    second.driver().create(&request("a", &["true"])).await.expect("the same id");
+    second.until("a", "Running").await;
     assert!(second.driver().delete(&sandbox_id("a")).await.expect("delete"));
     first.until("a", "Running").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_driver_of_one_gateway_is_refused_and_harms_nothing() {
+    let root = tempfile::tempdir().expect("a directory");
+    let config = format!("hang_after = 600\nqemu_path = \"{}\"", script(root.path()).display());
+    let Some(bench) = Bench::new(&config).await else { return };
+    bench.driver().create(&request("first", &["true"])).await.expect("create");
+    bench.until("first", "Running").await;
+    let Err(error) = bench.try_open().await else { panic!("it opened") };
+    assert_eq!(error.kind(), ErrorKind::FailedPrecondition, "{error}");
+    assert!(error.message().starts_with("another driver of this gateway holds `"), "{error}");
+    bench.until("first", "Running").await;
 }

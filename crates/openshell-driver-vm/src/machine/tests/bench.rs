@@ -1,8 +1,7 @@
 //! What the tests share: a host, a disk of the testbed's image, and machines on them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openshell_vm_init::protocol::Spec;
@@ -13,6 +12,8 @@ use super::super::probe::Accelerator;
 use super::super::{Boot, End, Event, Host, Machine, overlay};
 use crate::config::Config;
 use crate::guest::Board;
+use crate::guest::boot::disk;
+use crate::testbed::Parts;
 
 /// Far more than a boot takes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,15 +34,13 @@ pub(in super::super) struct Bench {
 impl Bench {
     /// The testbed's kernel, modules and image, or nothing and a word about it.
     pub(in super::super) async fn new() -> Option<Self> {
-        static BASE: OnceLock<Result<(Config, PathBuf), String>> = OnceLock::new();
-        let (config, base) = match BASE.get_or_init(testbed) {
-            Ok(found) => found.clone(),
-            Err(why) => {
-                let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-                assert!(!required.split(',').any(|name| name.trim() == "vm"), "vm is required: {why}");
-                println!("skipped: vm: {why}");
-                return None;
-            }
+        let parts = Parts::find()?;
+        let base = disk(&parts);
+        let config = Config {
+            kernel: Some(parts.kernel),
+            modules: Some(parts.modules),
+            init_path: Some(parts.init),
+            ..Config::default()
         };
         let turn = TURN.lock().await;
         Some(Self { config, base, root: tempfile::tempdir().expect("a directory"), _turn: turn })
@@ -74,54 +73,6 @@ impl Bench {
         let (base, name) = (self.base.clone(), name.to_owned());
         Boot { name, dir, base, cpus: 1, memory: 128 << 20, network: false, spec }
     }
-}
-
-fn testbed() -> Result<(Config, PathBuf), String> {
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from).ok_or(format!("{name} is not set"));
-    let (kernel, modules) = (named("OPENSHELL_TEST_KERNEL")?, named("OPENSHELL_TEST_MODULES")?);
-    let archive = named("OPENSHELL_TEST_ROOTFS")?;
-    let config = Config {
-        kernel: Some(kernel),
-        modules: Some(modules),
-        init_path: Some(init()?),
-        ..Config::default()
-    };
-    Ok((config, disk(&archive)?))
-}
-
-/// The guest's first program, linked statically.
-fn init() -> Result<PathBuf, String> {
-    let beside = || {
-        let test = std::env::current_exe().ok()?;
-        // target/<triple>/debug/deps/<test>
-        Some(test.ancestors().nth(3)?.join("release/openshell-vm-init"))
-    };
-    let path = std::env::var_os("OPENSHELL_TEST_VM_INIT").map(PathBuf::from).or_else(beside);
-    let path = path.ok_or("nobody knows where the guest's first program is")?;
-    if path.exists() {
-        Ok(path)
-    } else {
-        Err(format!("no `{}`: `cargo xtask build` makes it", path.display()))
-    }
-}
-
-/// The image as a disk, made by hand and once: it lies in a directory that goes with the process's temporary files.
-fn disk(archive: &Path) -> Result<PathBuf, String> {
-    static ROOT: OnceLock<tempfile::TempDir> = OnceLock::new();
-    let root = ROOT.get_or_init(|| tempfile::tempdir().expect("a directory")).path();
-    let (tree, disk) = (root.join("tree"), root.join("disk.ext4"));
-    std::fs::create_dir(&tree).map_err(|error| error.to_string())?;
-    run(Command::new("tar").arg("-xf").arg(archive).arg("-C").arg(&tree))?;
-    run(Command::new("chmod").arg("755").arg(&tree))?;
-    run(Command::new("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(&tree).arg(&disk).arg("64M"))?;
-    std::fs::remove_dir_all(&tree).map_err(|error| error.to_string())?;
-    Ok(disk)
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    let said = || format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.status.success().then_some(()).ok_or_else(said)
 }
 
 impl Machine {

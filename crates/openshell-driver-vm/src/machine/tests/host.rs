@@ -40,10 +40,10 @@ async fn a_qemu_that_ends_at_once_is_quoted() {
     std::fs::set_permissions(&qemu, PermissionsExt::from_mode(0o755)).expect("a mode");
     std::fs::set_permissions(bench.dir(), PermissionsExt::from_mode(0o755)).expect("a mode");
     bench.config.qemu_path = Some(qemu);
-    bench.config.accelerator = Accelerator::Tcg;
     let host = Host::open(&bench.config, bench.dir()).await.expect("a host");
     let error = host.accelerator().await.expect_err("refused");
-    assert_eq!(error.message(), "no guest runs on this host; under TCG: qemu: no such board");
+    let message = error.message();
+    assert!(message.starts_with("no guest runs on this host; under TCG: qemu: no such board"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
