@@ -10,8 +10,10 @@ use std::time::Duration;
 use openshell_driver_api::{DialRequest, DriverError, ErrorKind, LaunchRequest, SocketPolicy};
 use openshell_uds::PeerPolicy;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 
 use super::find;
 use super::log::{self, Tail};
@@ -20,6 +22,8 @@ use crate::{Deadlines, RemoteDriver};
 const OPERATION: &str = "start its program";
 /// How long one that was started in vain may take to end by itself.
 const GIVE_UP: Duration = Duration::from_secs(2);
+/// How long the one before it may take to let go of the socket, and how often that is looked at: it logs each look.
+const PREDECESSOR: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(250));
 /// How long the last lines of its log may take to come once it has ended; what it has left behind may hold the pipe.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
@@ -50,6 +54,7 @@ impl Run {
     /// Starts the program and waits until it answers.
     pub(super) async fn start(request: &LaunchRequest) -> Result<(Self, Arc<RemoteDriver>), DriverError> {
         find::look_again(&request.program)?;
+        let_go(&request.socket).await;
         let mut run = Self::spawn(request)?;
         let policy = PeerPolicy { pid: run.pid(), ..PeerPolicy::default() };
         let dial = DialRequest {
@@ -178,6 +183,15 @@ impl Run {
             Some(hint) => refused.with_hint(hint),
             None => refused,
         }
+    }
+}
+
+/// Waits for the program of a gateway that was killed just now, which lets go of the socket as soon as it sees that.
+/// Whoever listens for longer is somebody else, and what follows says so.
+async fn let_go(socket: &Path) {
+    let deadline = Instant::now() + PREDECESSOR.0;
+    while UnixStream::connect(socket).await.is_ok() && Instant::now() < deadline {
+        sleep(PREDECESSOR.1).await;
     }
 }
 

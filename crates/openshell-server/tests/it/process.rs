@@ -2,8 +2,8 @@
 //! The programs here are a fake of the tests' own and shell scripts; they go by the name of a driver that is one.
 
 use std::io::Read as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -264,6 +264,23 @@ fn a_process_that_the_gateway_did_not_start_is_not_talked_to() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let _gone = std::fs::remove_dir(stage.socket().parent().expect("a directory"));
+}
+
+#[test]
+fn one_of_a_gateway_that_was_killed_just_now_is_waited_for() {
+    let Some(stage) = Stage::new("before", Driver::Fake, "") else { return };
+    let socket = stage.socket();
+    let mut private = std::fs::DirBuilder::new();
+    private.recursive(true).mode(0o700).create(socket.parent().expect("a directory")).expect("a directory");
+    let before = UnixListener::bind(&socket).expect("a socket");
+    let lets_go = std::thread::spawn(move || {
+        // It lets go once it has been looked at.
+        before.accept().expect("a look");
+    });
+    let gateway = stage.serve();
+    lets_go.join().expect("an end");
+    stage.one_driver();
+    assert!(gateway.terminate().success());
 }
 
 #[test]
