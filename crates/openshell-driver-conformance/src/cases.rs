@@ -1,4 +1,4 @@
-//! The cases: by group, as the document has them; and in the order in which they run, what others build on first.
+//! The cases: by group, as the document has them; and in the waves in which they run, what others build on first.
 
 mod cleanup;
 mod errors;
@@ -14,7 +14,7 @@ mod validation;
 mod watch;
 mod watch_changes;
 
-use crate::case::Case;
+use crate::case::{Case, Group};
 
 /// Every case.
 pub fn all() -> impl Iterator<Item = &'static Case> {
@@ -37,42 +37,53 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     .flatten()
 }
 
-/// What other cases build on, each before those that do.
-const BASIC: &[&str] = &[
-    "handshake.capabilities",
-    "handshake.several-connections",
-    "handshake.side-by-side",
-    "validation.plain",
-    "validation.same-answer",
-    "lifecycle.create",
-    "lifecycle.list",
-    "identity.id-alone",
-    "identity.unknown-get",
-    "identity.list-id",
-    "errors.answer-size",
-    "errors.ready-condition",
-    "lifecycle.create-found",
-    "lifecycle.create-ready",
-    "lifecycle.create-at-once",
-    "lifecycle.delete",
-    "lifecycle.stopped-there",
-    "lifecycle.stop",
-    "lifecycle.start",
-    "idempotency.delete-twice",
-    "watch.stays-open",
-    "identity.watch-id",
-    "watch.snapshot",
-    "watch.status-in-events",
-    "watch.create-seen",
-    "watch.delete-seen",
-    "secrets.get",
-    "secrets.watch",
+/// What other cases build on, in waves: each wave after those that it builds on itself.
+const BASIC: &[&[&str]] = &[
+    &["handshake.capabilities", "handshake.several-connections"],
+    &["handshake.side-by-side"],
+    &["validation.plain"],
+    &["validation.same-answer", "lifecycle.create", "lifecycle.list"],
+    &["identity.id-alone"],
+    &["identity.unknown-get", "lifecycle.create-at-once"],
+    &["identity.list-id", "errors.answer-size", "errors.ready-condition"],
+    &["lifecycle.create-found", "lifecycle.create-ready", "watch.stays-open"],
+    &["lifecycle.delete", "lifecycle.stopped-there", "identity.watch-id"],
+    &["lifecycle.stop", "idempotency.delete-twice", "secrets.get", "watch.snapshot"],
+    &["lifecycle.start", "watch.status-in-events"],
+    &["watch.create-seen"],
+    &["watch.delete-seen"],
+    &["watch.two-watchers"],
+    &["secrets.watch"],
 ];
 
-/// Every case, in the order in which they run.
-pub(crate) fn in_order() -> impl Iterator<Item = &'static Case> {
-    let basic = BASIC.iter().filter_map(|id| all().find(|case| case.id == *id));
-    basic.chain(all().filter(|case| !BASIC.contains(&case.id)))
+/// Who fails one of these is asked one thing at a time.
+pub(crate) const CONCURRENT: &[&str] =
+    &["handshake.side-by-side", "lifecycle.create-at-once", "watch.two-watchers"];
+
+/// What others would disturb, or would be disturbed by: requests that a broken driver takes for "all", looks at what
+/// happens where nothing may, measured times, many sandboxes. The groups `restart` and `cleanup` are alone, too.
+const ALONE: &[&str] = &[
+    "handshake.capabilities-at-once",
+    "identity.empty-delete",
+    "identity.empty-start",
+    "identity.empty-stop",
+    "watch.calm",
+    "lifecycle.list-whole",
+];
+
+fn is_alone(case: &Case) -> bool {
+    ALONE.contains(&case.id) || matches!(case.group(), Group::Restart | Group::Cleanup)
+}
+
+/// Every case, in waves: those of one may run side by side, and none before the waves that it builds on.
+pub(crate) fn waves() -> Vec<Vec<&'static Case>> {
+    let wave = |ids: &&[&str]| ids.iter().filter_map(|id| all().find(|case| case.id == *id)).collect();
+    let mut waves: Vec<Vec<&'static Case>> = BASIC.iter().map(wave).collect();
+    let rest = all().filter(|case| !BASIC.iter().any(|ids| ids.contains(&case.id)));
+    let (alone, together): (Vec<_>, Vec<_>) = rest.partition(|case| is_alone(case));
+    waves.push(together);
+    waves.extend(alone.into_iter().map(|case| vec![case]));
+    waves
 }
 
 #[cfg(test)]
@@ -99,9 +110,12 @@ mod tests {
 
     #[test]
     fn every_case_runs_once_and_the_cleanup_last() {
-        let order: Vec<&str> = in_order().map(|case| case.id).collect();
+        let order: Vec<&str> = waves().into_iter().flatten().map(|case| case.id).collect();
         assert_eq!(order.len(), all().count());
         assert_eq!(order.iter().collect::<BTreeSet<_>>().len(), order.len());
         assert_eq!(order.last(), Some(&"cleanup.nothing-left"));
+        for id in BASIC.iter().copied().flatten().chain(ALONE).chain(CONCURRENT) {
+            assert!(order.contains(id), "no case is called `{id}`");
+        }
     }
 }

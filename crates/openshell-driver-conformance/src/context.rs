@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use openshell_proto::compute::v1::{
     self as wire, DriverResourceRequirements, DriverSandbox, DriverSandboxSpec, DriverSandboxTemplate,
 };
@@ -151,6 +152,18 @@ impl Ctx {
     pub(crate) async fn wait_ready(&self, id: &str) -> Checked<DriverSandbox> {
         self.needs(&["errors.ready-condition", "lifecycle.create-ready"])?;
         self.wait_for(id, "Ready=True", state::is_ready).await
+    }
+
+    /// Makes several, and waits until all run: they start side by side.
+    pub(crate) async fn several_running(&self, count: usize) -> Checked<Vec<DriverSandbox>> {
+        let mut asked = Vec::new();
+        for _ in 0..count {
+            asked.push(self.made().await?);
+        }
+        for sandbox in &asked {
+            self.wait_ready(&sandbox.id).await?;
+        }
+        Ok(asked)
     }
 
     /// Makes one, and stops it once it runs.
@@ -331,16 +344,15 @@ impl Ctx {
     /// Removes whatever the case made. What that comes to is the last case's to say.
     pub(crate) async fn clean_up(&self) {
         let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
-        for id in made {
-            let removed = async {
-                // A driver that refuses to delete what is stopped gets it back running.
-                if let Ok(Err(_)) = self.try_delete(&id, "").await {
-                    let _ = self.try_start(&id, "").await;
-                    let _ = self.wait_ready(&id).await;
-                    let _ = self.try_delete(&id, "").await;
-                }
-            };
-            removed.await;
+        join_all(made.iter().map(|id| self.remove(id))).await;
+    }
+
+    async fn remove(&self, id: &str) {
+        // A driver that refuses to delete what is stopped gets it back running.
+        if let Ok(Err(_)) = self.try_delete(id, "").await {
+            let _ = self.try_start(id, "").await;
+            let _ = self.wait_ready(id).await;
+            let _ = self.try_delete(id, "").await;
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub only: Vec<Selector>,
     /// User ids that may serve the socket besides this user and root; the socket's mode may be open then.
     pub allow_uids: Vec<u32>,
+    /// How many cases run at a time, where they do not disturb each other; 0 counts as 1.
+    pub side_by_side: usize,
     /// How many sandboxes may be made at a time, for the cases that need many.
     pub many: Option<usize>,
     /// How to stop and start the driver, for the cases that need it.
@@ -68,6 +70,7 @@ impl Default for Options {
             whole: Duration::from_secs(30 * 60),
             only: Vec::new(),
             allow_uids: Vec::new(),
+            side_by_side: 1,
             many: None,
             restart: None,
         }

@@ -60,6 +60,10 @@ struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     total_timeout: u64,
 
+    /// How many cases run side by side, where they do not disturb each other
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+
     /// How many sandboxes may be made at a time; without it the cases that need many are skipped
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     many: Option<u16>,
@@ -99,6 +103,7 @@ pub fn run() -> ExitCode {
         whole: Duration::from_secs(args.total_timeout),
         only: args.only,
         allow_uids: args.allow_uids,
+        side_by_side: usize::from(args.jobs),
         many: args.many.map(usize::from),
         restart,
         ..Options::default()

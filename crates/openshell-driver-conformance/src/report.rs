@@ -1,8 +1,10 @@
 //! What came of a run.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::case::{Case, Level};
+use crate::forms;
 
 /// What came of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,5 +67,14 @@ impl Report {
             count(|verdict| matches!(verdict, Verdict::Failed(_))),
             count(|verdict| matches!(verdict, Verdict::Skipped(_))),
         )
+    }
+}
+
+/// What did not pass, as the program prints it, and the sum.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Passed);
+        others.map(forms::line).try_for_each(|line| f.write_str(&line))?;
+        f.write_str(&forms::summary(self))
     }
 }

@@ -1,9 +1,10 @@
-//! A run: one case after the other, each bounded, each cleaned up after.
+//! A run: one wave of cases after the other, each case bounded and cleaned up after.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use openshell_core::shell::{Remedy, USAGE};
 use openshell_driver_remote::ServeOptions;
 use openshell_uds::{BindError, ConnectError, PeerPolicy};
@@ -131,12 +132,27 @@ async fn run_on(path: PathBuf, options: Options, mut told: impl FnMut(&Outcome))
     let session = Arc::new(Session::open(path, options).await?);
     let began = Instant::now();
     let mut outcomes = Vec::new();
-    for case in cases::in_order().filter(|case| session.options.takes(case)) {
-        let left = session.options.whole.saturating_sub(began.elapsed());
-        let outcome = run_case(&session, case, left).await;
-        told(&outcome);
-        outcomes.push(outcome);
+    for wave in cases::waves() {
+        let first = outcomes.len();
+        let one_by_one = cases::CONCURRENT.iter().any(|id| session.has_failed(id));
+        let side_by_side = if one_by_one { 1 } else { session.options.side_by_side.max(1) };
+        let wave = wave.into_iter().filter(|case| session.options.takes(case)).enumerate();
+        let mut running = stream::iter(wave)
+            .map(|(place, case)| {
+                let session = &session;
+                async move {
+                    let left = session.options.whole.saturating_sub(began.elapsed());
+                    (place, run_case(session, case, left).await)
+                }
+            })
+            .buffer_unordered(side_by_side);
+        while let Some((place, outcome)) = running.next().await {
+            told(&outcome);
+            outcomes.push((first + place, outcome));
+        }
     }
+    outcomes.sort_by_key(|(place, _)| *place);
+    let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let capabilities = &session.capabilities;
     let driver = (capabilities.driver_name.clone(), capabilities.driver_version.clone());
     Ok(Report { target, driver, outcomes })

@@ -147,6 +147,14 @@ async fn identify(
     }
 }
 
+/// A workspace that was named: an empty name in a path of a backend's API means all of them.
+fn named(operation: &'static str, workspace: String) -> Result<String, DriverError> {
+    match workspace.is_empty() {
+        true => Err(DriverError::invalid(operation, "`workspace` is empty")),
+        false => Ok(workspace),
+    }
+}
+
 #[tonic::async_trait]
 impl contract::ComputeDriver for Adapter {
     async fn get_capabilities(
@@ -279,7 +287,7 @@ impl contract::ComputeDriver for Adapter {
     ) -> Result<Response<wire::EnsureWorkspaceResponse>, Status> {
         let workspace = request.into_inner().workspace;
         self.run("EnsureWorkspace", |driver| async move {
-            driver.ensure_workspace(&workspace).await?;
+            driver.ensure_workspace(&named("ensure workspace", workspace)?).await?;
             Ok(wire::EnsureWorkspaceResponse {})
         })
         .await
@@ -291,7 +299,7 @@ impl contract::ComputeDriver for Adapter {
     ) -> Result<Response<wire::DeleteWorkspaceResponse>, Status> {
         let workspace = request.into_inner().workspace;
         self.run("DeleteWorkspace", |driver| async move {
-            driver.delete_workspace(&workspace).await?;
+            driver.delete_workspace(&named("delete workspace", workspace)?).await?;
             Ok(wire::DeleteWorkspaceResponse {})
         })
         .await

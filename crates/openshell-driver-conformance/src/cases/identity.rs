@@ -1,10 +1,14 @@
 //! The id is the key; a name informs.
 
+use std::collections::BTreeSet;
+
 use openshell_proto::compute::v1::{DriverSandbox, WatchSandboxesEvent, watch_sandboxes_event::Payload};
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::case::{Case, Checked, Level, expect, failed, skipped};
 use crate::context::{Ctx, must, must_refuse};
+use crate::watching::Next;
 
 pub(crate) const CASES: &[Case] = &[
     Case {
@@ -198,21 +202,32 @@ async fn list_id(ctx: &Ctx) -> Checked {
 async fn watch_id(ctx: &Ctx) -> Checked {
     let (made, _) = ctx.running().await?;
     let mut watch = ctx.watch().await?;
-    let events = watch.drain(ctx.quiet() * 2).await;
-    let shown_ids: Vec<&str> = events.iter().filter_map(any_id).collect();
-    match shown_ids.as_slice() {
+    let mut ids: BTreeSet<String> = watch.drain(ctx.quiet() * 2).await.iter().filter_map(any_id).collect();
+    if ids.is_empty() {
         // That a watch begins with what is there is another case's.
-        [] => skipped("the watch shows no sandbox at all"),
-        ids => expect(ids.contains(&made.id.as_str()), || {
-            format!("`{}` is not among what the watch shows: {}", made.id, ids.join(", "))
-        }),
+        return skipped("the watch shows no sandbox at all");
     }
+    let deadline = Instant::now() + ctx.timeout();
+    while !ids.contains(&made.id) {
+        match watch.next(deadline.saturating_duration_since(Instant::now())).await {
+            Next::Event(event) => ids.extend(any_id(&event)),
+            Next::End(_) | Next::Silence => {
+                let ids: Vec<String> = ids.into_iter().collect();
+                return failed(format!(
+                    "`{}` is not among what the watch shows: {}",
+                    made.id,
+                    ids.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The id under which an event shows a sandbox.
-fn any_id(event: &WatchSandboxesEvent) -> Option<&str> {
+fn any_id(event: &WatchSandboxesEvent) -> Option<String> {
     match &event.payload {
-        Some(Payload::Sandbox(event)) => event.sandbox.as_ref().map(|sandbox| sandbox.id.as_str()),
+        Some(Payload::Sandbox(event)) => event.sandbox.as_ref().map(|sandbox| sandbox.id.clone()),
         _ => None,
     }
 }

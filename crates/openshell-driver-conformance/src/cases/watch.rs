@@ -88,17 +88,13 @@ async fn opens_at_once(ctx: &Ctx) -> Checked {
 async fn snapshot(ctx: &Ctx) -> Checked {
     ctx.needs(&["identity.watch-id"])?;
     // Ready, so that no change comes that could be taken for a snapshot.
-    let (made, _) = ctx.running().await?;
     // A second one behind it: the last of a snapshot is another case's.
-    let _other = ctx.running().await?;
-    ctx.watch().await?.until_shown(&made.id, "the sandbox that is there", |_| true).await.map(|_| ())
+    let made = ctx.several_running(2).await?;
+    ctx.watch().await?.until_shown(&made[0].id, "the sandbox that is there", |_| true).await.map(|_| ())
 }
 
 async fn snapshot_whole(ctx: &Ctx) -> Checked {
-    let mut missing = Vec::new();
-    for _ in 0..3 {
-        missing.push(ctx.running().await?.0.id);
-    }
+    let mut missing: Vec<String> = ctx.several_running(3).await?.into_iter().map(|made| made.id).collect();
     let mut watch = ctx.watch_snapshot().await?;
     watch
         .until("all three sandboxes that are there", |event| {
@@ -109,11 +105,10 @@ async fn snapshot_whole(ctx: &Ctx) -> Checked {
 }
 
 async fn snapshot_again(ctx: &Ctx) -> Checked {
-    let (made, _) = ctx.running().await?;
-    let _other = ctx.running().await?;
-    ctx.watch_snapshot().await?.until_shown(&made.id, "the sandbox that is there", |_| true).await?;
+    let made = ctx.several_running(2).await?;
+    ctx.watch_snapshot().await?.until_shown(&made[0].id, "the sandbox that is there", |_| true).await?;
     let mut again = ctx.watch().await?;
-    again.until_shown(&made.id, "the sandbox that is there, once more", |_| true).await.map(|_| ())
+    again.until_shown(&made[0].id, "the sandbox that is there, once more", |_| true).await.map(|_| ())
 }
 
 async fn stays_open(ctx: &Ctx) -> Checked {

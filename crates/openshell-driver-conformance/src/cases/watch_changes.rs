@@ -13,6 +13,8 @@ use crate::watching::{is_deleted, shown};
 
 /// How many sandboxes come and go before a reader that does not read.
 const BEHIND: usize = 8;
+/// Of these, how many there are at a time.
+const AT_A_TIME: usize = 4;
 /// How many bytes such a reader lets be on their way.
 const NARROW: u32 = 1024;
 
@@ -140,10 +142,11 @@ async fn slow_reader(ctx: &Ctx) -> Checked {
     let opening = tokio::spawn(async move { narrow.watch_sandboxes(WatchSandboxesRequest {}).await });
     tokio::time::sleep(ctx.quiet() / 4).await;
     let mut made = Vec::new();
-    for _ in 0..BEHIND {
-        let (one, _) = ctx.running().await?;
-        ctx.delete(&one.id).await?;
-        made.push(one.id);
+    while made.len() < BEHIND {
+        for one in ctx.several_running(AT_A_TIME).await? {
+            ctx.delete(&one.id).await?;
+            made.push(one.id);
+        }
     }
     let opened = match ctx.bounded("WatchSandboxes", async { flat(opening.await) }).await? {
         Ok(stream) => stream,

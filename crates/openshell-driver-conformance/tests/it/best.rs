@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use openshell_driver_conformance::{Options, RunError, Selector, Target, Verdict, cases, run};
+use openshell_driver_conformance::{Options, Report, RunError, Selector, Target, Verdict, cases, run};
 use openshell_driver_fake::{Fault, Scenario};
 
 use crate::bench::{Bench, hold, options, red};
@@ -23,6 +23,24 @@ async fn nothing_is_found_in_a_driver_at_its_best() {
     assert_eq!(others, [("handshake.unimplemented-message", &skipped)]);
     assert!(report.holds());
     assert_eq!(report.outcomes.len(), cases().count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_side_by_side_find_nothing_in_it_either_and_are_reported_in_order() {
+    let bench = Bench::start(Scenario::default());
+    let options = Options { side_by_side: 8, ..options(&bench) };
+    let report = run(Target::Socket(bench.path()), options).await.expect("a report");
+    assert_eq!(report.failed().count(), 0, "{report}");
+    let ids = |report: &Report| report.outcomes.iter().map(|outcome| outcome.case.id).collect::<Vec<_>>();
+    assert_eq!(ids(&report), ids(&hold(Scenario::default()).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_makes_one_sandbox_at_a_time_is_asked_one_thing_at_a_time() {
+    let bench = Bench::start(Scenario::with(Fault::ConcurrentCreatesFail));
+    let options = Options { side_by_side: 8, ..options(&bench) };
+    let report = run(Target::Socket(bench.path()), options).await.expect("a report");
+    assert_eq!(red(&report), ["lifecycle.create-at-once"], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The Docker driver on a real engine. Every test has a gateway id of its own and takes back what it made.
 
 mod bench;
+mod conformance;
 mod create;
 mod engine;
 mod fake;

@@ -3,6 +3,7 @@
 
 mod agent;
 mod bench;
+mod conformance;
 mod create;
 mod fake;
 mod faults;

@@ -24,7 +24,7 @@ pub(crate) struct Bench {
     pub(crate) driver: Arc<dyn ComputeDriver>,
     pub(crate) api: Api,
     pub(crate) gateway_id: String,
-    table: Table,
+    pub(crate) table: Table,
     state: Arc<tempfile::TempDir>,
 }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod bench;
+mod conformance;
 mod create;
 mod detect;
 mod faults;
