@@ -29,12 +29,13 @@ mod words;
 
 pub use context::{Context, DRIVER_API, PackageFacts, Role};
 pub use diagnostic::{Code, Diagnostic, Label, Severity, Span};
-pub use edit::{EditError, Removed, add_driver, remove_driver};
+pub use edit::{EditError, NewDriver, Place, Removed, add_driver, move_driver, remove_driver};
 pub use model::*;
 pub use nearest::nearest;
 pub use platform::platform_cfg;
 pub use report::{Position, Report, Style};
 pub use selection::{Request, SelectError, Selection};
+pub use words::{NameError, check_driver_name};
 
 use diagnostic::Sink;
 

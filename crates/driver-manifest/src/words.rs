@@ -1,5 +1,7 @@
 //! The forms of words: names, packages, features, variables. Each function says what is wrong, or nothing.
 
+use crate::model::EXTERNAL;
+
 /// Names that would be taken for something else, and what that is.
 const RESERVED_DRIVERS: &[(&str, &str)] = &[
     ("all", "`all` stands for every driver"),
@@ -97,6 +99,47 @@ pub(crate) fn reserved(named: Named, name: &str) -> Option<&'static str> {
     list.iter().find(|(word, _)| *word == name).map(|(_, why)| *why)
 }
 
+/// Why nobody can call a driver so, whatever other drivers there are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct NameError {
+    message: String,
+    hint: String,
+}
+
+impl NameError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+}
+
+/// Looks at a name before there is an entry for it: the rules are those that an entry's name is held to.
+///
+/// # Errors
+///
+/// When it has not the form of a driver's name, or is reserved.
+pub fn check_driver_name(name: &str) -> Result<(), NameError> {
+    if !is_name(name) {
+        let message =
+            format!("`{}` is not a name that a driver can have", shown(&name.escape_debug().to_string()));
+        return Err(NameError { message, hint: name_hint(name) });
+    }
+    let why = if name == EXTERNAL {
+        Some("`external` stands for any driver behind a socket")
+    } else {
+        reserved(Named::Driver, name)
+    };
+    match why {
+        Some(why) => {
+            let message = format!("the name `{name}` is reserved: {why}");
+            Err(NameError { message, hint: "give the driver another name".to_owned() })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Whether cargo takes it as a package's name.
 pub(crate) fn is_package(name: &str) -> bool {
     name.len() <= LONGEST_NAME
@@ -150,6 +193,18 @@ mod tests {
         assert!(!is_package("") && !is_package("9x") && !is_package("a.b"));
         assert!(is_variable("OPENSHELL_X1") && !is_variable("_X") && !is_variable("x"));
         assert!(is_feature("rt-multi_thread") && !is_feature("") && !is_feature("a/b"));
+    }
+
+    #[test]
+    fn a_name_is_judged_before_there_is_an_entry() {
+        assert_eq!(check_driver_name("kyma"), Ok(()));
+        let error = check_driver_name("My_Driver").expect_err("not of the form");
+        assert_eq!(error.to_string(), "`My_Driver` is not a name that a driver can have");
+        assert_eq!(error.hint(), "did you mean `my-driver`?");
+        for reserved in ["remote", "all", "external"] {
+            let error = check_driver_name(reserved).expect_err(reserved);
+            assert!(error.to_string().contains("is reserved: "), "{error}");
+        }
     }
 
     #[test]
