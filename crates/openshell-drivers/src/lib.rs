@@ -19,4 +19,4 @@ mod life_line;
 mod plan;
 mod program;
 
-pub use program::run;
+pub use program::{run, run_foreign};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use openshell_core::catalog::{Arm, Catalog};
+use openshell_core::catalog::{Arm, Catalog, DriverEntry};
 use openshell_core::config::{LogFormat, LogLevel, Problem, Problems};
 use openshell_core::identity::{self, GatewayId};
 use openshell_core::{Environment, cli, paths, settings, telemetry};
@@ -22,6 +22,40 @@ static THIS: OnceLock<(&'static str, &'static Registration)> = OnceLock::new();
 pub(crate) fn catalog(name: &'static str, registration: &'static Registration) -> Catalog {
     THIS.get_or_init(|| (name, registration));
     Catalog { arm, ..CATALOG }
+}
+
+/// The same with an entry for that driver, which the manifest need not have.
+pub(crate) fn catalog_with(
+    name: &'static str,
+    summary: &'static str,
+    registration: &'static Registration,
+) -> Catalog {
+    with_entry(catalog(name, registration), name, summary, registration)
+}
+
+fn with_entry(
+    catalog: Catalog,
+    name: &'static str,
+    summary: &'static str,
+    registration: &'static Registration,
+) -> Catalog {
+    static DRIVERS: OnceLock<Vec<DriverEntry>> = OnceLock::new();
+    if catalog.entry(name).is_some() {
+        return catalog;
+    }
+    let entry = DriverEntry {
+        name,
+        summary,
+        kind: "crate",
+        feature: "",
+        socket: None,
+        detect: false,
+        platforms: &[],
+        platform_ok: true,
+        program: Some(registration.package),
+    };
+    let drivers = DRIVERS.get_or_init(|| catalog.drivers.iter().copied().chain([entry]).collect());
+    Catalog { drivers, ..catalog }
 }
 
 fn arm(name: &str) -> Option<Arm> {
@@ -226,6 +260,15 @@ mod tests {
         let said = plan(home.path(), "", DriverArgs::default()).expect_err("no table at all").render();
         let expected = format!("`[openshell.drivers.{name}]`: `good`: is needed\nhint: good = true");
         assert!(said.contains(&expected), "{said}");
+    }
+
+    #[test]
+    fn a_driver_that_the_manifest_has_not_gets_an_entry() {
+        let with = |name| with_entry(CATALOG, name, "for a test", &PICKY);
+        let foreign = with("nobody-elses");
+        assert_eq!(foreign.entry("nobody-elses").and_then(|entry| entry.program), Some("picky"));
+        assert_eq!(foreign.drivers.len(), CATALOG.drivers.len() + 1);
+        assert_eq!(with(this()).drivers.len(), CATALOG.drivers.len());
     }
 
     #[test]

@@ -31,7 +31,21 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// was under way is drained.
 #[must_use]
 pub fn run(name: &'static str, registration: &'static Registration) -> ExitCode {
-    let catalog = plan::catalog(name, registration);
+    run_with(name, registration, &plan::catalog(name, registration))
+}
+
+/// Runs a driver that the manifest need not have, somebody else's, as such a program: the whole of its `main`. `summary`
+/// is for `--help`. It reads the table of its name as every driver does.
+#[must_use]
+pub fn run_foreign(
+    name: &'static str,
+    summary: &'static str,
+    registration: &'static Registration,
+) -> ExitCode {
+    run_with(name, registration, &plan::catalog_with(name, summary, registration))
+}
+
+fn run_with(name: &'static str, registration: &'static Registration, catalog: &Catalog) -> ExitCode {
     let entry = catalog.entry(name);
     let program = entry.and_then(|entry| entry.program).unwrap_or(name);
     let summary = entry.map_or("", |entry| entry.summary);
@@ -44,7 +58,7 @@ pub fn run(name: &'static str, registration: &'static Registration) -> ExitCode 
             return ExitCode::from(USAGE);
         }
     };
-    match start(name, registration, &args, &Environment::from_process(), &catalog) {
+    match start(name, registration, &args, &Environment::from_process(), catalog) {
         Ok(code) => code,
         Err(error) => shell::fail(&error),
     }
