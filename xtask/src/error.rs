@@ -110,6 +110,17 @@ impl Error {
         }
     }
 
+    /// An edit of the manifest that cannot be made.
+    pub(crate) fn edit(error: &driver_manifest::EditError) -> Self {
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            message.push_str(&format!("\n  because: {}", cause.to_string().trim_end()));
+            source = cause.source();
+        }
+        Self::Refused { message, hint: error.hint() }
+    }
+
     /// Output that cannot be understood.
     pub(crate) fn output(program: &str, message: impl ToString) -> Self {
         Self::Output { program: program.to_owned(), message: message.to_string() }

@@ -14,6 +14,7 @@ mod fail;
 mod inputs;
 mod manifest;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use driver_codegen::engine::{
     Change, EngineError, Hooks, Plan, Recovery, Step, Tree, apply, recover, was_interrupted,
 };
 use driver_codegen::{COMMAND, LOCK, Lock, MANIFEST, generate};
-use driver_manifest::Assembly;
+use driver_manifest::{Assembly, PackageFacts};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ use manifest::Manifest;
 const INTERRUPTED: u8 = 130;
 
 /// Write everything that follows from drivers.toml and proto/
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Write nothing: show every stale, missing and orphan file, and exit 1 when there is one
     #[arg(long)]
@@ -64,6 +65,16 @@ pub(crate) fn run(args: Args) -> Result {
         Err(Failure::Engine(error)) => Ok(fail(&error)),
         Err(Failure::Command(error)) => Err(error),
     }
+}
+
+/// What a text of the manifest says that is not on the disk yet, in a workspace to which packages are `planned`; `None`
+/// when it has faults, which have been printed.
+pub(crate) fn checked(
+    workspace: &Workspace,
+    text: &str,
+    planned: BTreeMap<String, PackageFacts>,
+) -> Result<Option<Assembly>> {
+    manifest::checked(&Tree::new(workspace.root()), text.as_bytes(), planned)
 }
 
 /// Whether the committed lock proves that everything generated is fresh; says nothing.

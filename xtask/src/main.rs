@@ -5,10 +5,12 @@ mod affected;
 mod bench;
 mod build;
 mod ci;
+mod edit;
 mod error;
 mod generate;
 mod list;
 mod matrix;
+mod new_driver;
 mod python;
 mod selection;
 mod size;
@@ -27,6 +29,8 @@ use clap::Parser;
 #[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = false)]
 enum Command {
     Gen(generate::Args),
+    NewDriver(new_driver::Args),
+    Edit(edit::Args),
     Build(build::Args),
     VerifyCompiledOut(verify::Args),
     Learn(verify::LearnArgs),
@@ -43,6 +47,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match parse() {
         Command::Gen(args) => generate::run(args),
+        Command::NewDriver(args) => new_driver::run(&args),
+        Command::Edit(args) => edit::run(&args),
         Command::Build(args) => build::run(&args),
         Command::VerifyCompiledOut(args) => verify::run(&args),
         Command::Learn(args) => verify::learn(&args),

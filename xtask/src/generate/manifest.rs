@@ -24,20 +24,7 @@ pub(crate) struct Manifest {
 /// Reads the manifest; `None` when it has faults, which have been printed, all of them.
 pub(crate) fn read(workspace: &Workspace, tree: &Tree) -> Result<Option<Manifest>> {
     let bytes = workspace.manifest()?;
-    let mut context = Context { packages: Some(packages(tree)), ..Context::default() };
-    let mut outcome = read_manifest(MANIFEST, &bytes, &context);
-    // A crate outside of the workspace is known only once the manifest has said where it is.
-    if let Some(assembly) = &outcome.assembly {
-        context.foreign = foreign(tree, assembly, &context)?;
-        if !context.foreign.is_empty() {
-            outcome = read_manifest(MANIFEST, &bytes, &context);
-        }
-    }
-    if !outcome.report.is_empty() {
-        eprint!("{}", outcome.report.render(style()));
-        eprint!("{}", selection::summary(&outcome.report));
-    }
-    let Some(assembly) = outcome.assembly else { return Ok(None) };
+    let Some(assembly) = checked(tree, &bytes, BTreeMap::new())? else { return Ok(None) };
     let mut inputs = BTreeMap::from([(MANIFEST.to_owned(), input_digest(MANIFEST, &bytes))]);
     for path in package_manifests(&assembly).into_values() {
         if let Ok(text) = fs::read(tree.root().join(&path)) {
@@ -46,6 +33,31 @@ pub(crate) fn read(workspace: &Workspace, tree: &Tree) -> Result<Option<Manifest
         }
     }
     Ok(Some(Manifest { assembly, inputs }))
+}
+
+/// What a text says that may not be on the disk yet, in a workspace to which packages are `planned`; `None` when it has
+/// faults, which have been printed, all of them.
+pub(crate) fn checked(
+    tree: &Tree,
+    bytes: &[u8],
+    planned: BTreeMap<String, PackageFacts>,
+) -> Result<Option<Assembly>> {
+    let mut known = packages(tree);
+    known.extend(planned);
+    let mut context = Context { packages: Some(known), ..Context::default() };
+    let mut outcome = read_manifest(MANIFEST, bytes, &context);
+    // A crate outside of the workspace is known only once the manifest has said where it is.
+    if let Some(assembly) = &outcome.assembly {
+        context.foreign = foreign(tree, assembly, &context)?;
+        if !context.foreign.is_empty() {
+            outcome = read_manifest(MANIFEST, bytes, &context);
+        }
+    }
+    if !outcome.report.is_empty() {
+        eprint!("{}", outcome.report.render(style()));
+        eprint!("{}", selection::summary(&outcome.report));
+    }
+    Ok(outcome.assembly)
 }
 
 fn style() -> Style {

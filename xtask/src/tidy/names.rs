@@ -3,7 +3,7 @@
 //!
 //! `external` alone may be named: it is a word of the manifest's schema, not one driver among others.
 
-use driver_manifest::{Assembly, EXTERNAL};
+use driver_manifest::{Assembly, CrateSource, EXTERNAL, Kind};
 
 use super::graph::Graph;
 use super::lexer::{self, Word, WordKind};
@@ -39,7 +39,14 @@ impl Known {
             let shared = |guest: &&String| others().any(|other| other.guest.contains(*guest));
             let guests = driver.guest.iter().filter(|guest| !shared(guest)).cloned();
             let homes = package.into_iter().chain(guests).map(|package| format!("crates/{package}/"));
-            Self { name, idents, long, homes: homes.collect() }
+            // Somebody else's crate lies where the manifest says.
+            let elsewhere = match &driver.kind {
+                Kind::Crate { source: CrateSource::Path(path), .. } => {
+                    Some(format!("{}/", path.trim_end_matches('/')))
+                }
+                _ => None,
+            };
+            Self { name, idents, long, homes: homes.chain(elsewhere).collect() }
         };
         assembly.drivers.iter().filter(|driver| driver.name != EXTERNAL).map(known).collect()
     }
@@ -284,6 +291,17 @@ mod tests {
         };
         assert_eq!(is_home(manifest("\"other\"")), [true, true]);
         assert_eq!(is_home(manifest("\"inside\"")), [true, false], "what two drivers have names neither");
+    }
+
+    #[test]
+    fn somebody_elses_crate_may_name_itself_where_it_lies() {
+        let manifest = "[[driver]]\nname = \"theirs\"\nsummary = \"x\"\nkind = \"crate\"\npackage = \"theirs\"\n\
+                        path = \"vendor/of-theirs\"\n[[driver]]\nname = \"external\"\nsummary = \"x\"\nkind = \"socket\"\n";
+        let assembly = crate::selection::parse_manifest(manifest.as_bytes()).expect("no fault");
+        let known = Known::of(&assembly);
+        let is_home =
+            ["vendor/of-theirs/src/lib.rs", "vendor/of-theirs-not/lib.rs"].map(|path| known[0].is_home(path));
+        assert_eq!(is_home, [true, false]);
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 mod audit;
 mod budgets;
+mod edit;
 mod generate;
 #[cfg(unix)]
 mod hostile;
 mod matrix;
 mod menu;
+#[cfg(unix)]
+mod new_driver;
 mod size;
 mod tidy;
 mod verify;
