@@ -123,6 +123,14 @@ impl Home {
     }
 }
 
+/// What a process keeps resident, in MB; see proc_pid_status(5).
+pub(crate) fn resident_mb(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0 / 1_000_000.0)
+}
+
 /// A port that nobody had a moment ago.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
@@ -187,10 +195,21 @@ impl Gateway {
 
     /// Resident memory in millions of bytes: `VmRSS` of proc_pid_status(5).
     pub(crate) fn resident_mb(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024.0 / 1_000_000.0)
+        resident_mb(self.child.id())
+    }
+
+    /// The process of the driver's program, where the gateway has started one.
+    pub(crate) fn program(&self) -> Result<Option<u32>> {
+        let parent = format!("PPid:\t{}", self.child.id());
+        for entry in fs::read_dir("/proc")? {
+            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // What has ended meanwhile is no child any more.
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            if status.lines().any(|line| line == parent) {
+                return Ok(Some(pid));
+            }
+        }
+        Ok(None)
     }
 
     /// How many descriptors it has open.

@@ -21,11 +21,7 @@ const MEMORY_MB: f64 = 40.0;
 const LATENCY_MS: f64 = 200.0;
 
 pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Report) -> Result<()> {
-    if let Some(room) = script.holds()?
-        && room < SANDBOXES
-    {
-        let name = &backend.name;
-        eprintln!("skipped: {SANDBOXES} sandboxes at once, {name}: the backend has room for {room}");
+    if !script.has_room(SANDBOXES, &format!("{SANDBOXES} sandboxes at once, {}", backend.name))? {
         return Ok(());
     }
     let home = Home::new()?;

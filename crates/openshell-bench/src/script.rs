@@ -56,8 +56,19 @@ impl Script {
         self.run(&["config"], "")
     }
 
+    /// Whether the backend has room for so many sandboxes; says that `what` is skipped where it has not.
+    pub(crate) fn has_room(&self, wanted: usize, what: &str) -> Result<bool> {
+        match self.holds()? {
+            Some(room) if room < wanted => {
+                eprintln!("skipped: {what}: the backend has room for {room}");
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// How many sandboxes the backend has room for.
-    pub(crate) fn holds(&self) -> Result<Option<usize>> {
+    fn holds(&self) -> Result<Option<usize>> {
         let text = self.run(&["holds"], "")?;
         let number = Some(text.trim()).filter(|number| !number.is_empty());
         Ok(number.map(str::parse).transpose()?)

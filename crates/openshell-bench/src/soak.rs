@@ -25,6 +25,9 @@ pub(crate) async fn measure(
     script: &Script,
     report: &mut Report,
 ) -> Result<()> {
+    if !script.has_room(CLIENTS, &format!("soak on {}", backend.name))? {
+        return Ok(());
+    }
     let home = Home::new()?;
     let gateway = home.start(&backend.gateway, &backend.on()?).await?;
     let image = script.image()?;

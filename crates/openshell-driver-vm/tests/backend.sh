@@ -31,6 +31,7 @@ case $1 in
 image) echo "$image" ;;
 config)
   cat <<CONFIG
+[openshell.drivers.vm]
 kernel = "$OPENSHELL_TEST_KERNEL"
 modules = "$modules"
 memory = "128Mi"
@@ -40,7 +41,8 @@ disk_size = "256Mi"
 CONFIG
   ;;
 # What fits into a small host's memory.
-room) echo 20 ;;
+holds) echo 20 ;;
+ends) ;;
 resources) pgrep -af "$marked" | sed -n "s/.*$marked\([^ ]*\) .*/\1/p" | sort -u ;;
 kill) pkill -KILL -f "$marked" ;;
 begin)
