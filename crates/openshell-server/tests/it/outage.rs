@@ -134,10 +134,20 @@ impl Own for Engine {
 
     fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool> {
         let client = &self.client;
-        workloads(&shell(&format!(
+        let script = format!(
             "{client} ps -aq --filter label=openshell.ai/gateway-id={gateway_id} | xargs -r {client} inspect \
              --format '{{{{index .Config.Labels \"openshell.ai/sandbox-id\"}}}} {{{{.State.Status}}}}'"
-        )))
+        );
+        // A container that is removed between the two calls fails the second, and the whole is asked again.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+            if output.status.success() {
+                return workloads(&text(&output.stdout));
+            }
+            assert!(Instant::now() < deadline, "`{script}`: {}", text(&output.stderr));
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 }
 
