@@ -10,10 +10,10 @@ marked="name openshell-$OPENSHELL_GATEWAY_ID[.]"
 shared=${TMPDIR:-/tmp}/by-hand-$OPENSHELL_GATEWAY_ID
 
 # A machine: accelerator and disk; its console is the standard output. Without KVM the small board has no clock that this
-# kernel can use.
+# kernel can use. The shell becomes QEMU, so that nothing else holds what the caller reads to its end.
 machine() {
   if [ "$1" = kvm ]; then board=microvm bus=device; else board=q35 bus=pci; fi
-  qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine "$board,accel=$1" -cpu max -m 128M \
+  exec qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot -machine "$board,accel=$1" -cpu max -m 128M \
     -kernel "$OPENSHELL_TEST_KERNEL" -initrd "$shared/initramfs" -append "console=ttyS0 quiet panic=-1 reboot=t" \
     -serial stdio -drive "if=none,id=disk,format=raw,file=$2" -device "virtio-blk-$bus,drive=disk"
 }
