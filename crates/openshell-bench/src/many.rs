@@ -10,7 +10,7 @@ use crate::client::{self, Client};
 use crate::figure::{Figure, moment};
 use crate::gateway::{Home, PATIENCE};
 use crate::script::Script;
-use crate::watch::{until_gone, wait_for_ready};
+use crate::watch::{clear, wait_for_ready};
 use crate::{Backend, Report, Result};
 
 /// How many.
@@ -71,12 +71,7 @@ pub(crate) async fn measure(backend: &Backend, script: &Script, report: &mut Rep
     let latency = |end: &End| Some(end.at.duration_since(*recorded.get(&end.id).or(end.said.as_ref())?));
     let latencies: Vec<_> =
         seen.iter().filter_map(latency).map(std::result::Result::unwrap_or_default).collect();
-    for (client, _, name) in &mut made {
-        client::delete(client, name).await?;
-    }
-    for (client, _, name) in &mut made {
-        until_gone(client, name).await?;
-    }
+    clear(&mut gateway.client().await?).await?;
     let left = script.resources(&gateway_id)?.len();
     gateway.stop().await?;
     let name = format!("{SANDBOXES} sandboxes at once, {}", backend.name);

@@ -1,12 +1,12 @@
-//! What a gateway keeps resident: idle, and after it has been asked ten thousand times; and what the driver's program does
-//! beside idle sandboxes, where the gateway starts one.
+//! What a gateway keeps resident: idle, and after it has been asked ten thousand times; and the driver's program beside
+//! idle sandboxes, where the gateway starts one.
 
 use std::time::Duration;
 
-use crate::client;
+use crate::client::{self, Client};
 use crate::figure::Figure;
 use crate::gateway::{Home, On, resident_mb};
-use crate::watch::{until_gone, wait_for_ready};
+use crate::watch::{clear, wait_for_ready};
 use crate::{Backend, Report, Result};
 
 /// How many processes are looked at.
@@ -45,26 +45,30 @@ pub(crate) async fn measure(backend: &Backend, report: &mut Report) -> Result<()
 
 /// Without what the backend itself takes: a driver's program starts others, and they are not counted.
 async fn program(backend: &Backend, home: &Home, on: &On, report: &mut Report) -> Result<()> {
+    let Some(script) = &backend.script else { return Ok(()) };
     let gateway = home.start(&backend.gateway, on).await?;
-    if let (Some(pid), Some(script)) = (gateway.program()?, &backend.script) {
+    let name =
+        format!("resident of the driver's program beside {SANDBOXES} idle sandboxes, {}", backend.name);
+    if let Some(pid) = gateway.program()?
+        && script.has_room(SANDBOXES, &name)?
+    {
         let (mut client, image) = (gateway.client().await?, script.image()?);
-        let mut names = Vec::new();
-        for number in 0..SANDBOXES {
-            let (id, name) = client::create(&mut client, format!("idle-{number}"), &image).await?;
-            wait_for_ready(&mut client, &id, &name).await?;
-            names.push(name);
-        }
-        tokio::time::sleep(IDLE).await;
-        let resident = resident_mb(pid)?;
-        for name in &names {
-            client::delete(&mut client, name).await?;
-        }
-        for name in &names {
-            until_gone(&mut client, name).await?;
-        }
-        let name =
-            format!("resident of the driver's program beside {SANDBOXES} idle sandboxes, {}", backend.name);
+        let measured = beside_idle(&mut client, &image, pid).await;
+        // Whatever came of it, the backend keeps none of them.
+        let cleared = clear(&mut client).await;
+        let resident = measured?;
+        cleared?;
         report.show(&Figure::new(name, "MB", vec![resident]).median_at_most(20.0));
     }
     gateway.stop().await
+}
+
+/// What a process keeps resident once so many sandboxes have been Ready for a while.
+async fn beside_idle(client: &mut Client, image: &str, pid: u32) -> Result<f64> {
+    for number in 0..SANDBOXES {
+        let (id, name) = client::create(client, format!("idle-{number}"), image).await?;
+        wait_for_ready(client, &id, &name).await?;
+    }
+    tokio::time::sleep(IDLE).await;
+    resident_mb(pid)
 }

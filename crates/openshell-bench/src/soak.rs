@@ -8,7 +8,7 @@ use crate::client::{self, Client};
 use crate::figure::Figure;
 use crate::gateway::{Gateway, Home};
 use crate::script::Script;
-use crate::watch::until_gone;
+use crate::watch::{clear, until_gone};
 use crate::{Args, Backend, Report, Result};
 
 /// How many clients.
@@ -94,7 +94,7 @@ async fn live(mut client: Client, number: usize, deadline: Instant, image: Strin
 
 /// How many rows have no resource and resources no row.
 async fn strays(script: &Script, home: &Home, gateway: &Gateway) -> Result<f64> {
-    let rows: BTreeSet<String> = rows(gateway).await?.into_iter().map(|(id, _)| id).collect();
+    let rows = rows(gateway).await?;
     let resources = script.resources(&home.gateway_id()?)?;
     for stray in rows.symmetric_difference(&resources) {
         eprintln!("stray: {stray}");
@@ -104,26 +104,16 @@ async fn strays(script: &Script, home: &Home, gateway: &Gateway) -> Result<f64> 
 
 /// Deletes everything, and counts what is there afterwards.
 async fn clean_up(script: &Script, home: &Home, gateway: &Gateway) -> Result<f64> {
-    let mut client = gateway.client().await?;
-    let names: Vec<String> = rows(gateway).await?.into_iter().map(|(_, name)| name).collect();
-    for name in &names {
-        client::delete(&mut client, name).await?;
-    }
-    for name in &names {
-        until_gone(&mut client, name).await?;
-    }
+    clear(&mut gateway.client().await?).await?;
     let resources = script.resources(&home.gateway_id()?)?.len();
     Ok((rows(gateway).await?.len() + resources) as f64)
 }
 
-/// Ids and names of all rows.
-async fn rows(gateway: &Gateway) -> Result<Vec<(String, String)>> {
+/// The ids of all rows.
+async fn rows(gateway: &Gateway) -> Result<BTreeSet<String>> {
     let mut client = gateway.client().await?;
     let listed = client::list(&mut client, 1000, 0).await?;
-    Ok(listed
-        .into_iter()
-        .filter_map(|sandbox| sandbox.metadata.map(|metadata| (metadata.id, metadata.name)))
-        .collect())
+    Ok(listed.into_iter().filter_map(|sandbox| sandbox.metadata.map(|metadata| metadata.id)).collect())
 }
 
 /// The mean of the last third over that of the first.

@@ -141,3 +141,19 @@ pub(crate) async fn until_gone(client: &mut Client, name: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// Deletes every sandbox of a gateway that is the measurement's own, and waits until they are gone. Each is tried, whatever
+/// comes of the others.
+pub(crate) async fn clear(client: &mut Client) -> Result<()> {
+    let listed = client::list(client, 1000, 0).await?;
+    let names: Vec<String> =
+        listed.into_iter().filter_map(|sandbox| sandbox.metadata.map(|metadata| metadata.name)).collect();
+    let mut result = Ok(());
+    for name in &names {
+        result = result.and(client::delete(client, name).await);
+    }
+    for name in &names {
+        result = result.and(until_gone(client, name).await);
+    }
+    result
+}
