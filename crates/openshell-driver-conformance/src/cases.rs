@@ -45,7 +45,7 @@ const BASIC: &[&[&str]] = &[
     &["validation.same-answer", "lifecycle.create", "lifecycle.list"],
     &["identity.id-alone"],
     &["identity.unknown-get", "lifecycle.create-at-once"],
-    &["identity.list-id", "errors.answer-size", "errors.ready-condition"],
+    &["identity.list-id", "errors.ready-condition"],
     &["lifecycle.create-found", "lifecycle.create-ready", "watch.stays-open"],
     &["lifecycle.delete", "lifecycle.stopped-there", "identity.watch-id"],
     &["lifecycle.stop", "idempotency.delete-twice", "secrets.get", "watch.snapshot"],

@@ -12,7 +12,8 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Request, Response, Status};
 
 use crate::bytes::Bytes;
-use crate::case::{Checked, failed, skipped};
+use crate::case::{Checked, Level, failed, skipped};
+use crate::cases;
 use crate::client::{self, Client, MAX_MESSAGE};
 use crate::session::Session;
 use crate::state;
@@ -42,6 +43,8 @@ impl Ctx {
     /// Skips this case when one of those that it builds on failed: one cause is one failure, and nothing waits for what is
     /// known never to come. Only required cases are named here, so that no skip makes a run good.
     pub(crate) fn needs(&self, ids: &[&'static str]) -> Checked {
+        let is_required = |id: &str| cases::all().any(|case| case.id == id && case.level == Level::Required);
+        debug_assert!(ids.iter().all(|id| is_required(id)), "{ids:?}: no required case is called so");
         match ids.iter().find(|id| **id != self.case && self.session.has_failed(id)) {
             Some(id) => skipped(format!("it builds on `{id}`, which failed")),
             None => Ok(()),

@@ -29,8 +29,14 @@ pub(crate) fn summary(report: &Report) -> String {
     let (passed, failed, skipped) = report.counts();
     let (name, version) = &report.driver;
     let required = report.failed().filter(|case| case.level == Level::Required).count();
+    let is_open = |outcome: &&Outcome| {
+        outcome.case.level == Level::Required && matches!(outcome.verdict, Verdict::Skipped(_))
+    };
     let verdict = match required {
-        0 => "it keeps the contract".to_owned(),
+        0 => match report.outcomes.iter().filter(is_open).count() {
+            0 => "it keeps the contract".to_owned(),
+            open => format!("it keeps the contract as far as that was tested ({open} required skipped)"),
+        },
         1 => "1 required case failed".to_owned(),
         more => format!("{more} required cases failed"),
     };
@@ -156,6 +162,13 @@ mod tests {
         assert_eq!(
             summary(&report),
             "\n1 passed, 2 failed, 1 skipped; driver `x` 1: 1 required case failed\n"
+        );
+        let mut open = report.clone();
+        open.outcomes.retain(|outcome| !matches!(outcome.verdict, Verdict::Failed(_)));
+        let said = summary(&open);
+        assert!(
+            said.ends_with("it keeps the contract as far as that was tested (1 required skipped)\n"),
+            "{said}"
         );
         let parsed: serde_json::Value = serde_json::from_str(&json(&report)).expect("JSON");
         assert_eq!((&parsed["holds"], &parsed["cases"][1]["verdict"]), (&json!(false), &json!("failed")));

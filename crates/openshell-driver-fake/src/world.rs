@@ -100,8 +100,11 @@ impl Driver {
         let id = asked.id.clone();
         let kept =
             Kept { asked, phase: Phase::Starting, run: 1, born: Instant::now(), since: SystemTime::now() };
-        self.world().sandboxes.insert(id.clone(), kept);
-        self.tell(&id);
+        {
+            let mut world = self.world();
+            world.sandboxes.insert(id.clone(), kept);
+            self.tell(&mut world, &id);
+        }
         if !self.has(Fault::HalfCreate) {
             self.start_later(id, 1);
         }
@@ -109,18 +112,21 @@ impl Driver {
 
     /// Sets a phase and tells it; a new run begins where `again`.
     pub(crate) fn turn(self: &Arc<Self>, id: &str, phase: Phase, again: bool) {
-        let run = {
-            let mut world = self.world();
-            let Some(kept) = world.sandboxes.get_mut(id) else { return };
-            kept.phase = phase;
-            kept.since = SystemTime::now();
-            kept.run += u64::from(again);
-            kept.run
-        };
-        self.tell(id);
-        if phase == Phase::Starting {
+        let run = self.set(&mut self.world(), id, phase, again);
+        if let Some(run) = run.filter(|_| phase == Phase::Starting) {
             self.start_later(id.to_owned(), run);
         }
+    }
+
+    /// Sets a phase and tells it; the number of the run, if there is such a sandbox.
+    fn set(&self, world: &mut World, id: &str, phase: Phase, again: bool) -> Option<u64> {
+        let kept = world.sandboxes.get_mut(id)?;
+        kept.phase = phase;
+        kept.since = SystemTime::now();
+        kept.run += u64::from(again);
+        let run = kept.run;
+        self.tell(world, id);
+        Some(run)
     }
 
     /// Makes a sandbox ready after its time, if it is still in the same run.
@@ -128,7 +134,8 @@ impl Driver {
         let driver = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(driver.scenario.start).await;
-            let phase = match driver.world().sandboxes.get(&id) {
+            let mut world = driver.world();
+            let phase = match world.sandboxes.get(&id) {
                 Some(kept) if kept.run == run && kept.phase == Phase::Starting => {
                     let missing = view::image_is_missing(&kept.asked) && !driver.has(Fault::BadImageReady);
                     if missing { Phase::Failed } else { Phase::Ready }
@@ -136,41 +143,41 @@ impl Driver {
                 _ => return,
             };
             if phase == Phase::Failed || !driver.has(Fault::NeverReady) {
-                driver.turn(&id, phase, false);
+                driver.set(&mut world, &id, phase, false);
             }
         });
     }
 
     /// Removes a sandbox and tells it.
     pub(crate) fn remove(&self, id: &str) {
-        let Some(kept) = self.world().sandboxes.remove(id) else { return };
-        self.world().spent.insert(id.to_owned());
+        let mut world = self.world();
+        let Some(kept) = world.sandboxes.remove(id) else { return };
+        world.spent.insert(id.to_owned());
         if !self.has(Fault::DeleteUnseen) {
             let gone = wire::WatchSandboxesDeletedEvent { sandbox_id: view::shown_id(&self.scenario, &kept) };
-            self.send(&WatchSandboxesEvent { payload: Some(Payload::Deleted(gone)) });
+            self.send(&mut world, &WatchSandboxesEvent { payload: Some(Payload::Deleted(gone)) });
         }
         if self.has(Fault::OrderWrong) {
-            self.send(&view::event(&self.scenario, &kept));
+            self.send(&mut world, &view::event(&self.scenario, &kept));
         }
     }
 
     /// Tells the watchers how a sandbox is.
-    fn tell(&self, id: &str) {
-        let event = match self.world().sandboxes.get(id) {
+    fn tell(&self, world: &mut World, id: &str) {
+        let event = match world.sandboxes.get(id) {
             Some(kept) if kept.phase == Phase::Ready && self.has(Fault::ReadyUnseen) => return,
             Some(kept) if kept.phase == Phase::Stopped && self.has(Fault::StopUnseen) => return,
             Some(kept) => view::event(&self.scenario, kept),
             None => return,
         };
-        self.send(&event);
+        self.send(world, &event);
     }
 
-    fn send(&self, event: &WatchSandboxesEvent) {
+    fn send(&self, world: &mut World, event: &WatchSandboxesEvent) {
         if self.has(Fault::SilentWatch) {
             return;
         }
         let (one, gap) = (self.has(Fault::OneWatcher), self.has(Fault::SlowReaderGap));
-        let mut world = self.world();
         world.watchers.retain(|watcher| !watcher.queue.is_closed());
         let readers = if one { 1 } else { usize::MAX };
         let mut index = 0;
@@ -210,5 +217,26 @@ impl Driver {
             snapshot.clear();
         }
         Subscription { snapshot, queue, verdict }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_told_of_a_sandbox_after_its_end_whoever_changes_it_meanwhile() {
+        for round in 0..2000 {
+            let driver = Driver::new(Scenario::with(Fault::HalfCreate));
+            driver.add(DriverSandbox { id: "a".to_owned(), ..DriverSandbox::default() });
+            let mut watch = driver.subscribe();
+            std::thread::scope(|scope| {
+                scope.spawn(|| driver.turn("a", Phase::Ready, false));
+                scope.spawn(|| driver.remove("a"));
+            });
+            let events: Vec<_> = std::iter::from_fn(|| watch.queue.try_recv().ok()).collect();
+            let last = events.last().and_then(|event| event.payload.as_ref());
+            assert!(matches!(last, Some(Payload::Deleted(_))), "round {round}: {events:?}");
+        }
     }
 }

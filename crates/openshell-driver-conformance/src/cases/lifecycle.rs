@@ -92,7 +92,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         id: "lifecycle.default-image",
         level: Level::Recommended,
-        checks: "A sandbox without an image gets the default one that `GetCapabilities` names.",
+        checks: "A sandbox without an image is accepted where `GetCapabilities` names a default one.",
         why: "What the driver offers has to work.",
         mend: "Use `default_image` where the template's is empty, or name none.",
         run: |ctx| Box::pin(default_image(ctx)),
@@ -273,7 +273,7 @@ async fn list_whole(ctx: &Ctx) -> Checked {
     let Some(many) = ctx.session.options.many else {
         return skipped("it needs many sandboxes: --many 101, or more");
     };
-    ctx.needs(&["lifecycle.create-at-once", "errors.answer-size", "identity.list-id"])?;
+    ctx.needs(&["lifecycle.create-at-once", "identity.list-id"])?;
     let asked = (0..many).map(|_| ctx.sandbox()).collect::<Checked<Vec<_>>>()?;
     for some in asked.chunks(AT_ONCE * 2) {
         let made = join_all(some.iter().map(|sandbox| ctx.create(sandbox))).await;

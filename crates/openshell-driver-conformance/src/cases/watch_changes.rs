@@ -127,7 +127,7 @@ async fn two_watchers(ctx: &Ctx) -> Checked {
 }
 
 async fn slow_reader(ctx: &Ctx) -> Checked {
-    ctx.needs(&["handshake.several-connections", "handshake.side-by-side", "errors.answer-size"])?;
+    ctx.needs(&["handshake.several-connections", "handshake.side-by-side"])?;
     ctx.needs(&[
         "lifecycle.delete",
         "watch.stays-open",
