@@ -24,4 +24,8 @@ remove)
   docker volume rm "$2" >/dev/null
   ;;
 end) docker network rm "$shared" >/dev/null ;;
+*)
+  echo "unknown verb \`$1\`" >&2
+  exit 2
+  ;;
 esac

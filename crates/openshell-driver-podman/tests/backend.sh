@@ -30,4 +30,8 @@ remove)
   podman volume rm "$2" >/dev/null
   podman network rm "$2" >/dev/null
   ;;
+*)
+  echo "unknown verb \`$1\`" >&2
+  exit 2
+  ;;
 esac

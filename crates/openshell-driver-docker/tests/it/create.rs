@@ -215,22 +215,23 @@ async fn the_container_for_a_sandbox_s_files_is_not_taken_for_it() {
     assert_eq!(bench.leftovers().await, Vec::<String>::new());
 }
 
-/// The image's `/sandbox` is its user's, who finds it so without a file being put anywhere; for anybody else it is made so. The
-/// first of an image finds out which, the second knows.
+/// The image's `/sandbox` is its user's, who finds it so without a file being put anywhere; for root it is made bare once it
+/// is known to be empty, for anybody else it is given away. The first of an image finds out which, the second knows.
 #[tokio::test]
 async fn a_workspace_is_the_main_process_s_whoever_that_is() {
     let Some(bench) = Bench::new("").await else { return };
     let script = "touch /sandbox/mine && stat -c '%u %a' /sandbox";
-    for (number, (user, expected)) in
-        [("sandbox", "1000 755\n"), ("1000", "1000 755\n"), ("1234", "1234 755\n"), ("sandbox", "1000 755\n")]
-            .into_iter()
-            .enumerate()
-    {
+    let users = ["sandbox", "1000", "1234", "0", "sandbox", "0"];
+    let numbers = ["1000", "1000", "1234", "0", "1000", "0"];
+    for (number, (user, uid)) in users.into_iter().zip(numbers).enumerate() {
         let id = format!("whose-{number}");
         let mut request = request(&id, &["sh", "-c", script]);
         ask(&mut request, json!({ "user": user }));
         bench.driver.create(&request).await.expect("create");
         bench.until(&id, "ContainerExited").await;
-        assert_eq!(bench.output(&id).await, expected, "{user}");
+        assert_eq!(bench.output(&id).await, format!("{uid} 755\n"), "{user}");
+        let mounts = bench.inspect(&id).await.host_config.and_then(|host| host.mounts).expect("mounts");
+        let options = mounts.iter().find_map(|mount| mount.volume_options.as_ref()).expect("a volume's");
+        assert_eq!(options.no_copy, (user == "0").then_some(true), "{user}");
     }
 }
