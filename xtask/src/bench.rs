@@ -206,9 +206,21 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
             continue;
         }
         let result = match which {
-            Which::GenCheck | Which::BuildNoop | Which::Selection | Which::Matrix | Which::Verify => {
-                measured.toolchain(*which, workspace, assembly, args)
+            Which::GenCheck => {
+                toolchain::gen_check(workspace, args.runs).map(|figure| measured.figures.push(figure))
             }
+            Which::BuildNoop => toolchain::build_noop(workspace, assembly, args)
+                .map(|figures| measured.figures.extend(figures)),
+            Which::Selection => {
+                toolchain::change_of_selection(workspace, assembly).map(|(figures, compiled_again)| {
+                    measured.figures.extend(figures);
+                    measured.compiled_again = compiled_again;
+                })
+            }
+            Which::Matrix => {
+                toolchain::matrix(workspace, assembly).map(|figures| measured.figures.extend(figures))
+            }
+            Which::Verify => measured.verify(workspace, args),
             Which::Size
             | Which::Start
             | Which::Calls
@@ -243,30 +255,12 @@ impl Measured {
         self.failed.push(format!("{what}: {error}"));
     }
 
-    /// Measures a part of the toolchain.
-    fn toolchain(
-        &mut self,
-        which: Which,
-        workspace: &Workspace,
-        assembly: &Assembly,
-        args: &Args,
-    ) -> Result<()> {
-        match which {
-            Which::GenCheck => self.figures.push(toolchain::gen_check(workspace, args.runs)?),
-            Which::BuildNoop => self.figures.extend(toolchain::build_noop(workspace, assembly, args)?),
-            Which::Selection => {
-                let (figures, compiled_again) = toolchain::change_of_selection(workspace, assembly)?;
-                self.figures.extend(figures);
-                self.compiled_again = compiled_again;
-            }
-            Which::Matrix => self.figures.extend(toolchain::matrix(workspace, assembly)?),
-            _ => {
-                let (figures, skipped) = verify::search(args.runs, verify::SIZE)?;
-                self.figures.extend(figures);
-                self.skipped.extend(skipped);
-                self.figures.extend(verify::adds(workspace, args)?);
-            }
-        }
+    /// The search of a large file, and what a verification adds.
+    fn verify(&mut self, workspace: &Workspace, args: &Args) -> Result<()> {
+        let (figures, skipped) = verify::search(args.runs, verify::SIZE)?;
+        self.figures.extend(figures);
+        self.skipped.extend(skipped);
+        self.figures.extend(verify::adds(workspace, args)?);
         Ok(())
     }
 }

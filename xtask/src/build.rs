@@ -273,19 +273,24 @@ impl Job {
         let rustc = joined(rustc)?;
         let expected = self.files[0].target().unwrap_or(&rustc.host);
         let ahead = Graphs::ahead(workspace, offline, self.queries(verifies, expected)?);
-        let mut compiled = Vec::new();
-        for file in &self.files {
-            compiled.push(run_cargo(workspace, file)?);
-        }
-        let (target_dir, triple) = compiled[0].place(&self.profile)?;
-        let mut graphs = ahead.join(workspace, offline)?;
-        graphs.fetch(&self.queries(verifies, &triple)?)?;
+        let first = run_cargo(workspace, &self.files[0])?;
+        let (target_dir, triple) = first.place(&self.profile)?;
         let folder = self.folder(&target_dir, &triple);
         let staged = Staged::new(&folder)?;
+        // Each at once: a `cargo build` of somebody who takes no turns may put another selection's file there.
+        let mut names = vec![staged.take(&first.executable)?];
+        let mut compiled = vec![first];
+        for file in &self.files[1..] {
+            let next = run_cargo(workspace, file)?;
+            names.push(staged.take(&next.executable)?);
+            compiled.push(next);
+        }
+        let mut graphs = ahead.join(workspace, offline)?;
+        graphs.fetch(&self.queries(verifies, &triple)?)?;
         let lock = Lock::load(workspace)?;
         let mut record =
             Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
-        for (line, compiled) in self.files.iter().zip(&compiled) {
+        for ((line, compiled), name) in self.files.iter().zip(&compiled).zip(names) {
             let bom = Bom::new(
                 workspace,
                 line,
@@ -294,7 +299,7 @@ impl Job {
                 graphs.get(&line.query(Some(&triple), Edges::Linked))?,
             );
             let list = driver_verify::audit_section(&bom.audited());
-            let copied = staged.copy(&compiled.executable, self.audit_section.then_some(list.as_slice()))?;
+            let copied = staged.finish(name, self.audit_section.then_some(list.as_slice()))?;
             let sbom = sbom_name(line);
             let shipped = Shipped { name: &copied.name, sha256: &copied.sha256 };
             staged.write(&sbom, bom.cyclonedx(shipped, timestamp.clone()).as_bytes())?;

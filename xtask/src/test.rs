@@ -100,11 +100,10 @@ fn programs(workspace: &Workspace, args: &Args) -> Result<PathBuf> {
     lines.extend(programs.map(|(name, program)| build::program_line(&everything, name, &program, &cargo)));
     lines.extend(build::guest_lines(&assembly.guests(), &cargo));
     let _turn = build::turn(workspace.root());
-    let compiled = lines.iter().map(|line| build::run_cargo(workspace, line)).collect::<Result<Vec<_>>>()?;
     let folder = workspace.target_dir().join("test-programs");
     let staged = Staged::new(&folder)?;
-    for compiled in &compiled {
-        staged.copy(&compiled.executable, None)?;
+    for line in &lines {
+        staged.take(&build::run_cargo(workspace, line)?.executable)?;
     }
     staged.swap_in()?;
     Ok(folder)

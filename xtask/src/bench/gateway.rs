@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use driver_manifest::{Assembly, Driver, Kind, Request};
+use driver_manifest::{Assembly, Budget, Driver, Kind, Request, Selection};
 
-use super::{Args, Figure, Measured, Which};
+use super::{Args, Figure, Measured, PROFILE, Which};
 use crate::build::{self, CargoArgs, CargoLine, Job};
 use crate::error::{Error, Result};
 use crate::selection;
@@ -26,8 +26,6 @@ const BROKEN: i32 = 1;
 pub(super) struct Gateways {
     /// One for each driver, with it alone.
     alone: Vec<Alone>,
-    /// Crates of the gateway with every driver, with the same options.
-    all_crates: u64,
     bench: PathBuf,
 }
 
@@ -38,8 +36,6 @@ struct Alone {
     /// Whether its driver is somebody else's program, behind a socket.
     dials: bool,
     program: PathBuf,
-    bytes: u64,
-    crates: u64,
     /// The script that speaks for the backend's own client.
     script: Option<PathBuf>,
 }
@@ -49,31 +45,25 @@ impl Gateways {
     pub(super) fn build(workspace: &Workspace, assembly: &Assembly, args: &Args) -> Result<Self> {
         let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
         let everything = selection::everything(assembly)?;
-        let mut crates = Crates::load(workspace, assembly)?;
-        let all_crates = crates.of_gateway(&everything)?;
         let mut alone = Vec::new();
         for name in &everything.drivers {
-            let request = Request { drivers: vec![name.clone()], ..Request::default() };
-            let selection = selection::select(assembly, &request)?;
-            let crates = crates.of_gateway(&selection)?;
-            let job = Job::gateway(assembly, selection, &cargo);
+            let job = Job::gateway(assembly, only(assembly, name)?, &cargo);
             let program = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
-            let bytes = std::fs::metadata(&program).map_err(Error::file("read", &program))?.len();
             let driver = assembly.driver(name);
             let dials = driver.is_some_and(|driver| matches!(driver.kind, Kind::Socket { .. }));
             let package = driver.and_then(Driver::package);
             let script = package.map(|package| workspace.path(&format!("crates/{package}/{SCRIPT}")));
             let script = script.filter(|script| script.is_file());
-            alone.push(Alone { driver: name.clone(), dials, program, bytes, crates, script });
+            alone.push(Alone { driver: name.clone(), dials, program, script });
         }
         let line = CargoLine::new(BENCH.0, BENCH.1, Vec::new(), &cargo);
         let _turn = build::turn(workspace.root());
         let bench = build::run_cargo(workspace, &line)?.executable;
-        Ok(Self { alone, all_crates, bench })
+        Ok(Self { alone, bench })
     }
 
-    /// The sizes, held to the budgets of `drivers.toml` where these bound them; shares are of the gateway with every
-    /// driver, which is built for it.
+    /// The sizes as people build it, and without options wherever a budget of `drivers.toml` bounds a size or a share: that
+    /// gateway is what a budget is about. Shares are of the gateway with every driver and the same options.
     pub(super) fn sizes(
         &self,
         workspace: &Workspace,
@@ -81,21 +71,36 @@ impl Gateways {
         args: &Args,
     ) -> Result<Vec<Figure>> {
         let cargo = CargoArgs { profile: args.profile.clone(), target: None, locked: false, offline: false };
-        let job = Job::gateway(assembly, selection::everything(assembly)?, &cargo);
-        let all = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
-        let all_bytes = std::fs::metadata(&all).map_err(Error::file("read", &all))?.len();
-        let megabytes = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
+        let mut crates = Crates::load(workspace, assembly)?;
+        let mut measure = |selection: Selection| -> Result<(u64, u64)> {
+            let crates = crates.of_gateway(&selection)?;
+            let job = Job::gateway(assembly, selection, &cargo);
+            let program = job.run(workspace, None)?.folder.join(workspace::GATEWAY_BIN);
+            let bytes = std::fs::metadata(&program).map_err(Error::file("read", &program))?.len();
+            Ok((crates, bytes))
+        };
+        let everything = selection::everything(assembly)?;
+        let all = measure(everything.clone())?;
+        let mut bare_all = None;
         let mut figures = Vec::new();
         for alone in &self.alone {
-            let budget = assembly.driver(&alone.driver).map(|driver| driver.budget).unwrap_or_default();
+            let selection = only(assembly, &alone.driver)?;
             let name = format!("gateway with {} alone", alone.driver);
-            let mut share = |what: &str, part: u64, whole: u64, most: Option<u64>| {
-                let name = format!("{name}, {what} of those with every driver");
-                figures.push(Figure::one(&name, "%", percent(part, whole), most.map(|most| most as f64)));
+            figures.extend(shares(&name, measure(selection.clone())?, all, Budget::default()));
+            let mut budget = assembly.driver(&alone.driver).map(|driver| driver.budget).unwrap_or_default();
+            if args.profile != PROFILE {
+                // Bytes are bounded in that profile alone.
+                (budget.bytes, budget.bytes_percent) = (None, None);
+            }
+            if [budget.bytes, budget.crates_percent, budget.bytes_percent].iter().all(Option::is_none) {
+                continue;
+            }
+            let bare_all = match bare_all {
+                Some(all) => all,
+                None => *bare_all.insert(measure(selection::without_options(assembly, &everything)?)?),
             };
-            share("crates", alone.crates, self.all_crates, budget.crates_percent);
-            share("bytes", alone.bytes, all_bytes, budget.bytes_percent);
-            figures.push(Figure::one(&name, "MB", megabytes(alone.bytes), budget.bytes.map(megabytes)));
+            let bare = measure(selection::without_options(assembly, &selection)?)?;
+            figures.extend(shares(&format!("{name}, without options"), bare, bare_all, budget));
         }
         Ok(figures)
     }
@@ -131,6 +136,25 @@ impl Gateways {
         }
         Ok(())
     }
+}
+
+/// One driver, options at their defaults.
+fn only(assembly: &Assembly, driver: &str) -> Result<Selection> {
+    selection::select(assembly, &Request { drivers: vec![driver.to_owned()], ..Request::default() })
+}
+
+/// The crates and bytes of a gateway as shares of those with every driver, and its bytes; each held to its bound.
+fn shares(name: &str, part: (u64, u64), all: (u64, u64), budget: Budget) -> [Figure; 3] {
+    let megabytes = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
+    let share = |what: &str, part: u64, whole: u64, most: Option<u64>| {
+        let name = format!("{name}, {what} of those with every driver");
+        Figure::one(&name, "%", percent(part, whole), most.map(|most| most as f64))
+    };
+    [
+        share("crates", part.0, all.0, budget.crates_percent),
+        share("bytes", part.1, all.1, budget.bytes_percent),
+        Figure::one(name, "MB", megabytes(part.1), budget.bytes.map(megabytes)),
+    ]
 }
 
 impl Measured {

@@ -2,7 +2,7 @@
 //! never half of either.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -55,27 +55,30 @@ impl Staged {
         Ok(Self { staging, folder: folder.to_owned(), _turn: turn })
     }
 
-    /// Copies a program. Given a list of what is in it, that is appended as a section, where the format has a way.
-    pub(crate) fn copy(&self, program: &Path, list: Option<&[u8]>) -> Result<Copied> {
+    /// Copies a program, as soon as it was made: cargo gives that of every selection the same path. It gives the copy's name.
+    pub(crate) fn take(&self, program: &Path) -> Result<String> {
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let to = self.staging.path().join(&name);
-        let original = fs::read(program).map_err(Error::file("read", program))?;
-        let mode = fs::metadata(program).map_err(Error::file("read", program))?.permissions();
+        fs::copy(program, self.staging.path().join(&name)).map_err(Error::file("copy", program))?;
+        Ok(name)
+    }
+
+    /// Makes a program that was taken what is shipped: given a list of what is in it, that is appended as a section, where
+    /// the format has a way.
+    pub(crate) fn finish(&self, name: String, list: Option<&[u8]>) -> Result<Copied> {
+        let at = self.staging.path().join(&name);
+        let original = fs::read(&at).map_err(Error::file("read", &at))?;
+        let original_sha256 = hex(&Sha256::digest(&original));
+        let original_size = original.len() as u64;
         let attach = |list| driver_verify::attach(&original, list).map_err(|why| why.to_string());
         let attached = list.map_or_else(|| Err("not written: it was left out by request".to_owned()), attach);
-        let (bytes, section) = match &attached {
-            Ok(bytes) => (bytes, WRITTEN.to_owned()),
-            Err(why) => (&original, why.clone()),
+        let (sha256, size, section) = match attached {
+            Ok(bytes) => {
+                // Into the same file, which has the program's mode.
+                fs::write(&at, &bytes).map_err(Error::file("write", &at))?;
+                (hex(&Sha256::digest(&bytes)), bytes.len() as u64, WRITTEN.to_owned())
+            }
+            Err(why) => (original_sha256.clone(), original_size, why),
         };
-        let mut target = File::create_new(&to).map_err(Error::file("create", &to))?;
-        target.write_all(bytes).map_err(Error::file("write", &to))?;
-        target.set_permissions(mode).map_err(Error::file("write", &to))?;
-        let original_sha256 = hex(&Sha256::digest(&original));
-        let sha256 = match &attached {
-            Ok(bytes) => hex(&Sha256::digest(bytes)),
-            Err(_) => original_sha256.clone(),
-        };
-        let (size, original_size) = (bytes.len() as u64, original.len() as u64);
         Ok(Copied { name, sha256, size, original_sha256, original_size, section })
     }
 
@@ -177,7 +180,10 @@ mod tests {
         let folder = dir.path().join("out/x");
         for round in ["one", "two"] {
             let staged = Staged::new(&folder).unwrap();
-            let copied = staged.copy(&program, Some(b"a list")).unwrap();
+            let name = staged.take(&program).unwrap();
+            fs::write(&program, b"another selection's").unwrap();
+            let copied = staged.finish(name, Some(b"a list")).unwrap();
+            fs::write(&program, b"abc").unwrap();
             assert_eq!((copied.size, copied.original_size), (3, 3));
             assert_eq!(copied.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
             assert!(copied.section.starts_with("not written: "), "{}", copied.section);
@@ -219,7 +225,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("old"), b"").unwrap();
         let staged = Staged::new(&folder).unwrap();
-        assert!(staged.copy(&dir.path().join("absent"), None).is_err());
+        assert!(staged.take(&dir.path().join("absent")).is_err());
         drop(staged);
         assert!(folder.join("old").exists());
         assert_eq!(fs::read_dir(dir.path().join("out")).unwrap().count(), 1);
