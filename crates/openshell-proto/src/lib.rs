@@ -11,7 +11,7 @@ pub mod structs;
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
 mod generated;
 
-pub use generated::openshell::{compute, datamodel};
+pub use generated::openshell::{compute, datamodel, gateway, relay};
 pub use prost_types::Struct;
 
 /// The gateway's API.

@@ -7,5 +7,11 @@ pub mod openshell {
     pub mod datamodel {
         pub mod v1;
     }
+    pub mod gateway {
+        pub mod v1alpha1;
+    }
+    pub mod relay {
+        pub mod v1alpha1;
+    }
     pub mod v1;
 }
