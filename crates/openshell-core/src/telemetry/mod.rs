@@ -8,6 +8,8 @@
 mod event;
 
 #[cfg(feature = "telemetry")]
+mod connect;
+#[cfg(feature = "telemetry")]
 mod on;
 #[cfg(feature = "telemetry")]
 mod sender;

@@ -1,5 +1,6 @@
 //! Telemetry in a build with it: its settings, and the handle that requests hold.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use http::Uri;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::connect::Connector;
 use super::sender::{Sender, Timing};
 use super::{ENV_ENABLED, UsageEvent};
 use crate::config::{Problem, TelemetryKeys, value};
@@ -15,6 +17,8 @@ use crate::environment::Environment;
 
 /// Where events go; before `telemetry_endpoint` in `[openshell.gateway]`.
 const ENV_ENDPOINT: &str = "OPENSHELL_TELEMETRY_ENDPOINT";
+/// A file with the root certificates to trust in place of the system's, as OpenSSL has it (`SSL_CTX_set_default_verify_paths(3)`).
+const ENV_ROOTS: &str = "SSL_CERT_FILE";
 /// How many events wait at most; what comes on top is counted and dropped.
 const QUEUE: usize = 256;
 
@@ -23,6 +27,7 @@ const QUEUE: usize = 256;
 pub struct Settings {
     enabled: bool,
     endpoint: Option<Uri>,
+    roots: Option<PathBuf>,
 }
 
 impl Settings {
@@ -45,7 +50,8 @@ impl Settings {
             }
             None => keys.endpoint.clone(),
         };
-        Self { enabled, endpoint }
+        let roots = env.raw(ENV_ROOTS).map(PathBuf::from);
+        Self { enabled, endpoint, roots }
     }
 
     /// Whether telemetry may act; sandboxes are told. It has nobody to tell things to as long as there is no endpoint.
@@ -82,10 +88,18 @@ impl Telemetry {
         let Some(endpoint) = settings.endpoint.clone().filter(|_| settings.enabled) else {
             return Self(None);
         };
+        let connector = match Connector::new(&endpoint, settings.roots.as_deref()) {
+            Ok(connector) => connector,
+            Err(why) => {
+                // Nobody's work depends on it.
+                tracing::warn!(why, "usage events are not sent");
+                return Self(None);
+            }
+        };
         let (queue, events) = mpsc::channel(QUEUE);
         let (stop, stopped) = watch::channel(false);
         let dropped = Arc::new(AtomicU64::new(0));
-        let sender = Sender::new(endpoint, timing, Arc::clone(&dropped));
+        let sender = Sender::new(connector, timing, Arc::clone(&dropped));
         let task = tokio::spawn(sender.run(events, stopped));
         Self(Some(Arc::new(Running { queue, dropped, stop, task: Mutex::new(Some(task)) })))
     }

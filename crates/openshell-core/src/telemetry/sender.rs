@@ -14,17 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Uri, header};
-use http_body_util::Full;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::connect::Connector;
 use super::{Action, Outcome, UsageEvent};
 
 /// How many events go in one request.
@@ -60,24 +54,14 @@ impl Default for Timing {
 
 /// The sending half.
 pub(super) struct Sender {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    endpoint: Uri,
+    connector: Connector,
     timing: Timing,
     dropped: Arc<AtomicU64>,
 }
 
 impl Sender {
-    pub(super) fn new(endpoint: Uri, timing: Timing, dropped: Arc<AtomicU64>) -> Self {
-        // Named, not taken from the process: which provider is installed there is no business of a library.
-        let provider = rustls::crypto::ring::default_provider();
-        let connector =
-            match hyper_rustls::HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider) {
-                Ok(builder) => builder.https_or_http().enable_http1().build(),
-                // `ring` has every protocol version that the builder asks for.
-                Err(error) => unreachable!("the TLS provider supports no TLS version: {error}"),
-            };
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Self { client, endpoint, timing, dropped }
+    pub(super) fn new(connector: Connector, timing: Timing, dropped: Arc<AtomicU64>) -> Self {
+        Self { connector, timing, dropped }
     }
 
     pub(super) async fn run(self, mut events: mpsc::Receiver<UsageEvent>, mut stop: watch::Receiver<bool>) {
@@ -164,18 +148,12 @@ impl Sender {
     async fn post(&self, batch: &[UsageEvent]) -> Result<(), &'static str> {
         let dropped = self.dropped.load(Ordering::Relaxed);
         let body = serde_json::to_vec(&document(batch, dropped)).map_err(|_| "not JSON")?;
-        let request = Request::post(self.endpoint.clone())
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("openshell/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|_| "not a request")?;
-        match timeout(self.timing.request, self.client.request(request)).await {
-            Ok(Ok(_answer)) => {
+        match timeout(self.timing.request, self.connector.post(body)).await {
+            Ok(Ok(())) => {
                 self.dropped.fetch_sub(dropped, Ordering::Relaxed);
                 Ok(())
             }
-            Ok(Err(error)) if error.is_connect() => Err("no connection"),
-            Ok(Err(_)) => Err("the request failed"),
+            Ok(Err(why)) => Err(why),
             Err(_) => Err("timed out"),
         }
     }

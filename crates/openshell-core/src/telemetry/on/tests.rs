@@ -32,7 +32,7 @@ fn event() -> UsageEvent {
 
 fn to(port: u16) -> Settings {
     let endpoint = format!("http://127.0.0.1:{port}/v1/events").parse().expect("a URL");
-    Settings { enabled: true, endpoint: Some(endpoint) }
+    Settings { enabled: true, endpoint: Some(endpoint), roots: None }
 }
 
 /// Reads one request and answers it with `status`; gives its head and body.
@@ -93,7 +93,7 @@ fn the_variable_comes_before_the_file() {
 
 #[tokio::test]
 async fn without_an_endpoint_or_when_off_nothing_is_started() {
-    assert!(Telemetry::start(&Settings { enabled: true, endpoint: None }).0.is_none());
+    assert!(Telemetry::start(&Settings { enabled: true, endpoint: None, roots: None }).0.is_none());
     let off = Telemetry::start(&Settings { enabled: false, ..to(1) });
     assert!(off.0.is_none());
     off.record(event());
@@ -227,7 +227,8 @@ async fn tls_needs_nobody_to_install_a_provider() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let endpoint = format!("https://127.0.0.1:{port}/").parse().expect("a URL");
-    let telemetry = Telemetry::start_with(&Settings { enabled: true, endpoint: Some(endpoint) }, HURRY);
+    let telemetry =
+        Telemetry::start_with(&Settings { enabled: true, endpoint: Some(endpoint), roots: None }, HURRY);
     telemetry.record(event());
     let (mut stream, _) = listener.accept().await.expect("a connection");
     let mut first = [0; 1];
