@@ -164,9 +164,17 @@ pub(super) fn size(reader: &mut Reader<'_>, key: &str, least: u64, most: u64) ->
     if (least..=most).contains(&size) {
         return Some(size);
     }
-    let message = format!("`{key}` is {size} bytes, which is not between {least} and {most}");
+    let message = format!("`{key}` is not between `{}` and `{}`", shown(least), shown(most));
     reader.fault(key, message, None);
     None
+}
+
+/// A number of bytes as it would be written in the table.
+fn shown(bytes: u64) -> String {
+    [(30, "Gi"), (20, "Mi"), (10, "Ki")]
+        .into_iter()
+        .find(|(bits, _)| bytes > 0 && bytes.is_multiple_of(1 << bits))
+        .map_or_else(|| bytes.to_string(), |(bits, suffix)| format!("{}{suffix}", bytes >> bits))
 }
 
 /// A whole number in a range.

@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 pub(super) struct Job {
     /// The program, its arguments and its standard streams.
     pub(super) command: Command,
-    /// What else it gets, and as which descriptor; nothing beyond these is inherited.
+    /// What else it gets, and as which descriptor. Of the files that the driver opened it gets no others: those close on exec; what the
+    /// driver itself was started with and does not is passed on.
     pub(super) files: Vec<(i32, OwnedFd)>,
 }
 
