@@ -4,8 +4,8 @@
 //!   kernel ─▶ early (mounts, modules) ─▶ port ─ Hello / Spec ─▶ root (disk, /dev, /proc, /sys, switch)
 //!                                                                   │
 //!   power off ◀─ serve (pings, stop, output, reaping) ◀─ workload ◀─┘ limits, user, network
-//!                                                            └─ second: this program again, in the process that
-//!                                                               becomes the workload: it lets go of what it may, execs
+//!                                                            └─ the second stage of `openshell-guest`: this program
+//!                                                               again, in the process that becomes the workload
 //! ```
 //!
 //! It is linked statically, since nothing else is in the initramfs. Whatever goes wrong is said to the driver
@@ -18,13 +18,12 @@ mod network;
 mod port;
 mod power;
 mod root;
-mod second;
 mod serve;
-mod user;
 mod workload;
 
 use std::process::ExitCode;
 
+use openshell_guest::{second, user};
 use openshell_vm_init::protocol::{FromGuest, Spec, VERSION};
 use rustix::process::getpid;
 
@@ -33,8 +32,7 @@ use crate::port::{Port, Wanted};
 use crate::workload::Workload;
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == second::ARGUMENT) {
-        second::run();
+    if second::taken() {
         return ExitCode::FAILURE;
     }
     if !getpid().is_init() {
@@ -78,7 +76,7 @@ fn start(spec: &Spec) -> Result<Workload, Failure> {
     let limits = limits::Limits::new(spec.pids_limit)?;
     root::switch()?;
     network::set_up(spec)?;
-    let user = user::find(&spec.user)?;
+    let user = user::find(&spec.user).map_err(|error| Failure::new("find the user", error.to_string()))?;
     root::fill(spec, &user)?;
     Workload::start(spec, &user, limits)
 }

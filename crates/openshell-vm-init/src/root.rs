@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use openshell_guest::user::User;
 use openshell_vm_init::protocol::Spec;
 use rustix::fs::{CWD, FileType, Gid, Mode, Uid, chown, makedev, mknodat};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_move, mount_remount};
@@ -14,7 +15,6 @@ use rustix::process::{chdir, chroot};
 use rustix::system::sethostname;
 
 use crate::failure::{During, Failure};
-use crate::user::User;
 
 /// The overlay that QEMU gives as the one disk.
 const DISK: &str = "/dev/vda";

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use openshell_guest::reap::until_none;
 use openshell_vm_init::protocol::{FromGuest, ToGuest};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::failure::{During, Failure};
 use crate::port::Port;
@@ -128,32 +129,18 @@ fn copy(workload: &mut Workload) -> bool {
 fn reap(main: Pid) -> Result<OwnedFd, Failure> {
     let (ended, tell) = pipe_with(PipeFlags::CLOEXEC).during(STEP, "a pipe")?;
     let reaper = move || {
-        loop {
-            match wait(WaitOptions::empty()) {
-                Ok(Some((process, status))) if process == main => {
-                    if let Some((code, signal)) = how(status) {
-                        let mut message = [0; 8];
-                        message[..4].copy_from_slice(&code.to_ne_bytes());
-                        message[4..].copy_from_slice(&signal.unwrap_or(0).to_ne_bytes());
-                        // Read for as long as this program lives.
-                        let _ = rustix::io::write(&tell, &message);
-                    }
-                }
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => return,
+        until_none(|process, ending| {
+            if process == main {
+                let mut message = [0; 8];
+                message[..4].copy_from_slice(&ending.code.to_ne_bytes());
+                message[4..].copy_from_slice(&ending.signal.unwrap_or(0).to_ne_bytes());
+                // Read for as long as this program lives.
+                let _ = rustix::io::write(&tell, &message);
             }
-        }
+        });
     };
     std::thread::Builder::new().stack_size(64 << 10).spawn(reaper).during(STEP, "a thread")?;
     Ok(ended)
-}
-
-/// A shell's way to put an end: the code, or 128 and the signal.
-fn how(status: WaitStatus) -> Option<(i32, Option<i32>)> {
-    match status.terminating_signal() {
-        Some(signal) => Some((128 + signal, Some(signal))),
-        None => status.exit_status().map(|code| (code, None)),
-    }
 }
 
 fn read_end(ended: &OwnedFd) -> Result<(i32, Option<i32>), Failure> {

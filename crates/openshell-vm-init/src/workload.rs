@@ -1,25 +1,27 @@
 //! Starting the main process: who, with what, and how it is known that it runs.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
 
-use openshell_vm_init::protocol::{MAX_FRAME, Spec, read, write};
+use openshell_guest::second::{Plan, Stdin};
+use openshell_guest::start::{PATH, StartError, Streams, start};
+use openshell_guest::streams::terminal;
+use openshell_guest::user::User;
+use openshell_vm_init::protocol::Spec;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 
 use crate::failure::{During, Failure};
 use crate::limits::Limits;
 use crate::root::working_dir;
-use crate::second::{self, Plan, Refusal};
-use crate::user::User;
 
 const STEP: &str = "start the command";
-/// What programs expect where neither image nor request says it.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(STEP, error.to_string())
+    }
+}
 
 /// A main process that runs.
 pub(crate) struct Workload {
@@ -34,29 +36,14 @@ pub(crate) struct Workload {
 impl Workload {
     /// Starts it, and comes back when its `execve` has succeeded.
     pub(crate) fn start(spec: &Spec, user: &User, mut limits: Limits) -> Result<Self, Failure> {
-        let (output, input) =
-            if spec.tty { terminal() } else { pipe_with(PipeFlags::CLOEXEC) }.during(STEP, "its output")?;
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(std::io::Error::from);
+        let (output, input) = if spec.tty { terminal(80, 24) } else { pipe() }.during(STEP, "its output")?;
         let flags = fcntl_getfl(&output).during(STEP, "its output")?;
         fcntl_setfl(&output, flags | OFlags::NONBLOCK).during(STEP, "its output")?;
-        let (mut ours, theirs) = UnixStream::pair().during(STEP, "a socket")?;
-        let errors = input.try_clone().during(STEP, "its output")?;
-        let child = Command::new("/proc/self/exe")
-            .arg(second::ARGUMENT)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::from(input))
-            .stderr(Stdio::from(errors))
-            .spawn()
-            .during(STEP, "this program's second stage")?;
-        let process = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let process = process.ok_or_else(|| Failure::new(STEP, "the kernel gave a process no number"))?;
-        // It waits for its plan, so that it is in the group before it can have children.
-        limits.hold(process)?;
-        write(&mut ours, &plan(spec, user)).during(STEP, "its plan")?;
-        // The other end closes itself at `execve`: nothing to read means that the process runs.
-        match read::<Refusal>(&mut ours, MAX_FRAME).during(STEP, "its second stage")? {
-            None => Ok(Self { process, output, limits }),
-            Some(Refusal { message }) => Err(Failure::new(STEP, message)),
-        }
+        let stderr = input.try_clone().during(STEP, "its output")?;
+        let streams = Streams { stdin: None, stdout: input, stderr };
+        let process = start(&plan(spec, user), streams, |process| limits.hold(process))?;
+        Ok(Self { process, output, limits })
     }
 
     /// Takes what there is of the output; nothing when it has ended.
@@ -72,17 +59,6 @@ impl Workload {
             };
         }
     }
-}
-
-/// A terminal: our side, the process's side.
-fn terminal() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    // Of the root disk's own `/dev/pts`, so that the process finds its terminal there.
-    let ours = openpt(flags)?;
-    unlockpt(&ours)?;
-    let theirs = ioctl_tiocgptpeer(&ours, flags)?;
-    tcsetwinsize(&ours, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 })?;
-    Ok((ours, theirs))
 }
 
 /// What the second stage is to do.
@@ -106,7 +82,9 @@ fn plan(spec: &Spec, user: &User) -> Plan {
         groups: user.groups.clone(),
         working_dir: working_dir(spec).to_owned(),
         tty: spec.tty,
-        stdin: spec.stdin,
+        stdin: if spec.stdin { Stdin::Open } else { Stdin::Empty },
+        capabilities: 0,
+        limits: true,
     }
 }
 

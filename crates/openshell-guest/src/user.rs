@@ -1,35 +1,54 @@
-//! Whom the main process runs as, by the guest's own `/etc/passwd` and `/etc/group`.
+//! Whom a process runs as, by the sandbox's own `/etc/passwd` and `/etc/group`.
 
-use std::fs;
-
-use crate::failure::Failure;
-
-const STEP: &str = "find the user";
+use std::{fmt, fs};
 
 /// A user, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct User {
+pub struct User {
     /// The user id.
-    pub(crate) uid: u32,
+    pub uid: u32,
     /// The main group.
-    pub(crate) gid: u32,
+    pub gid: u32,
     /// The supplementary groups.
-    pub(crate) groups: Vec<u32>,
+    pub groups: Vec<u32>,
     /// The home directory; `/` for a user without one.
-    pub(crate) home: String,
+    pub home: String,
 }
 
+/// A name that the sandbox's files do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnknownName {
+    /// Of a user.
+    User(String),
+    /// Of a group.
+    Group(String),
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => write!(f, "the image has no user `{name}` in its /etc/passwd"),
+            Self::Group(name) => write!(f, "the image has no group `{name}` in its /etc/group"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
 /// Resolves `name`, `uid`, `name:group`, `uid:gid`, or nothing for root.
-pub(crate) fn find(wanted: &str) -> Result<User, Failure> {
+///
+/// # Errors
+/// A name that is not there. A number needs no entry.
+pub fn find(wanted: &str) -> Result<User, UnknownName> {
     // An image without these files has no names, which is no fault until one is asked for.
     let read = |path: &str| {
         fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
     };
-    resolve(wanted, &read("/etc/passwd"), &read("/etc/group")).map_err(|message| Failure::new(STEP, message))
+    resolve(wanted, &read("/etc/passwd"), &read("/etc/group"))
 }
 
 /// The rules of container engines: a number needs no entry; a group given explicitly is the only one.
-fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, String> {
+fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, UnknownName> {
     let (name, wanted_group) = match wanted.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (wanted, None),
@@ -42,10 +61,9 @@ fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, String> {
     });
     let field = |at: usize| entry.as_ref().and_then(|fields| fields.get(at).copied());
     let uid = number.or_else(|| field(2)?.parse().ok());
-    let uid = uid.ok_or_else(|| format!("the image has no user `{name}` in its /etc/passwd"))?;
+    let uid = uid.ok_or_else(|| UnknownName::User(name.to_owned()))?;
     let gid = match wanted_group {
-        Some(wanted) => group_id(wanted, group)
-            .ok_or_else(|| format!("the image has no group `{wanted}` in its /etc/group"))?,
+        Some(wanted) => group_id(wanted, group).ok_or_else(|| UnknownName::Group(wanted.to_owned()))?,
         None => field(3).and_then(|gid| gid.parse().ok()).unwrap_or(0),
     };
     let known_as = field(0);
@@ -107,13 +125,8 @@ mod tests {
 
     #[test]
     fn who_is_not_there_is_named() {
-        assert_eq!(
-            resolve("nobody", PASSWD, GROUP),
-            Err("the image has no user `nobody` in its /etc/passwd".to_owned())
-        );
-        assert_eq!(
-            resolve("root:nogroup", PASSWD, GROUP),
-            Err("the image has no group `nogroup` in its /etc/group".to_owned())
-        );
+        let refused = |wanted: &str| resolve(wanted, PASSWD, GROUP).expect_err("unknown").to_string();
+        assert_eq!(refused("nobody"), "the image has no user `nobody` in its /etc/passwd");
+        assert_eq!(refused("root:nogroup"), "the image has no group `nogroup` in its /etc/group");
     }
 }

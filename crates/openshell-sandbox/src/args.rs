@@ -1,0 +1,141 @@
+//! The command line, read by hand: it is written by drivers, not by people.
+
+use std::fmt;
+
+/// How it is called.
+pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--workdir DIR] [--capabilities HEX] \
+    [-- PROGRAM [ARGUMENT…]] | files upload DIR | files download PATH | --version";
+
+/// What to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    /// The first process of a sandbox.
+    Run(Run),
+    /// Unpack what comes on the standard input.
+    Upload(String),
+    /// Pack onto the standard output.
+    Download(String),
+    /// Say the version.
+    Version,
+}
+
+/// The arguments of `run`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Whom processes run as, as in `docker run --user`; empty: root.
+    pub(crate) user: String,
+    /// Where they start; none: where the supervisor does.
+    pub(crate) workdir: Option<String>,
+    /// What processes of root keep of the supervisor's capabilities, as bits, in hexadecimal as in `/proc/self/status`.
+    pub(crate) capabilities: u64,
+    /// What the main process is if its specification has no command.
+    pub(crate) command: Vec<String>,
+}
+
+/// Words that are no command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Nothing, or no such subcommand.
+    Subcommand,
+    /// An unknown flag, or a word too many.
+    Word(String),
+    /// A flag without its value, or with one that is none.
+    Value(&'static str),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subcommand => write!(f, "what is it to be?")?,
+            Self::Word(word) => write!(f, "`{word}` is not understood")?,
+            Self::Value(flag) => write!(f, "`{flag}` wants a value")?,
+        }
+        write!(f, "\nusage: {USAGE}")
+    }
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Arguments, Wrong> {
+    let mut words = words.into_iter();
+    match words.next().as_deref() {
+        Some("run") => run(words).map(Arguments::Run),
+        Some("files") => {
+            let direction = words.next();
+            let path = words.next().filter(|path| !path.is_empty());
+            if let Some(word) = words.next() {
+                return Err(Wrong::Word(word));
+            }
+            match (direction.as_deref(), path) {
+                (Some("upload"), Some(path)) => Ok(Arguments::Upload(path)),
+                (Some("download"), Some(path)) => Ok(Arguments::Download(path)),
+                _ => Err(Wrong::Value("files")),
+            }
+        }
+        Some("--version") => Ok(Arguments::Version),
+        _ => Err(Wrong::Subcommand),
+    }
+}
+
+fn run(mut words: impl Iterator<Item = String>) -> Result<Run, Wrong> {
+    let mut run = Run::default();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--" => {
+                run.command = words.collect();
+                break;
+            }
+            "--user" => run.user = words.next().ok_or(Wrong::Value("--user"))?,
+            "--workdir" => {
+                let workdir = words.next().filter(|path| path.starts_with('/'));
+                run.workdir = Some(workdir.ok_or(Wrong::Value("--workdir"))?);
+            }
+            "--capabilities" => {
+                let bits = words.next().and_then(|bits| u64::from_str_radix(&bits, 16).ok());
+                run.capabilities = bits.ok_or(Wrong::Value("--capabilities"))?;
+            }
+            _ => return Err(Wrong::Word(word)),
+        }
+    }
+    Ok(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> Result<Arguments, Wrong> {
+        read(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_form() {
+        let run = |user: &str, workdir: Option<&str>, capabilities, command: &[&str]| {
+            Ok(Arguments::Run(Run {
+                user: user.to_owned(),
+                workdir: workdir.map(str::to_owned),
+                capabilities,
+                command: command.iter().map(|word| (*word).to_owned()).collect(),
+            }))
+        };
+        assert_eq!(of("run"), run("", None, 0, &[]));
+        assert_eq!(
+            of("run --user u:g --workdir /w --capabilities e0 -- sh -c -- --user"),
+            run("u:g", Some("/w"), 0xe0, &["sh", "-c", "--", "--user"])
+        );
+        assert_eq!(of("files upload /a"), Ok(Arguments::Upload("/a".to_owned())));
+        assert_eq!(of("files download a"), Ok(Arguments::Download("a".to_owned())));
+        assert_eq!(of("--version"), Ok(Arguments::Version));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert_eq!(of(""), Err(Wrong::Subcommand));
+        assert_eq!(of("walk"), Err(Wrong::Subcommand));
+        assert_eq!(of("run sh"), Err(Wrong::Word("sh".to_owned())));
+        assert_eq!(of("run --user"), Err(Wrong::Value("--user")));
+        assert_eq!(of("run --workdir relative"), Err(Wrong::Value("--workdir")));
+        assert_eq!(of("run --capabilities x"), Err(Wrong::Value("--capabilities")));
+        assert_eq!(of("files upload"), Err(Wrong::Value("files")));
+        assert_eq!(of("files upload a b"), Err(Wrong::Word("b".to_owned())));
+    }
+}
