@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use openshell_guest::user;
 use rustix::process::{DumpableBehavior, Pid, Signal, getpid, kill_process_group, set_dumpable_behavior};
-use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use crate::args::Run;
 use crate::link::{Link, Settings};
 use crate::process::identity::Identity;
 use crate::process::main_process::Output;
-use crate::process::{MainProcess, Reaper};
 use crate::service::Sandbox;
 use crate::spec;
 
@@ -92,14 +90,9 @@ async fn live(
     let during = |error: io::Error| format!("cannot listen to signals: {error}");
     // Before the main process, so that none is lost.
     let mut signals = Forwarded::new().map_err(during)?;
-    let reaper = Reaper::default();
-    let (main, output, refusal) = MainProcess::start(command, tty, &identity, &reaper);
-    if let Some(refusal) = refusal {
-        eprintln!("openshell-sandbox: cannot start the main process: {}", refusal.message);
-    }
-    let reaping = tokio::spawn(reaper.clone().run());
-    let instance_id = instance_id().map_err(|error| format!("cannot draw a number: {error}"))?;
-    let sandbox = Arc::new(Sandbox { instance_id, main, identity, reaper });
+    let (sandbox, output) =
+        Sandbox::start(command, tty, identity).map_err(|error| format!("cannot begin: {error}"))?;
+    let sandbox = Arc::new(sandbox);
     let link = settings.map(|settings| Link::start(settings, sandbox.clone()));
     let code = loop {
         tokio::select! {
@@ -112,7 +105,6 @@ async fn live(
         }
     };
     end(code, &sandbox, output, link).await;
-    reaping.abort();
     Ok(code)
 }
 
@@ -137,16 +129,6 @@ async fn end(code: i32, sandbox: &Sandbox, output: Output, link: Option<Link>) {
         }
     };
     tokio::join!(report, output.passed_on(LAST_OUTPUT));
-}
-
-/// 16 random bytes in hexadecimal.
-fn instance_id() -> rustix::io::Result<String> {
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
-    }
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The signals that are the main process's.

@@ -9,7 +9,7 @@ const OURS: [&str; 3] = ["OPENSHELL_ENDPOINT", "OPENSHELL_SANDBOX_TOKEN_FILE", "
 
 /// What all processes of the sandbox have in common.
 #[derive(Debug, Clone)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// Whom they run as.
     pub(crate) user: User,
     /// Where they start: an absolute path.
@@ -25,7 +25,7 @@ impl Identity {
     ///
     /// An engine sets `HOME` by the user that it starts, which is root for the supervisor, so root's home is not believed
     /// for anybody else.
-    pub(crate) fn new(
+    pub fn new(
         user: User,
         workdir: String,
         capabilities: u64,

@@ -32,7 +32,7 @@ pub(crate) struct MainProcess {
 }
 
 /// The copies of its output to the supervisor's own; ends when they have.
-pub(crate) struct Output {
+pub struct Output {
     copying: mpsc::Receiver<()>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use openshell_guest::reap::{self, Ending};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::oneshot;
 
 type Waiting = HashMap<Pid, oneshot::Sender<Ending>>;
@@ -41,17 +41,10 @@ impl Reaper {
         Child { ended }
     }
 
-    /// Takes children as they end, for as long as it is polled.
-    ///
-    /// # Errors
-    /// The signal cannot be listened to.
-    pub(crate) async fn run(self) -> std::io::Result<()> {
-        let mut ended = signal(SignalKind::child())?;
-        loop {
+    /// Takes children as they end, for as long as it is polled; `ended` is the signal that says so.
+    pub(crate) async fn run(self, mut ended: Signal) {
+        while ended.recv().await.is_some() {
             self.sweep();
-            if ended.recv().await.is_none() {
-                return Ok(());
-            }
         }
     }
 

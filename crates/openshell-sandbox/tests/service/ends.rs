@@ -1,0 +1,103 @@
+//! How things end: those left behind, broken channels, zombies.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openshell_sandbox::Sandbox;
+use tokio::time::{sleep, timeout};
+
+use crate::channel::{Channel, shell};
+use crate::commands::running;
+
+pub(crate) async fn whoever_is_left_behind_does_not_hold_up_the_end(sandbox: Arc<Sandbox>) {
+    let begun = Instant::now();
+    // It has the output open, and says nothing; or talks without end.
+    for left in ["sleep 54321", "sh -c 'while :; do echo talk; done; : 54321'"] {
+        let end = Channel::shell(&sandbox, &format!("{left} & head -c 60000 /dev/zero; exit 4")).end().await;
+        assert_eq!(end.code, 4, "{left}");
+        assert_eq!(
+            end.stdout.iter().filter(|byte| **byte == 0).count(),
+            60_000,
+            "all that it printed itself"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // What a command has left in order stays, as the sandbox's.
+    let end = Channel::shell(&sandbox, "pkill -x -f 'sleep 54321'").end().await;
+    assert_eq!(end.code, 0, "it was still there");
+}
+
+pub(crate) async fn a_broken_channel_ends_everything(sandbox: Arc<Sandbox>) {
+    // In the group; out of the session; an orphan out of the session; one that does not listen to HUP.
+    let script = "sleep 77771 & setsid sleep 77771 & (setsid sh -c 'setsid sleep 77771 & exit' &); \
+        (trap '' HUP; sh -c 'sleep 77771; sleep 77771' &); echo ready; sleep 77771";
+    let mut channel = Channel::shell(&sandbox, script);
+    channel.until("ready").await;
+    sleep(Duration::from_millis(100)).await;
+    let begun = Instant::now();
+    drop((channel.input, channel.output));
+    timeout(Duration::from_secs(1), channel.served).await.expect("it is served no more").expect("in order");
+    assert_eq!(running("77771").await, 0);
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // Whoever listens has the time to.
+    let mut channel = Channel::shell(
+        &sandbox,
+        "trap 'sleep 0.5; echo x >/tmp/openshell-test-hup-$$; exit' HUP; echo $$ ready; while :; do sleep 0.05; done",
+    );
+    let text = channel.until("ready").await;
+    let file = format!("/tmp/openshell-test-hup-{}", text.split_whitespace().next().expect("a number"));
+    drop(channel);
+    let mut there = false;
+    for _ in 0..40 {
+        sleep(Duration::from_millis(50)).await;
+        there |= std::fs::remove_file(&file).is_ok();
+    }
+    assert!(there, "HUP came before KILL");
+}
+
+pub(crate) async fn a_broken_channel_ends_who_forks_without_end(sandbox: Arc<Sandbox>) {
+    // Out of every session, each started by somebody who is gone at once.
+    let one = "while :; do (sh -c 'sleep 0.01; : 66662' 66662 &); sleep 0.002; done";
+    let bomb = format!("for i in 1 2 3; do (setsid sh -c \"{one}\" 66662 &); done; echo ready; sleep 1000");
+    let mut channel = Channel::shell(&sandbox, &bomb);
+    channel.until("ready").await;
+    sleep(Duration::from_millis(500)).await;
+    drop(channel);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(running("66662").await, 0);
+}
+
+pub(crate) async fn a_broken_channel_is_seen_while_input_waits(sandbox: Arc<Sandbox>) {
+    let mut command = shell("echo ready; sleep 88882");
+    command.stdin = true;
+    let mut channel = Channel::command(&sandbox, command);
+    channel.until("ready").await;
+    let message = openshell_proto::relay::v1alpha1::ToSupervisor {
+        frame: Some(openshell_proto::relay::v1alpha1::to_supervisor::Frame::Stdin(vec![0; 200_000].into())),
+    };
+    let message: bytes::Bytes = prost::Message::encode_to_vec(&message).into();
+    while timeout(Duration::from_millis(300), channel.input.send(message.clone())).await.is_ok() {}
+    // Its output's end alone tells.
+    drop(channel.output);
+    timeout(Duration::from_secs(1), channel.served).await.expect("it is served no more").expect("in order");
+    assert_eq!(running("88882").await, 0);
+}
+
+pub(crate) async fn leaves_no_zombie(sandbox: Arc<Sandbox>) {
+    for _ in 0..20 {
+        Channel::shell(&sandbox, "true").end().await;
+        Channel::command(&sandbox, openshell_proto::relay::v1alpha1::Command::default()).end().await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    let us = std::process::id().to_string();
+    let children: Vec<_> = std::fs::read_dir("/proc")
+        .expect("processes")
+        .flatten()
+        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+        .filter(|stat| {
+            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+            fields.next() == Some("Z") && fields.next() == Some(&us)
+        })
+        .collect();
+    assert!(children.is_empty(), "{children:?}");
+}
