@@ -2,8 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::cmsg_space;
 use rustix::net::{
@@ -15,7 +14,7 @@ use rustix::net::{
 ///
 /// # Errors
 /// The socket's.
-pub fn send(socket: &UnixStream, file: BorrowedFd<'_>) -> io::Result<()> {
+pub fn send(socket: impl AsFd, file: BorrowedFd<'_>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let files = [file];
@@ -28,7 +27,7 @@ pub fn send(socket: &UnixStream, file: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 /// The socket's, or there was no file.
-pub fn receive(socket: &UnixStream) -> io::Result<OwnedFd> {
+pub fn receive(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

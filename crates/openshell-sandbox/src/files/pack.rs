@@ -70,19 +70,15 @@ pub(super) fn pack(path: &Path, output: File) -> Result<Packed, Problem> {
     packer
         .extended(EntryType::XGlobalHeader, &[(TOTAL, total.to_string().as_bytes())])
         .map_err(Problem::Write)?;
-    let mut unread = Vec::new();
-    walk(
-        path,
-        &name,
-        &found,
-        &mut |path, name, found| packer.one(path, name, found).map_err(Problem::Write),
-        &mut |path, error| {
-            unread.push(());
-            eprintln!("cannot read `{}`: {error}", path.display());
-        },
-    )?;
+    let mut all_seen = true;
+    let mut add =
+        |path: &Path, name: &Path, found: &Metadata| packer.one(path, name, found).map_err(Problem::Write);
+    walk(path, &name, &found, &mut add, &mut |path, error| {
+        all_seen = false;
+        eprintln!("{}", Problem::Read(path.to_owned(), error));
+    })?;
     packer.output.write_all(&[0; 2 * BLOCK]).and_then(|()| packer.output.flush()).map_err(Problem::Write)?;
-    Ok(Packed { complete: packer.complete && unread.is_empty() })
+    Ok(Packed { complete: packer.complete && all_seen })
 }
 
 /// Goes through a tree, a directory before what is in it: `each` with the path, the name in the archive and what it is;
@@ -136,7 +132,10 @@ impl Packer {
         if kind.is_symlink() {
             return match fs::read_link(path) {
                 Ok(target) => self.header(EntryType::Symlink, name, found, 0, Some(&target)),
-                Err(error) => Ok(self.left_out(path, &error)),
+                Err(error) => {
+                    self.left_out(path, error);
+                    Ok(())
+                }
             };
         }
         if !kind.is_file() {
@@ -146,14 +145,17 @@ impl Packer {
         }
         let file = match File::open(path) {
             Ok(file) => file,
-            Err(error) => return Ok(self.left_out(path, &error)),
+            Err(error) => {
+                self.left_out(path, error);
+                return Ok(());
+            }
         };
         self.header(EntryType::Regular, name, found, found.len(), None)?;
         self.body(path, file, found.len())
     }
 
-    fn left_out(&mut self, path: &Path, error: &io::Error) {
-        eprintln!("cannot read `{}`: {error}", path.display());
+    fn left_out(&mut self, path: &Path, error: io::Error) {
+        eprintln!("{}", Problem::Read(path.to_owned(), error));
         self.complete = false;
     }
 
@@ -167,7 +169,7 @@ impl Packer {
                 Ok(count) if count > 0 => count,
                 result => {
                     let error = result.err().unwrap_or_else(|| io::Error::other("it has become shorter"));
-                    self.left_out(path, &error);
+                    self.left_out(path, error);
                     self.zeros(left)?;
                     break;
                 }

@@ -32,11 +32,10 @@ impl Identity {
         environment: impl Iterator<Item = (String, String)>,
         home_of_root: &str,
     ) -> Self {
-        let mut environment: Vec<_> = environment
-            .filter(|(name, value)| {
-                !OURS.contains(&name.as_str()) && !(name == "HOME" && user.uid != 0 && value == home_of_root)
-            })
-            .collect();
+        let roots = |name: &str, value: &str| name == "HOME" && user.uid != 0 && value == home_of_root;
+        let is_ours = |name: &str| OURS.contains(&name);
+        let mut environment: Vec<_> =
+            environment.filter(|(name, value)| !is_ours(name) && !roots(name, value)).collect();
         for (name, value) in [("PATH", PATH), ("HOME", &user.home)] {
             if !environment.iter().any(|(known, _)| known == name) {
                 environment.push((name.to_owned(), value.to_owned()));
