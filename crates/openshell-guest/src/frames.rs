@@ -62,7 +62,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Takes frames of at most `limit` bytes of JSON, and never holds more than one such frame beyond what was pushed.
+    /// Takes frames of at most `limit` bytes of JSON, and never holds more than one such frame beyond what was
+    /// pushed.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { buffer: Vec::new(), limit }

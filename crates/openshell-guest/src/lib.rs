@@ -9,8 +9,8 @@
 //!   reap      one place waits for children, whoever they are
 //! ```
 //!
-//! Synchronous, small, and without `unsafe`: that is why there is a second stage. A program that uses [`start`] begins
-//! its `main` with [`second::taken`].
+//! Synchronous, small, and without `unsafe`: that is why there is a second stage. A program that uses [`start`]
+//! begins its `main` with [`second::taken`].
 
 pub mod fds;
 pub mod frames;

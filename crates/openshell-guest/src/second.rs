@@ -1,8 +1,8 @@
 //! The second stage: this program once more, in the process that becomes the command. It gives up everything that the
 //! command shall not have, and then becomes exactly what was asked for.
 //!
-//! A program of its own, because what has to happen between `fork` and `execve` cannot be said in safe Rust. It has one
-//! thread: Linux keeps identities and capabilities by the thread.
+//! A program of its own, because what has to happen between `fork` and `execve` cannot be said in safe Rust. It has
+//! one thread: Linux keeps identities and capabilities by the thread.
 
 use std::fs::File;
 use std::io;
@@ -50,7 +50,8 @@ pub struct Plan {
     pub tty: bool,
     /// Its standard input, if that is no terminal.
     pub stdin: Stdin,
-    /// What root keeps of its capabilities, as bits; everybody else has none. A kernel refuses what this program lacks.
+    /// What root keeps of its capabilities, as bits; everybody else has none. A kernel refuses what this program
+    /// lacks.
     pub capabilities: u64,
     /// Whether to set the limits (getrlimit(2)) that a container engine would have set.
     pub limits: bool,
@@ -166,8 +167,9 @@ fn give_up(plan: &Plan, socket: &UnixStream) -> io::Result<()> {
 
 /// Takes every capability but these out of reach of whatever is executed from here on.
 ///
-/// That takes a capability itself (`CAP_SETPCAP`), which a supervisor in a container need not have: without it, what is
-/// left is that a process with `no_new_privs` and without capabilities gets none by `execve` either (capabilities(7)).
+/// That takes a capability itself (`CAP_SETPCAP`), which a supervisor in a container need not have: without it, what
+/// is left is that a process with `no_new_privs` and without capabilities gets none by `execve` either
+/// (capabilities(7)).
 fn forgo(kept: u64) -> io::Result<()> {
     for number in (0..64).filter(|number| kept & (1 << number) == 0) {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {

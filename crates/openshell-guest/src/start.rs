@@ -57,8 +57,9 @@ impl StartError {
     }
 }
 
-/// Starts a process in a session of its own, and comes back when its `execve` has succeeded. `hold` is called with its
-/// number before it can have children. Who waits for it is the caller's to see to, also where this fails after that.
+/// Starts a process in a session of its own, and comes back when its `execve` has succeeded. `hold` is called with
+/// its number before it can have children. Who waits for it is the caller's to see to, also where this fails after
+/// that.
 ///
 /// # Errors
 /// A [`StartError`], or what `hold` says.

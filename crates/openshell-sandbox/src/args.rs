@@ -26,7 +26,8 @@ pub(crate) struct Run {
     pub(crate) user: String,
     /// Where they start; none: where the supervisor does.
     pub(crate) workdir: Option<String>,
-    /// What processes of root keep of the supervisor's capabilities, as bits, in hexadecimal as in `/proc/self/status`.
+    /// What processes of root keep of the supervisor's capabilities, as bits, in hexadecimal as in
+    /// `/proc/self/status`.
     pub(crate) capabilities: u64,
     /// What the main process is if its specification has no command.
     pub(crate) command: Vec<String>,

@@ -7,8 +7,8 @@
 //!    └─ link ── a channel's Start and two queues ─▶ service ─▶ a command, a tree of files, the main process's signals
 //! ```
 //!
-//! It is the first process of its sandbox, has one thread beside those that copy the main process's output, and keeps its
-//! privileges and its token from whatever it starts. It is linked statically: a sandbox's image may be empty.
+//! It is the first process of its sandbox, has one thread beside those that copy the main process's output, and keeps
+//! its privileges and its token from whatever it starts. It is linked statically: a sandbox's image may be empty.
 
 //!
 //! A library for its tests alone: what starts processes starts the program that it is in, so that a program which

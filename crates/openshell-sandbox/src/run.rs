@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: Run) -> u8 {
 }
 
 fn prepare(arguments: Run) -> Result<u8, String> {
-    // Before anything secret is read: from here on `/proc/PID/{environ,mem,maps}` are closed to everybody in the sandbox.
+    // Before anything secret is read: from here on `/proc/PID/{environ,mem,maps}` are closed to everybody in the
+    // sandbox.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| format!("cannot close itself to the sandbox: {error}"))?;
     let value = env::var(spec::VARIABLE).ok();

@@ -38,11 +38,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts the main process: `command` exactly, with a terminal or without, and what waits for all children from then
-    /// on. Needs a runtime of tokio's with one thread.
+    /// Starts the main process: `command` exactly, with a terminal or without, and what waits for all children from
+    /// then on. Needs a runtime of tokio's with one thread.
     ///
-    /// A main process that cannot be started counts as one that has ended with a shell's code; it is said on the standard
-    /// error.
+    /// A main process that cannot be started counts as one that has ended with a shell's code; it is said on the
+    /// standard error.
     ///
     /// # Errors
     /// The kernel gives no random numbers, or no signal when a child ends.
@@ -69,12 +69,13 @@ fn instance_id() -> rustix::io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Serves one channel, from its `Start` to its `Exited` or `Failed`, which is the last message that it puts into `output`.
+/// Serves one channel, from its `Start` to its `Exited` or `Failed`, which is the last message that it puts into
+/// `output`.
 ///
-/// `input` has the encoded `ToSupervisor` messages after `start`, `output` takes encoded `FromSupervisor`; both are of
-/// length [`QUEUE`]. A gateway that has ended its half of the channel in order leaves `input` open. The drop of its
-/// sender, or of the other end of `output`, means that the channel broke: then the process is ended with all that it
-/// has started (HUP, after 2 s KILL), except for the main process, which goes on.
+/// `input` has the encoded `ToSupervisor` messages after `start`, `output` takes encoded `FromSupervisor`; both are
+/// of length [`QUEUE`]. A gateway that has ended its half of the channel in order leaves `input` open. The drop of
+/// its sender, or of the other end of `output`, means that the channel broke: then the process is ended with all that
+/// it has started (HUP, after 2 s KILL), except for the main process, which goes on.
 pub async fn serve(start: Start, input: Receiver<Bytes>, output: Sender<Bytes>, sandbox: Arc<Sandbox>) {
     let identity = &sandbox.identity;
     let wanted = match start.what {

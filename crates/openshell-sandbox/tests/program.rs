@@ -1,5 +1,5 @@
-//! The program as the first process of a process namespace, as in a sandbox: the main process, its output, signals, orphans,
-//! what the sandbox can see of the supervisor.
+//! The program as the first process of a process namespace, as in a sandbox: the main process, its output, signals,
+//! orphans, what the sandbox can see of the supervisor.
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;

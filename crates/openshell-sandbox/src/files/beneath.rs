@@ -1,8 +1,8 @@
 //! A directory that no path leads out of.
 //!
-//! Whatever is written goes by a descriptor of the directory, and the kernel resolves every path beneath it (openat2(2),
-//! `RESOLVE_BENEATH`): a `..`, an absolute symbolic link or a magic one that would lead out is an error, also
-//! where somebody puts it there meanwhile. What a path names last is never followed: it is replaced.
+//! Whatever is written goes by a descriptor of the directory, and the kernel resolves every path beneath it
+//! (openat2(2), `RESOLVE_BENEATH`): a `..`, an absolute symbolic link or a magic one that would lead out is an error,
+//! also where somebody puts it there meanwhile. What a path names last is never followed: it is replaced.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -101,7 +101,8 @@ impl Beneath {
         }
     }
 
-    /// The directory that a path is in, made where it is not there, and the path's last name; nothing for the root itself.
+    /// The directory that a path is in, made where it is not there, and the path's last name; nothing for the root
+    /// itself.
     fn parent<'a>(&mut self, path: &'a Path) -> io::Result<Option<(&OwnedFd, &'a OsStr)>> {
         let names = names(path)?;
         let Some((name, above)) = names.split_last() else { return Ok(None) };
@@ -175,4 +176,62 @@ fn names(path: &Path) -> io::Result<Vec<&OsStr>> {
 
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(names(one)? == names(other)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Where the kernel resolves, and where it does not.
+    fn both(check: impl Fn(&Path, &mut Beneath)) {
+        for resolves in [true, false] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let target = directory.path().join("made/target");
+            let mut beneath = Beneath::open(&target).expect("opened");
+            beneath.resolves &= resolves;
+            check(&target, &mut beneath);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_above_is_made() {
+        both(|target, beneath| {
+            beneath.file("a/b/./c".as_ref()).expect("made").write_all(b"x").expect("written");
+            beneath.directory("a/b/d/e".as_ref()).expect("made");
+            beneath.directory("a".as_ref()).expect("is there");
+            beneath.directory(".".as_ref()).expect("is the target");
+            beneath.link("l".as_ref(), "a/b/c".as_ref()).expect("linked");
+            beneath.link("l".as_ref(), "./l".as_ref()).expect("is itself");
+            assert_eq!(fs::read(target.join("l")).expect("read"), b"x");
+            assert!(target.join("a/b/d/e").is_dir());
+        });
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        both(|target, beneath| {
+            let outside = target.join("..");
+            fs::create_dir(outside.join("inner")).expect("a directory");
+            symlink("..", target.join("up")).expect("a link");
+            symlink(outside.canonicalize().expect("a path"), target.join("absolute")).expect("a link");
+            for path in ["../x", "/x", "up/x", "absolute/x", "up/inner/x", "a/../../x"] {
+                assert!(beneath.file(path.as_ref()).is_err(), "{path}");
+                assert!(beneath.directory(path.as_ref()).is_err(), "{path}");
+                assert!(beneath.symlink(path.as_ref(), "y".as_ref()).is_err(), "{path}");
+                assert!(beneath.link("h".as_ref(), path.as_ref()).is_err(), "{path}");
+            }
+            let mut names: Vec<_> =
+                fs::read_dir(&outside).expect("entries").flatten().map(|entry| entry.file_name()).collect();
+            names.sort();
+            assert_eq!(names, ["inner", "target"]);
+            assert_eq!(fs::read_dir(outside.join("inner")).expect("entries").count(), 0);
+            // The last name is replaced.
+            beneath.file("up".as_ref()).expect("a file in place of the link");
+            beneath.directory("absolute".as_ref()).expect("a directory in place of the link");
+            assert!(fs::symlink_metadata(target.join("absolute")).expect("metadata").is_dir());
+        });
+    }
 }

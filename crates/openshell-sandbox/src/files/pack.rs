@@ -40,8 +40,8 @@ pub(super) struct Packed {
     pub(super) complete: bool,
 }
 
-/// Writes an archive of a file or a directory, whose paths begin with its last component. A path that is itself a symbolic link
-/// means what that leads to; below it, links are links.
+/// Writes an archive of a file or a directory, whose paths begin with its last component. A path that is itself a
+/// symbolic link means what that leads to; below it, links are links.
 pub(super) fn pack(path: &Path, output: File) -> Result<Packed, Problem> {
     let unreadable = |error| Problem::Read(path.to_owned(), error);
     let found = fs::metadata(path).map_err(unreadable)?;
@@ -81,8 +81,8 @@ pub(super) fn pack(path: &Path, output: File) -> Result<Packed, Problem> {
     Ok(Packed { complete: packer.complete && all_seen })
 }
 
-/// Goes through a tree, a directory before what is in it: `each` with the path, the name in the archive and what it is;
-/// `unread` with what cannot be looked at.
+/// Goes through a tree, a directory before what is in it: `each` with the path, the name in the archive and what it
+/// is; `unread` with what cannot be looked at.
 fn walk<E>(
     path: &Path,
     name: &Path,

@@ -42,6 +42,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// How many directories may wait to be finished: what is remembered of an archive has a bound.
+const WAITING: usize = 10_000;
+
 /// A directory whose mode and time wait until it is filled.
 struct Unfinished {
     path: PathBuf,
@@ -60,14 +63,26 @@ pub(super) fn unpack(input: File, directory: &Path) -> Result<(), Problem> {
         let mut entry = entry.map_err(Problem::Archive)?;
         let path = entry.path().map_err(Problem::Archive)?.into_owned();
         one(&mut entry, &path, &mut target, &mut buffer, &mut unfinished)?;
+        if unfinished.len() > WAITING {
+            // An archive is in the order of its tree: mostly it does not come back to what it has left.
+            let (above, left): (Vec<_>, _) =
+                unfinished.into_iter().partition(|it| path.starts_with(&it.path));
+            finish(left, &mut target)?;
+            unfinished = above;
+        }
     }
-    // From the inside out: a directory's time changes with what is in it, and its mode may close it.
-    for Unfinished { path, mode, mtime } in unfinished.into_iter().rev() {
-        target.finish(&path, mode, mtime).map_err(|error| Problem::Entry(path, error))?;
-    }
+    finish(unfinished, &mut target)?;
     // Whoever writes is not to meet a closed pipe because of what pads an archive.
     let mut rest = archive.into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(Problem::Read)?;
+    Ok(())
+}
+
+/// From the inside out: a directory's time changes with what is in it, and its mode may close it.
+fn finish(directories: Vec<Unfinished>, target: &mut Beneath) -> Result<(), Problem> {
+    for Unfinished { path, mode, mtime } in directories.into_iter().rev() {
+        target.finish(&path, mode, mtime).map_err(|error| Problem::Entry(path, error))?;
+    }
     Ok(())
 }
 

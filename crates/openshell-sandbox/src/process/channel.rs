@@ -51,7 +51,12 @@ struct Ends {
 
 /// Runs a process in a channel; `input` and `output` as in [`crate::service::serve`].
 pub(crate) async fn run(wanted: Wanted, input: Receiver<Bytes>, output: Sender<Bytes>, reaper: &Reaper) {
-    let last = match start(&wanted, reaper).await {
+    let started = tokio::select! {
+        started = start(&wanted, reaper) => started,
+        // It broke meanwhile: whatever was begun ends with its keeper's socket.
+        () = output.closed() => return,
+    };
+    let last = match started {
         Err(refusal) => frames::failed(refusal.message, refusal.code),
         Ok((kept, ends, pid)) => {
             if output.send(frames::started(pid)).await.is_err() {
@@ -112,8 +117,8 @@ fn connect(wanted: &Wanted) -> io::Result<(Streams, Ends)> {
     Ok((Streams { stdin: open.then_some(stdin), stdout: to_stdout, stderr: to_stderr }, ends))
 }
 
-/// Keeps everything moving until the process has ended and what it printed is sent; gives its code, or nothing when the channel
-/// broke, whereupon the keeper ends the process.
+/// Keeps everything moving until the process has ended and what it printed is sent; gives its code, or nothing when
+/// the channel broke, whereupon the keeper ends the process.
 async fn drive(
     mut kept: Kept,
     ends: Ends,

@@ -34,8 +34,8 @@ pub(crate) fn download(wanted: Download, identity: &Identity) -> Wanted {
     files("download", wanted.path, Stdin::Empty, identity)
 }
 
-/// A process of its own, because it has to be the user, whom the kernel keeps by the thread, and because it can then be ended
-/// like any other.
+/// A process of its own, because it has to be the user, whom the kernel keeps by the thread, and because it can then
+/// be ended like any other.
 fn files(direction: &str, path: String, stdin: Stdin, identity: &Identity) -> Wanted {
     // Where the main process was started.
     let path = if path.is_empty() { ".".to_owned() } else { path };

@@ -21,10 +21,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Out of the supervisor's own environment, whose values may be no text: such a variable cannot come from a request.
+    /// Out of the supervisor's own environment, whose values may be no text: such a variable cannot come from a
+    /// request.
     ///
-    /// An engine sets `HOME` by the user that it starts, which is root for the supervisor, so root's home is not believed
-    /// for anybody else.
+    /// An engine sets `HOME` by the user that it starts, which is root for the supervisor, so root's home is not
+    /// believed for anybody else.
     pub fn new(
         user: User,
         workdir: String,
@@ -44,8 +45,8 @@ impl Identity {
         Self { user, workdir, environment, capabilities }
     }
 
-    /// How to start something: `environment` goes on top of the sandbox's own, and an empty `workdir` is the sandbox's,
-    /// below which one without a leading slash is.
+    /// How to start something: `environment` goes on top of the sandbox's own, and an empty `workdir` is the
+    /// sandbox's, below which one without a leading slash is.
     pub(crate) fn plan(
         &self,
         argv: Vec<String>,

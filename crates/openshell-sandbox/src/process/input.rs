@@ -27,8 +27,8 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Passes on what comes, as fast as the process takes it; comes back when the channel is broken, or what comes is no
-    /// message.
+    /// Passes on what comes, as fast as the process takes it; comes back when the channel is broken, or what comes is
+    /// no message.
     pub(crate) async fn feed(mut self) {
         while let Some(message) = self.from.recv().await {
             let Ok(message) = ToSupervisor::decode(message) else { return };

@@ -1,10 +1,10 @@
 //! The keeper: a process between the supervisor and a command that a channel runs, so that everything which that
 //! command ever starts can be found and ended.
 //!
-//! Linux has no other name for "whatever came of this process" that an unprivileged descendant cannot shed: a session and
-//! a group are left by `setsid`, an environment is the process's own to change and the supervisor's not to read. But an
-//! orphan's parent is its nearest ancestor that said so (prctl(2), `PR_SET_CHILD_SUBREAPER`): all descendants of a keeper
-//! stay below it. It is the supervisor's own program, runs as root and keeps no secret.
+//! Linux has no other name for "whatever came of this process" that an unprivileged descendant cannot shed: a session
+//! and a group are left by `setsid`, an environment is the process's own to change and the supervisor's not to read.
+//! But an orphan's parent is its nearest ancestor that said so (prctl(2), `PR_SET_CHILD_SUBREAPER`): all descendants
+//! of a keeper stay below it. It is the supervisor's own program, runs as root and keeps no secret.
 //!
 //! ```text
 //!   supervisor ── Run(plan) [stdin] ─▶ keeper ─▶ second stage ─▶ command ─▶ …

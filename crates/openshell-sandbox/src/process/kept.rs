@@ -55,7 +55,8 @@ impl Kept {
         Ok(Self { socket, frames: Frames::new(MAX_FRAME) })
     }
 
-    /// Waits for what the keeper says next; nothing when it is gone. Nothing is lost when this is given up while it waits.
+    /// Waits for what the keeper says next; nothing when it is gone. Nothing is lost when this is given up while it
+    /// waits.
     pub(crate) async fn word(&mut self) -> Option<Word> {
         loop {
             match self.frames.next_message() {

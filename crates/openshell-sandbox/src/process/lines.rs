@@ -1,6 +1,7 @@
 //! What the main process prints, as lines on their way to the gateway.
 //!
-//! The queue never holds the main process up: where the gateway is away or slow, the oldest lines go, and are counted.
+//! The queue never holds the main process up: where the gateway is away or slow, the oldest lines go, and are
+//! counted.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

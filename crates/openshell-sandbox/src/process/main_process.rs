@@ -47,7 +47,8 @@ impl Output {
 impl MainProcess {
     /// Starts it: `argv` exactly, with a terminal or without, which then has the supervisor's own standard input.
     ///
-    /// A command that cannot be started counts as one that has ended with the code of the [`Refusal`] that comes back.
+    /// A command that cannot be started counts as one that has ended with the code of the [`Refusal`] that comes
+    /// back.
     pub(crate) fn start(
         argv: Vec<String>,
         tty: bool,
@@ -170,8 +171,8 @@ impl Drop for Closing {
     }
 }
 
-/// Copies a stream to the supervisor's own, byte for byte, and to the queue, until its end. On a thread of its own: what
-/// reads the supervisor's output may be slow, and then the main process waits for it, and nobody else.
+/// Copies a stream to the supervisor's own, byte for byte, and to the queue, until its end. On a thread of its own:
+/// what reads the supervisor's output may be slow, and then the main process waits for it, and nobody else.
 fn pass_on(stream: Stream, mut source: File, mut splitter: Splitter) {
     let mut buffer = vec![0; PIECE];
     loop {

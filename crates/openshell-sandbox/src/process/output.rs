@@ -24,7 +24,8 @@ pub(crate) const SMALL: usize = 32 << 10;
 const GRACE: Duration = Duration::from_millis(500);
 
 thread_local! {
-    /// Where output is read to before its length is known; one for all channels, since nothing waits while it is used.
+    /// Where output is read to before its length is known; one for all channels, since nothing waits while it is
+    /// used.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; LARGE]);
 }
 
@@ -57,8 +58,8 @@ pub(crate) struct Output<'a> {
 impl Output<'_> {
     /// Sends what the process prints, as fast as the channel takes it, until its end.
     ///
-    /// The end is that of the output; or, once the process has ended, everything that was there by then and whatever comes
-    /// within [`GRACE`] from those it left behind. A channel that is gone is an end, too.
+    /// The end is that of the output; or, once the process has ended, everything that was there by then and whatever
+    /// comes within [`GRACE`] from those it left behind. A channel that is gone is an end, too.
     pub(crate) async fn pump(&self, channel: &Sender<Bytes>, ended: Ended) {
         let mut waiting = ended.clone();
         let over = async move {

@@ -1,7 +1,7 @@
 //! The one place that waits for children.
 //!
-//! As the first process of its sandbox the supervisor is the parent of every orphan, whom nobody else would ever take.
-//! It takes whoever has ended, and tells those who wait for a child of their own. Elsewhere it takes only
+//! As the first process of its sandbox the supervisor is the parent of every orphan, whom nobody else would ever
+//! take. It takes whoever has ended, and tells those who wait for a child of their own. Elsewhere it takes only
 //! children that somebody waits for: another's are not its to take.
 
 use std::collections::HashMap;

@@ -39,7 +39,8 @@ pub(crate) async fn a_broken_channel_ends_everything(sandbox: Arc<Sandbox>) {
     timeout(Duration::from_secs(1), channel.served).await.expect("it is served no more").expect("in order");
     assert_eq!(running("77771").await, 0);
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-    // Whoever listens has the time to: this one takes its file along. It must not complain, since nobody reads it any more.
+    // Whoever listens has the time to: this one takes its file along. It must not complain, since nobody reads it any
+    // more.
     let script = "exec 2>/dev/null; f=/tmp/openshell-test-hup-$$; trap 'sleep 0.5; rm $f; exit' HUP; >$f; echo $$ ready; while :; do sleep 0.05; done";
     let mut channel = Channel::shell(&sandbox, script);
     let text = channel.until("ready").await;

@@ -1,7 +1,8 @@
-//! Channels, in one process with their supervisor and with real processes: commands, terminals, files, broken channels.
+//! Channels, in one process with their supervisor and with real processes: commands, terminals, files, broken
+//! channels.
 //!
-//! No harness of the standard one: the supervisor starts keepers and second stages by starting the program that it is in,
-//! which is this one.
+//! No harness of the standard one: the supervisor starts keepers and second stages by starting the program that it is
+//! in, which is this one.
 
 mod channel;
 mod commands;

@@ -67,7 +67,8 @@ fn descendants() -> Vec<Pid> {
     below
 }
 
-/// Of `/proc/PID/stat`: the parent, and whether it is no zombie. A program's name may have anything in it, parentheses too.
+/// Of `/proc/PID/stat`: the parent, and whether it is no zombie. A program's name may have anything in it,
+/// parentheses too.
 fn parse(stat: &[u8]) -> Option<(i32, bool)> {
     let after = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
