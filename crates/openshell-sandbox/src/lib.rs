@@ -19,6 +19,7 @@ mod files;
 mod link;
 mod process;
 mod run;
+mod say;
 mod service;
 mod spec;
 
@@ -29,6 +30,7 @@ use openshell_guest::second;
 use crate::args::Arguments;
 pub use crate::process::identity::Identity;
 use crate::process::keeper;
+use crate::say::say;
 pub use crate::service::{QUEUE, Sandbox, serve};
 
 /// The program: does what its command line says.
@@ -46,7 +48,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(wrong) => {
-            eprintln!("openshell-sandbox: {wrong}");
+            say(wrong);
             ExitCode::from(2)
         }
     }

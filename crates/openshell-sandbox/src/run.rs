@@ -14,6 +14,7 @@ use crate::args::Run;
 use crate::link::{Link, Settings};
 use crate::process::identity::Identity;
 use crate::process::main_process::Output;
+use crate::say::say;
 use crate::service::Sandbox;
 use crate::spec;
 
@@ -29,7 +30,7 @@ pub(crate) fn run(arguments: Run) -> u8 {
     match prepare(arguments) {
         Ok(code) => code,
         Err(message) => {
-            eprintln!("openshell-sandbox: {message}");
+            say(message);
             FAILED
         }
     }
@@ -69,9 +70,7 @@ fn prepare(arguments: Run) -> Result<u8, String> {
 /// What the link needs; nothing where there is no gateway, which is said.
 fn settings() -> Result<Option<Settings>, String> {
     let Ok(endpoint) = env::var("OPENSHELL_ENDPOINT") else {
-        eprintln!(
-            "openshell-sandbox: `OPENSHELL_ENDPOINT` is not set: the main process runs without a gateway"
-        );
+        say("`OPENSHELL_ENDPOINT` is not set: the main process runs without a gateway");
         return Ok(None);
     };
     let wanted = |name: &str| env::var(name).map_err(|_| format!("`{name}` is not set"));
@@ -124,9 +123,7 @@ async fn end(code: i32, sandbox: &Sandbox, output: Output, link: Option<Link>) {
         if let Some(link) = &link
             && tokio::time::timeout(REPORT, link.report_exit(code)).await.is_err()
         {
-            eprintln!(
-                "openshell-sandbox: the gateway was not reached to hear that the main process exited with {code}"
-            );
+            say(format_args!("the gateway was not reached to hear that the main process exited with {code}"));
         }
     };
     tokio::join!(report, output.passed_on(LAST_OUTPUT));

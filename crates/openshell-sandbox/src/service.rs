@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use crate::process::identity::Identity;
 use crate::process::main_process::Output;
 use crate::process::{MainProcess, Reaper, channel, command, frames};
+use crate::say::say;
 
 /// The `service_id` of `RelayOpen` that means this service.
 pub(crate) const SERVICE: &str = "openshell.process.v1alpha1";
@@ -53,7 +54,7 @@ impl Sandbox {
         tokio::spawn(reaper.clone().run(signal(SignalKind::child())?));
         let (main, output, refusal) = MainProcess::start(command, tty, &identity, &reaper);
         if let Some(refusal) = refusal {
-            eprintln!("openshell-sandbox: cannot start the main process: {}", refusal.message);
+            say(format_args!("cannot start the main process: {}", refusal.message));
         }
         Ok((Self { instance_id, main, identity, reaper }, output))
     }
