@@ -1,8 +1,8 @@
 //! `run`: the life of a sandbox's first process, from its start to the main process's exit code.
 
 use std::env;
-use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, getpid, kill_process_group,
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use crate::args::Run;
-use crate::link::{Link, Settings};
+use crate::link::{Endpoint, Link, Settings, Token};
 use crate::process::identity::Identity;
 use crate::process::main_process::Output;
 use crate::say::say;
@@ -74,11 +74,11 @@ fn settings() -> Result<Option<Settings>, String> {
         return Ok(None);
     };
     let wanted = |name: &str| env::var(name).map_err(|_| format!("`{name}` is not set"));
-    let file = wanted("OPENSHELL_SANDBOX_TOKEN_FILE")?;
-    let token =
-        fs::read_to_string(&file).map_err(|error| format!("cannot read the token in `{file}`: {error}"))?;
+    let endpoint = Endpoint::parse(&endpoint).map_err(|error| format!("`OPENSHELL_ENDPOINT`: {error}"))?;
+    let token = Token::read(Path::new(&wanted("OPENSHELL_SANDBOX_TOKEN_FILE")?))
+        .map_err(|error| error.to_string())?;
     let sandbox_id = wanted("OPENSHELL_SANDBOX_ID")?;
-    Ok(Some(Settings { endpoint, sandbox_id, token: token.trim().to_owned() }))
+    Ok(Some(Settings { endpoint, sandbox_id, token }))
 }
 
 async fn live(

@@ -1,0 +1,64 @@
+//! Hands lines over to the gateway's log, on one stream for as long as a session lasts.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use openshell_proto::openshell::v1::{PushSandboxLogsRequest, SandboxLogLine};
+use tokio_stream::Stream;
+use tonic::Code;
+
+use super::Shared;
+use super::backoff::Backoff;
+use super::log::Log;
+
+/// Hands over lines until there will be none any more, and the gateway has taken all of them.
+pub(super) async fn push(shared: Arc<Shared>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let wire = shared.wire().await;
+        let began = tokio::time::Instant::now();
+        let mut client = wire.client();
+        match client.push_sandbox_logs(Batches::new(Arc::clone(&shared.log))).await {
+            Ok(_) if shared.log.is_over() => return,
+            // It has no log for this; with another session that may be different.
+            Err(status) if status.code() == Code::Unimplemented => another(&shared).await,
+            Ok(_) | Err(_) => tokio::time::sleep(backoff.pause(began.elapsed())).await,
+        }
+    }
+}
+
+/// Waits until the present session is over.
+async fn another(shared: &Shared) {
+    // The sender lives as long as the link.
+    let _ = shared.up.subscribe().wait_for(Option::is_none).await;
+}
+
+type Batch = Pin<Box<dyn Future<Output = Option<Vec<SandboxLogLine>>> + Send>>;
+
+/// The batches as what a stream sends. A batch leaves the queue when there is room for it on the connection, so that little is
+/// lost with one that breaks.
+struct Batches {
+    log: Arc<Log>,
+    next: Option<Batch>,
+}
+
+impl Batches {
+    fn new(log: Arc<Log>) -> Self {
+        Self { log, next: None }
+    }
+}
+
+impl Stream for Batches {
+    type Item = PushSandboxLogsRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let log = Arc::clone(&self.log);
+        let next = self.next.get_or_insert_with(|| Box::pin(async move { log.batch().await }));
+        let logs = ready!(next.as_mut().poll(cx));
+        self.next = None;
+        Poll::Ready(
+            logs.map(|logs| PushSandboxLogsRequest { sandbox_id: self.log.sandbox_id().to_owned(), logs }),
+        )
+    }
+}

@@ -1,0 +1,12 @@
+//! The supervisor's program against a gateway of the tests' own, on a real socket.
+
+mod channel;
+mod channels;
+mod exit;
+mod gateway;
+mod logs;
+mod measure;
+mod program;
+mod session;
+mod tcp;
+mod token;
