@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::log::Level;
 use super::wire::Wire;
-use super::{LinkError, Shared, session};
+use super::{LinkError, RETRY, Shared, session};
 
 /// How often the same trouble is told again.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -21,6 +21,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
     let mut backoff = Backoff::default();
     let mut trouble = Trouble::default();
     let mut wire = None;
+    let mut hurry = shared.hurry.subscribe();
     loop {
         let mut began = None;
         let Err(error) = hold(&shared, &mut wire, &mut began).await;
@@ -36,10 +37,11 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         {
             wire.cut();
         }
+        // Once the main process has ended there is little time to tell.
+        let pause = if *hurry.borrow_and_update() { RETRY } else { backoff.pause(held) };
         tokio::select! {
-            () = tokio::time::sleep(backoff.pause(held)) => {}
-            // The main process has ended, and there is little time to tell.
-            () = shared.hurry.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = hurry.changed() => {}
         }
         // One that takes nothing new is not cut: its channels may go on to their end.
         wire.take_if(|wire| wire.is_closed());

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openshell_proto::openshell::v1::ReportMainProcessExitRequest;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tonic::Status;
 
@@ -42,7 +42,7 @@ use crate::service::Sandbox;
 
 /// How long the gateway may take to answer a call that is not a stream.
 const ANSWER: Duration = Duration::from_secs(10);
-/// Between two tries to tell of the main process's end.
+/// Between two tries when there is no time left to wait.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// Whom the link speaks for, and where.
@@ -97,8 +97,8 @@ struct Shared {
     sandbox: Arc<Sandbox>,
     /// The connection with a session, while there is one.
     up: watch::Sender<Option<Wire>>,
-    /// Told when there is no time left to wait.
-    hurry: Notify,
+    /// Whether there is no time left to wait.
+    hurry: watch::Sender<bool>,
 }
 
 /// A link that is kept up until it is dropped.
@@ -121,7 +121,7 @@ impl Link {
             channels: Channels::default(),
             sandbox,
             up: watch::Sender::new(None),
-            hurry: Notify::new(),
+            hurry: watch::Sender::new(false),
         });
         let keeper = tokio::spawn(keeper::keep(Arc::clone(&shared)));
         let pusher = Mutex::new(tokio::spawn(push::push(Arc::clone(&shared))));
@@ -132,7 +132,7 @@ impl Link {
     /// gateway has taken both, which may be never.
     pub(crate) async fn report_exit(&self, code: i32) {
         self.shared.log.close();
-        self.shared.hurry.notify_one();
+        self.shared.hurry.send_replace(true);
         let mut pusher = self.pusher.lock().await;
         // However it ended, it has nothing left to hand over.
         let _ = tokio::join!(self.shared.report(code), &mut *pusher);

@@ -43,7 +43,7 @@ pub(super) type Reason = String;
 pub(super) fn open(
     shared: &Arc<Shared>,
     wire: &Wire,
-    replies: &Replies,
+    replies: Replies,
     open: RelayOpen,
 ) -> Option<RelayOpenResult> {
     let RelayOpen { channel_id, service_id, target } = open;
@@ -57,13 +57,8 @@ pub(super) fn open(
         // What is open under this id goes on.
         Err(refusal) => return refuse(refusal.to_string()),
     };
-    let channel = Channel {
-        place,
-        closing,
-        wire: wire.clone(),
-        replies: replies.clone(),
-        sandbox: Arc::clone(&shared.sandbox),
-    };
+    let channel =
+        Channel { place, closing, wire: wire.clone(), replies, sandbox: Arc::clone(&shared.sandbox) };
     tokio::spawn(channel.run(target));
     None
 }
@@ -143,9 +138,11 @@ fn close(place: &Place, reason: Reason) -> ToGateway {
     ToGateway::RelayClose(RelayClose { channel_id: place.id().to_owned(), reason })
 }
 
-/// Says something in the session; when that is gone, its gateway asks no more.
+/// Says something in the session; when that is over, its gateway has heard all it wants to.
 async fn tell(replies: &Replies, payload: ToGateway) {
-    let _ = replies.send(SupervisorMessage { payload: Some(payload) }).await;
+    if let Some(replies) = replies.upgrade() {
+        let _ = replies.send(SupervisorMessage { payload: Some(payload) }).await;
+    }
 }
 
 /// Brings the channel's bytes to the gateway, on the connection that it was asked for on.

@@ -24,13 +24,13 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// So many missing signs of life are an end.
 const MISSED: u32 = 3;
 
-/// What is sent over a session.
-pub(super) type Replies = mpsc::Sender<SupervisorMessage>;
+/// Where channels say something in their session; when that is over, they keep nothing of it.
+pub(super) type Replies = mpsc::WeakSender<SupervisorMessage>;
 
 /// A session that the gateway has accepted.
 #[derive(Debug)]
 pub(super) struct Session {
-    replies: Replies,
+    replies: mpsc::Sender<SupervisorMessage>,
     messages: Streaming<GatewayMessage>,
     heartbeat: Duration,
 }
@@ -95,10 +95,12 @@ impl Session {
 
     fn obey(&self, shared: &Arc<Shared>, wire: &Wire, message: GatewayMessage) -> Result<(), LinkError> {
         match message.payload {
-            Some(FromGateway::RelayOpen(open)) => match relay::open(shared, wire, &self.replies, open) {
-                None => Ok(()),
-                Some(refusal) => say(&self.replies, ToGateway::RelayOpenResult(refusal)),
-            },
+            Some(FromGateway::RelayOpen(open)) => {
+                match relay::open(shared, wire, self.replies.downgrade(), open) {
+                    None => Ok(()),
+                    Some(refusal) => say(&self.replies, ToGateway::RelayOpenResult(refusal)),
+                }
+            }
             Some(FromGateway::RelayClose(close)) => {
                 shared.channels.close(&close.channel_id, close.reason);
                 Ok(())
@@ -111,7 +113,7 @@ impl Session {
 }
 
 /// Sends without waiting: whoever reads the session must not wait for its other direction.
-fn say(replies: &Replies, payload: ToGateway) -> Result<(), LinkError> {
+fn say(replies: &mpsc::Sender<SupervisorMessage>, payload: ToGateway) -> Result<(), LinkError> {
     replies.try_send(SupervisorMessage { payload: Some(payload) }).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => LinkError::Deaf,
         mpsc::error::TrySendError::Closed(_) => LinkError::Ended,

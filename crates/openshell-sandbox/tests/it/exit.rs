@@ -44,8 +44,8 @@ async fn a_report_is_tried_again_and_given_up_after_two_seconds() {
 async fn a_gateway_that_comes_back_in_the_last_moment_hears_it() {
     let mut gateway = Gateway::down(Ways::default());
     // Long enough for the pauses between the tries to be longer than what is left at the end.
-    let mut program = Program::start(&gateway, &["/bin/sh", "-c", "sleep 6; exit 6"]);
-    tokio::time::sleep(Duration::from_millis(5500)).await;
+    let mut program = Program::start(&gateway, &["/bin/sh", "-c", "sleep 4; exit 6"]);
+    tokio::time::sleep(Duration::from_millis(4800)).await;
     gateway.start();
     assert_eq!(program.ended().await.code(), Some(6));
     assert_eq!(gateway.heard().exits.len(), 1, "{}", program.printed("stderr"));
