@@ -1,16 +1,19 @@
 //! Hands lines over to the gateway's log, on one stream for as long as a session lasts.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use openshell_proto::openshell::v1::{PushSandboxLogsRequest, SandboxLogLine};
+use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::Code;
 
 use super::Shared;
 use super::backoff::Backoff;
 use super::log::Log;
+use super::wire::Wire;
 
 /// Hands over lines until there will be none any more, and the gateway has taken all of them.
 pub(super) async fn push(shared: Arc<Shared>) {
@@ -18,14 +21,32 @@ pub(super) async fn push(shared: Arc<Shared>) {
     loop {
         let wire = shared.wire().await;
         let began = tokio::time::Instant::now();
+        let (stop, stopped) = oneshot::channel();
         let mut client = wire.client();
-        match client.push_sandbox_logs(Batches::new(Arc::clone(&shared.log))).await {
+        let call = client.push_sandbox_logs(Batches::new(Arc::clone(&shared.log), stopped));
+        tokio::pin!(call);
+        let answer = tokio::select! {
+            answer = &mut call => answer,
+            () = moved(&shared, &wire) => {
+                // What is on its way gets there: the gateway ends the old connection in order.
+                drop(stop);
+                call.await
+            }
+        };
+        match answer {
             Ok(_) if shared.log.is_over() => return,
             // It has no log for this; with another session that may be different.
             Err(status) if status.code() == Code::Unimplemented => another(&shared).await,
             Ok(_) | Err(_) => tokio::time::sleep(backoff.pause(began.elapsed())).await,
         }
     }
+}
+
+/// Waits until there is a session on another connection.
+async fn moved(shared: &Shared, wire: &Wire) {
+    let mut up = shared.up.subscribe();
+    // The sender lives as long as the link.
+    let _ = up.wait_for(|now| now.as_ref().is_some_and(|now| !now.is_same(wire))).await;
 }
 
 /// Waits until the present session is over.
@@ -40,12 +61,14 @@ type Batch = Pin<Box<dyn Future<Output = Option<Vec<SandboxLogLine>>> + Send>>;
 /// lost with one that breaks.
 struct Batches {
     log: Arc<Log>,
+    /// Ends the stream when its sender goes.
+    stopped: oneshot::Receiver<Infallible>,
     next: Option<Batch>,
 }
 
 impl Batches {
-    fn new(log: Arc<Log>) -> Self {
-        Self { log, next: None }
+    fn new(log: Arc<Log>, stopped: oneshot::Receiver<Infallible>) -> Self {
+        Self { log, stopped, next: None }
     }
 }
 
@@ -53,6 +76,9 @@ impl Stream for Batches {
     type Item = PushSandboxLogsRequest;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if Pin::new(&mut self.stopped).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
         let log = Arc::clone(&self.log);
         let next = self.next.get_or_insert_with(|| Box::pin(async move { log.batch().await }));
         let logs = ready!(next.as_mut().poll(cx));

@@ -31,7 +31,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// What one frame may have.
 const FRAME: u32 = 256 << 10;
 /// What one channel keeps for the gateway while it waits for its window.
-const SEND_BUFFER: usize = 256 << 10;
+const SEND_BUFFER: usize = 64 << 10;
 /// How often a sign of life is asked for while anything is open, and how long it may take. The session has its heartbeats;
 /// this is for a connection that has lost its session and still carries channels.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
@@ -82,6 +82,11 @@ impl Wire {
     /// Whether it takes no further request.
     pub(super) fn is_closed(&self) -> bool {
         self.requests.is_closed()
+    }
+
+    /// Whether the two are one connection.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
     }
 
     /// Ends it with everything on it, whatever the gateway does.

@@ -154,11 +154,7 @@ async fn a_hundred_commands_at_once_and_one_that_nobody_reads() {
         let (number, outcome) = ended.expect("no panic");
         assert_eq!((outcome.stdout.len(), outcome.code), (SIZE, Some(number)));
     }
-    println!(
-        "100 at once, 2 MB each: {:?}; memory (now, at most) in KiB: {:?}",
-        began.elapsed(),
-        program.memory()
-    );
+    println!("100 at once, 2 MB each: {:?}; {}", began.elapsed(), program.memory());
     assert!(group_lives(pid), "the one that is stuck waits");
     // It is stuck, not broken.
     stuck.printed("y\ny\n").await;

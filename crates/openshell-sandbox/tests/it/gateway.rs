@@ -105,6 +105,8 @@ pub(crate) struct Gateway {
 
 struct Server {
     accepting: JoinHandle<()>,
+    /// Told when connections shall take nothing new.
+    leaving: watch::Sender<bool>,
     connections: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
@@ -140,26 +142,34 @@ impl Gateway {
         let listener = UnixListener::bind(self.socket()).expect("a socket");
         let connections = Arc::<Mutex<Vec<AbortHandle>>>::default();
         let (state, list) = (Arc::clone(&self.state), Arc::clone(&connections));
+        let (leaving, told) = watch::channel(false);
         let accepting = tokio::spawn(async move {
             // Dropped with this task, and all connections with it.
             let mut tasks = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 state.heard().connections += 1;
                 let service = TowerToHyperService::new(Methods(Arc::clone(&state)));
+                let mut leave = told.clone();
+                leave.mark_unchanged();
                 let handle = tasks.spawn(async move {
-                    let _ = http2::Builder::new(TokioExecutor::new())
+                    let connection = http2::Builder::new(TokioExecutor::new())
                         .timer(TokioTimer::new())
                         .initial_connection_window_size((1 << 31) - 1)
                         .initial_stream_window_size(1 << 20)
                         .max_frame_size(256 << 10)
                         .max_concurrent_streams(2048)
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+                        .serve_connection(TokioIo::new(stream), service);
+                    tokio::pin!(connection);
+                    tokio::select! {
+                        _ = &mut connection => return,
+                        _ = leave.changed() => connection.as_mut().graceful_shutdown(),
+                    }
+                    let _ = connection.await;
                 });
                 list.lock().expect("connections").push(handle);
             }
         });
-        self.server = Some(Server { accepting, connections });
+        self.server = Some(Server { accepting, leaving, connections });
     }
 
     /// Ends without a word; the socket's file stays.
@@ -179,6 +189,12 @@ impl Gateway {
         for connection in server.connections.lock().expect("connections").drain(..) {
             connection.abort();
         }
+        self.state.forget_session();
+    }
+
+    /// Ends its session and takes nothing new on its connections, as one that shuts down in order.
+    pub(crate) fn leave(&self) {
+        self.server.as_ref().expect("a gateway that is up").leaving.send_replace(true);
         self.state.forget_session();
     }
 

@@ -67,14 +67,15 @@ impl Program {
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("an end in time").expect("a status")
     }
 
-    /// What it has in memory, in KiB: now, and at most.
-    pub(crate) fn memory(&self) -> (u64, u64) {
+    /// What it has in memory, in words: all of it, the part that is not the program's file, and the most there ever was.
+    pub(crate) fn memory(&self) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process");
         let line = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-            line.trim().trim_end_matches(" kB").parse().expect("a number")
+            line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
         };
-        (line("VmRSS:"), line("VmHWM:"))
+        let (all, own, most) = (line("VmRSS:"), line("RssAnon:"), line("VmHWM:"));
+        format!("{all} KiB, {own} KiB of it its own, {most} KiB at most")
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use openshell_proto::openshell::v1::SessionRejected;
 use openshell_proto::openshell::v1::gateway_message::Payload;
 
-use crate::gateway::{Gateway, Ways};
+use crate::gateway::{Gateway, Heard, Ways};
 use crate::program::{Program, group_gone, group_lives, until};
 
 /// A main process that prints a line every tenth of a second.
@@ -93,6 +93,27 @@ async fn a_session_that_ends_alone_leaves_its_channels() {
     exec.stdin_end().await;
     assert_eq!(exec.outcome().await.code, Some(0));
     assert_eq!(gateway.heard().connections, 1, "the connection was good");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_leaves_in_order_has_its_channels_to_their_end() {
+    let gateway = Gateway::up(Ways::default());
+    let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
+    let first = gateway.session(0).await;
+    let mut exec = gateway.exec(&["/bin/cat"]).await;
+    exec.started().await;
+    gateway.until("a stream of logs", |heard| (!heard.logs.is_empty()).then_some(())).await;
+    gateway.leave();
+    gateway.session(first).await;
+    assert_eq!(gateway.heard().connections, 2);
+    exec.stdin(b"still here").await;
+    exec.stdin_end().await;
+    let outcome = exec.outcome().await;
+    assert_eq!((outcome.stdout.as_slice(), outcome.code), (&b"still here"[..], Some(0)));
+    // The log has moved: the new connection carries a stream of its own.
+    let streams =
+        |heard: &Heard| heard.calls.iter().filter(|(method, _)| method == "PushSandboxLogs").count();
+    gateway.until("another stream of logs", |heard| (streams(heard) == 2).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
