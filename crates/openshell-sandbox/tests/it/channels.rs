@@ -11,7 +11,7 @@ use openshell_proto::relay::v1alpha1::to_supervisor::Frame as In;
 use tokio::task::JoinSet;
 
 use crate::channel::{Channel, SERVICE};
-use crate::gateway::{Gateway, Ways};
+use crate::gateway::{Gateway, PATIENCE, Ways};
 use crate::program::{Program, group_gone, group_lives};
 
 async fn up() -> (Gateway, Program) {
@@ -106,6 +106,23 @@ async fn a_channel_that_is_dropped_or_closed_ends_its_process_group() {
     fill(&stuck).await;
     close(&gateway, &stuck).await;
     group_gone(pid).await;
+    // Nothing of it is left: its id can be used again.
+    let id = stuck.id.clone();
+    drop(stuck);
+    open_again(&gateway, &id).await;
+}
+
+/// Opens a channel of the service once there is a place for it.
+async fn open_again(gateway: &Gateway, id: &str) -> Channel {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let open = RelayOpen { channel_id: id.to_owned(), service_id: SERVICE.to_owned(), target: None };
+        match gateway.open(open).await {
+            Ok(channel) => return channel,
+            Err(refusal) => assert!(Instant::now() < deadline, "{refusal}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Ends a channel by the session.
@@ -174,18 +191,8 @@ async fn there_may_be_a_thousand_and_no_more() {
     assert!(refused.contains("1024 channels open"), "{refused}");
     drop(channels.pop());
     // Its end is seen a moment later.
-    let mut last = loop {
-        let open =
-            RelayOpen { channel_id: gateway.channel_id(), service_id: SERVICE.to_owned(), target: None };
-        match gateway.open(open).await {
-            Ok(channel) => break channel,
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    };
-    last.to_sandbox = None;
+    channels.push(open_again(&gateway, "the last one").await);
     drop(channels);
-    for _ in 0..20 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    drop(open_again(&gateway, "another").await);
     assert_eq!(gateway.exec(&["/bin/true"]).await.outcome().await.code, Some(0));
 }
