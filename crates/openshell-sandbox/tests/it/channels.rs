@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::channel::{Channel, SERVICE};
 use crate::gateway::{Gateway, PATIENCE, Ways};
-use crate::program::{Program, group_gone, group_lives};
+use crate::program::{Program, group_gone, group_lives, is_not_root};
 
 async fn up() -> (Gateway, Program) {
     let gateway = Gateway::up(Ways::default());
@@ -23,6 +23,9 @@ async fn up() -> (Gateway, Program) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_goes_round() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let mut exec = gateway.exec(&["/bin/sh", "-c", "cat; exit 3"]).await;
     exec.started().await;
@@ -36,6 +39,9 @@ async fn a_command_goes_round() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_opened_is_refused_in_words() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let open = |service_id: &str, target| RelayOpen {
         channel_id: gateway.channel_id(),
@@ -65,6 +71,9 @@ async fn what_cannot_be_opened_is_refused_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_does_not_begin_with_a_start_fails() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let mut channel = gateway.service().await;
     channel.stdin(b"too early").await;
@@ -77,6 +86,9 @@ async fn a_channel_that_does_not_begin_with_a_start_fails() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateways_end_of_its_half_ends_no_process() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let mut exec = gateway.exec(&["/bin/sh", "-c", "sleep 0.5; head -c 3000000 /dev/zero; exit 5"]).await;
     exec.started().await;
@@ -87,6 +99,9 @@ async fn the_gateways_end_of_its_half_ends_no_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_is_dropped_or_closed_ends_its_process_group() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let script = ["/bin/sh", "-c", "sleep 1000 & sleep 1000"];
     let mut dropped = gateway.exec(&script).await;
@@ -146,6 +161,9 @@ async fn fill(channel: &Channel) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_commands_at_once_and_one_that_nobody_reads() {
+    if is_not_root() {
+        return;
+    }
     const SIZE: usize = 2_000_000;
     let (gateway, program) = up().await;
     let mut stuck = gateway.exec(&["/bin/sh", "-c", "yes; true"]).await;
@@ -181,6 +199,9 @@ async fn a_hundred_commands_at_once_and_one_that_nobody_reads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_may_be_a_thousand_and_no_more() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program) = up().await;
     let mut channels = Vec::new();
     for _ in 0..1024 {

@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use crate::gateway::{Gateway, Ways};
-use crate::program::Program;
+use crate::program::{Program, is_not_root};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_code_is_reported_and_is_the_programs() {
+    if is_not_root() {
+        return;
+    }
     for (script, code) in [("exit 0", 0), ("echo last words; exit 7", 7), ("kill -9 $$", 137)] {
         let gateway = Gateway::up(Ways::default());
         let began = Instant::now();
@@ -27,6 +30,9 @@ async fn its_code_is_reported_and_is_the_programs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_is_tried_again_and_given_up_after_two_seconds() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways { refuse_reports: 3, ..Ways::default() });
     let mut program = Program::start(&gateway, &["/bin/sh", "-c", "exit 4"]);
     assert_eq!(program.ended().await.code(), Some(4));
@@ -42,6 +48,9 @@ async fn a_report_is_tried_again_and_given_up_after_two_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_comes_back_in_the_last_moment_hears_it() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::down(Ways::default());
     // Long enough for the pauses between the tries to be longer than what is left at the end.
     let mut program = Program::start(&gateway, &["/bin/sh", "-c", "sleep 4; exit 6"]);
@@ -53,6 +62,9 @@ async fn a_gateway_that_comes_back_in_the_last_moment_hears_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_channels_run_ends_with_the_main_process() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let file = tempfile::NamedTempFile::new().expect("a file");
     let script = "while [ -e \"$0\" ]; do sleep 0.05; done; exit 8";

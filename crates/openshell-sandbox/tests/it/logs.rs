@@ -1,7 +1,7 @@
 //! Lines on their way to the gateway's log.
 
 use crate::gateway::{Gateway, Heard, Ways};
-use crate::program::{Program, until};
+use crate::program::{Program, is_not_root, until};
 
 fn messages<'a>(heard: &'a Heard, source: &str) -> Vec<&'a str> {
     heard.logs.iter().filter(|line| line.source == source).map(|line| line.message.as_str()).collect()
@@ -9,6 +9,9 @@ fn messages<'a>(heard: &'a Heard, source: &str) -> Vec<&'a str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_main_process_prints_and_the_supervisor_says_gets_there() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let script = "echo one; echo two >&2; seq 1 300; sleep 1000";
     let _program = Program::start(&gateway, &["/bin/sh", "-c", script]);
@@ -29,6 +32,9 @@ async fn what_the_main_process_prints_and_the_supervisor_says_gets_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_printed_while_the_gateway_is_away_gets_there_later() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::up(Ways::default());
     let script = "echo before; read line </dev/null; while [ ! -e \"$0\" ]; do sleep 0.05; done; echo meanwhile; sleep 1000";
     let go = tempfile::tempdir().expect("a directory");
@@ -51,6 +57,9 @@ async fn what_is_printed_while_the_gateway_is_away_gets_there_later() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_reads_no_logs_loses_the_oldest_and_hears_how_many() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways { ignore_logs: true, ..Ways::default() });
     let program = Program::start(&gateway, &["/bin/sh", "-c", "seq 1 1000000; echo done; sleep 1000"]);
     until("all is printed", || program.printed("stdout").ends_with("done\n")).await;

