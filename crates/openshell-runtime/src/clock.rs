@@ -6,8 +6,12 @@ use openshell_driver_api::conditions;
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    millis(since)
+    ms_of(SystemTime::now())
+}
+
+/// A moment in milliseconds since the Unix epoch; what lay before it is at its beginning.
+pub(crate) fn ms_of(at: SystemTime) -> i64 {
+    millis(at.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// A duration in milliseconds, at most what fits.

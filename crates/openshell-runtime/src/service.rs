@@ -1,6 +1,9 @@
-//! The gRPC service `openshell.v1.OpenShell`: the methods that this gateway has, and an answer for all others.
+//! The gRPC service `openshell.v1.OpenShell`: the methods that this gateway has, and an answer for all others. The
+//! gateway's own service is in `gateway.rs`.
 
 mod dispatch;
+mod driver_status;
+mod gateway;
 mod health;
 mod page;
 mod reflection;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, Response, StatusCode};
+use openshell_proto::gateway::v1alpha1::gateway_server::{GatewayServer, SERVICE_NAME as GATEWAY};
 use openshell_proto::openshell::v1::open_shell_server::OpenShellServer;
 use tonic::body::Body;
 use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
@@ -17,6 +18,7 @@ use tonic::{Code, Status};
 use tonic_health::pb::health_server::{HealthServer, SERVICE_NAME as HEALTH};
 
 use super::Api;
+use super::gateway::GatewayApi;
 use super::health::Probe;
 use super::reflection;
 use super::unserved::{SERVICE, unserved_path};
@@ -37,6 +39,7 @@ pub struct Gateway {
 #[derive(Clone)]
 struct Services {
     open_shell: OpenShellServer<Api>,
+    gateway: GatewayServer<GatewayApi>,
     health: HealthServer<Probe>,
     max_request_bytes: usize,
 }
@@ -46,10 +49,12 @@ impl Gateway {
         let max_request_bytes = engine.settings.max_request_bytes;
         let health =
             HealthServer::new(Probe::new(Arc::clone(&engine))).max_decoding_message_size(max_request_bytes);
+        let gateway = GatewayServer::new(GatewayApi::new(Arc::clone(&engine)))
+            .max_decoding_message_size(max_request_bytes);
         let open_shell = OpenShellServer::new(Api::new(engine))
             .max_decoding_message_size(max_request_bytes)
             .max_encoding_message_size(MAX_ANSWER);
-        Self { services: Services { open_shell, health, max_request_bytes } }
+        Self { services: Services { open_shell, gateway, health, max_request_bytes } }
     }
 }
 
@@ -121,6 +126,7 @@ impl Services {
     {
         let Ok(response) = match path.split_once('/') {
             Some((SERVICE, _)) => self.open_shell.call(request).await,
+            Some((GATEWAY, _)) => self.gateway.call(request).await,
             Some((HEALTH, _)) => self.health.call(request).await,
             Some((reflection::V1 | reflection::V1ALPHA, method)) => {
                 Ok(reflection::call(request.map(Body::new), method).await)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
+use openshell_proto::gateway::v1alpha1::gateway_server::SERVICE_NAME as GATEWAY;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -53,9 +54,9 @@ impl Health for Probe {
     }
 }
 
-/// The gateway as a whole is one service, and so is its API.
+/// The gateway as a whole is one service, and so is each half of its API.
 fn is_known(service: &str) -> bool {
-    service.is_empty() || service == SERVICE
+    service.is_empty() || service == SERVICE || service == GATEWAY
 }
 
 async fn serving(engine: &Engine) -> ServingStatus {

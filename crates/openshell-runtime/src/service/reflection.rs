@@ -34,6 +34,7 @@ static REFLECTION: LazyLock<Option<Reflection>> = LazyLock::new(|| {
 fn build() -> Result<Reflection, Error> {
     let server = Builder::configure()
         .register_encoded_file_descriptor_set(openshell_proto::openshell::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(openshell_proto::gateway::v1alpha1::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
         .build_v1()?;

@@ -36,7 +36,7 @@ fn cut_off(fake: &Fake) {
 #[tokio::test]
 async fn the_gateway_and_its_api_are_known_and_nothing_else() {
     let gateway = gateway(&Fake::new()).await;
-    for service in ["", "openshell.v1.OpenShell"] {
+    for service in ["", "openshell.v1.OpenShell", "openshell.gateway.v1alpha1.Gateway"] {
         let answer = health(&gateway).check(of(service)).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
     }

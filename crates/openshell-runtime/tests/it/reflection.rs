@@ -46,6 +46,7 @@ async fn everything_that_is_served_can_be_described() {
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",
             "grpc.reflection.v1alpha.ServerReflection",
+            "openshell.gateway.v1alpha1.Gateway",
             "openshell.v1.OpenShell",
         ]
     );
