@@ -103,6 +103,20 @@ impl DriverError {
         self
     }
 
+    /// The same error without its cause.
+    #[must_use]
+    pub fn without_source(mut self) -> Self {
+        self.source = None;
+        self
+    }
+
+    /// The same error in other words.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
     /// The same error with the reason that the sandbox's `Ready` takes on where this error ends its life: a terminal one
     /// of [`conditions::reason`](crate::conditions::reason). Without one the gateway chooses by the call that failed.
     #[must_use]

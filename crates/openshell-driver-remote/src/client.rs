@@ -21,7 +21,6 @@ use tonic::{Response, Status};
 
 use crate::convert;
 use crate::link::Link;
-use crate::session::{Rpc, Support};
 
 /// How long a driver may take. The runtime has its own, configured ones; these are the bound that always holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +72,6 @@ impl RemoteDriver {
         Self { link, deadlines }
     }
 
-    /// Which of the optional methods the driver has, as far as it was asked for them since it last connected.
-    #[must_use]
-    pub fn rpcs(&self) -> [(Rpc, Support); Rpc::ALL.len()] {
-        Rpc::ALL.map(|rpc| (rpc, self.link.session.support(rpc)))
-    }
-
     /// Asks the driver who it is, for the first connection.
     pub(crate) async fn greet(&self, deadline: Duration) -> Result<Capabilities, DriverError> {
         self.link.greet(deadline).await
@@ -100,47 +93,6 @@ impl RemoteDriver {
         }
         self.link.call(operation, deadline, ask).await
     }
-
-    /// As [`call`](Self::call), for a method that the driver may lack; that is remembered and logged once.
-    async fn call_optional<T, F>(
-        &self,
-        rpc: Rpc,
-        operation: &'static str,
-        deadline: Duration,
-        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
-    ) -> Result<T, DriverError>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        let answer = self.call(operation, deadline, ask).await;
-        match &answer {
-            Ok(_) => _ = self.link.session.note(rpc, Support::Yes),
-            Err(error) if error.kind() == ErrorKind::Unimplemented => {
-                if self.link.session.note(rpc, Support::No) {
-                    tracing::info!(driver = %self.link.name, rpc = rpc.name(), "the driver does not have this method");
-                }
-            }
-            Err(_) => {}
-        }
-        answer
-    }
-
-    /// As [`call_optional`](Self::call_optional), for a method whose absence means that there is nothing to do.
-    async fn call_if_there<T: Default, F>(
-        &self,
-        rpc: Rpc,
-        operation: &'static str,
-        deadline: Duration,
-        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
-    ) -> Result<T, DriverError>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        match self.call_optional(rpc, operation, deadline, ask).await {
-            Err(error) if error.kind() == ErrorKind::Unimplemented => Ok(T::default()),
-            other => other,
-        }
-    }
 }
 
 #[async_trait]
@@ -154,9 +106,8 @@ impl ComputeDriver for RemoteDriver {
     }
 
     async fn listener_requirements(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
-        let rpc = Rpc::GetGatewayListenerRequirements;
         let answer = self
-            .call_if_there(rpc, "get listener requirements", self.deadlines.query, |mut client| async move {
+            .call("get listener requirements", self.deadlines.query, |mut client| async move {
                 client.get_gateway_listener_requirements(wire::GetGatewayListenerRequirementsRequest {}).await
             })
             .await?;
@@ -230,7 +181,7 @@ impl ComputeDriver for RemoteDriver {
 
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
         let request = wire::StopSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
-        self.call_optional(Rpc::StopSandbox, "stop sandbox", self.deadlines.change, |mut client| async move {
+        self.call("stop sandbox", self.deadlines.change, |mut client| async move {
             client.stop_sandbox(request).await
         })
         .await
@@ -239,12 +190,9 @@ impl ComputeDriver for RemoteDriver {
 
     async fn start(&self, id: &SandboxId) -> Result<(), DriverError> {
         let request = wire::StartSandboxRequest { sandbox_id: id.to_string(), sandbox_name: String::new() };
-        self.call_optional(
-            Rpc::StartSandbox,
-            "start sandbox",
-            self.deadlines.change,
-            |mut client| async move { client.start_sandbox(request).await },
-        )
+        self.call("start sandbox", self.deadlines.change, |mut client| async move {
+            client.start_sandbox(request).await
+        })
         .await
         .map(|_| ())
     }
@@ -283,8 +231,7 @@ impl ComputeDriver for RemoteDriver {
 
     async fn ensure_workspace(&self, workspace: &str) -> Result<(), DriverError> {
         let request = wire::EnsureWorkspaceRequest { workspace: workspace.to_owned() };
-        let deadline = self.deadlines.change;
-        self.call_if_there(Rpc::EnsureWorkspace, "ensure workspace", deadline, |mut client| async move {
+        self.call("ensure workspace", self.deadlines.change, |mut client| async move {
             client.ensure_workspace(request).await
         })
         .await
@@ -293,8 +240,7 @@ impl ComputeDriver for RemoteDriver {
 
     async fn delete_workspace(&self, workspace: &str) -> Result<(), DriverError> {
         let request = wire::DeleteWorkspaceRequest { workspace: workspace.to_owned() };
-        let deadline = self.deadlines.change;
-        self.call_if_there(Rpc::DeleteWorkspace, "delete workspace", deadline, |mut client| async move {
+        self.call("delete workspace", self.deadlines.change, |mut client| async move {
             client.delete_workspace(request).await
         })
         .await

@@ -26,7 +26,6 @@ pub use dial::{DIALER, DialError, SocketDialer};
 #[cfg(feature = "process")]
 pub use process::{LAUNCHER, ProcessLauncher};
 pub use server::{ServeOptions, serve};
-pub use session::{Rpc, Support};
 pub use status::{error_of, status_of};
 
 /// The largest message that either half takes or sends. A list of ten thousand sandboxes has about a fifth of it.

@@ -2,60 +2,41 @@
 //! error like any other.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
 use openshell_driver_api::{
-    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ObservedSandbox, SandboxId,
-    SandboxRequest, WatchEvent,
+    Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
+    SandboxId, SandboxRequest, WatchEvent,
 };
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
+use crate::rpc::{Rpc, Support};
+use crate::said;
 use crate::settings::Deadlines;
-use crate::stats::{Counters, Rpc};
+use crate::stats::Counters;
 
 /// The driver with its deadlines.
 #[derive(Clone)]
 pub(crate) struct Driver {
     inner: Arc<dyn ComputeDriver>,
     deadlines: Deadlines,
-    /// The optional calls that this driver has been found not to have.
-    lacks: Arc<Mutex<BTreeSet<&'static str>>>,
     counters: Arc<Counters>,
 }
 
 impl Driver {
     pub(crate) fn new(inner: Arc<dyn ComputeDriver>, deadlines: Deadlines) -> Self {
-        Self { inner, deadlines, lacks: Arc::default(), counters: Arc::default() }
+        Self { inner, deadlines, counters: Arc::default() }
     }
 
     /// What has been counted, by this driver and by the engine that has it.
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// Notes, once for each call, that the driver does not have it: older ones lack some.
-    fn note_lack(&self, rpc: Rpc, error: &DriverError) {
-        let new = || self.lacks.lock().unwrap_or_else(PoisonError::into_inner).insert(rpc.name());
-        if error.kind() == ErrorKind::Unimplemented && new() {
-            tracing::info!(rpc = rpc.name(), "this driver does not have the call");
-        }
-    }
-
-    /// Whether the driver has been found not to have a call.
-    fn is_lacking(&self, rpc: Rpc) -> bool {
-        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).contains(rpc.name())
-    }
-
-    /// Asks for everything again: the driver may be another one.
-    pub(crate) fn forget_lacks(&self) {
-        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn deadlines(&self) -> &Deadlines {
@@ -74,18 +55,28 @@ impl Driver {
             let message = "the driver's answer is empty: it gives no name";
             return Err(DriverError::new(ErrorKind::FailedPrecondition, "get capabilities", message));
         }
-        Ok(capabilities)
+        Ok(said::capabilities(capabilities))
+    }
+
+    /// Where the driver's sandboxes would have the gateway listen; a driver that does not know the question needs nothing.
+    pub(crate) async fn listeners(&self) -> Result<Vec<ListenerRequirement>, DriverError> {
+        let driver = Arc::clone(&self.inner);
+        let call = async move { driver.listener_requirements().await };
+        self.optional(Rpc::Listeners, self.deadlines.listeners, call).await
     }
 
     pub(crate) async fn validate(&self, request: SandboxRequest) -> Result<(), DriverError> {
-        let driver = Arc::clone(&self.inner);
-        let call = async move { driver.validate_create(&request).await };
+        let (driver, token) = (Arc::clone(&self.inner), request.spec.token.clone());
+        let call = async move {
+            driver.validate_create(&request).await.map_err(|error| said::without(&token, error))
+        };
         self.bounded(Rpc::Validate, self.deadlines.validate, call).await
     }
 
     pub(crate) async fn create(&self, request: SandboxRequest) -> Result<(), DriverError> {
-        let driver = Arc::clone(&self.inner);
-        self.bounded(Rpc::Create, self.deadlines.create, async move { driver.create(&request).await }).await
+        let (driver, token) = (Arc::clone(&self.inner), request.spec.token.clone());
+        let call = async move { driver.create(&request).await.map_err(|error| said::without(&token, error)) };
+        self.bounded(Rpc::Create, self.deadlines.create, call).await
     }
 
     /// Prepares a workspace; a driver that has no such thing has nothing to prepare.
@@ -106,34 +97,29 @@ impl Driver {
     }
 
     /// A call that older drivers lack: `UNIMPLEMENTED` amounts to nothing to do, and it is not asked for again.
-    async fn optional(
+    async fn optional<T: Default + Send + 'static>(
         &self,
         rpc: Rpc,
         deadline: Duration,
-        call: impl Future<Output = Result<(), DriverError>> + Send + 'static,
-    ) -> Result<(), DriverError> {
-        if self.is_lacking(rpc) {
-            return Ok(());
+        call: impl Future<Output = Result<T, DriverError>> + Send + 'static,
+    ) -> Result<T, DriverError> {
+        if self.counters.support(rpc) == Support::Unimplemented {
+            return Ok(T::default());
         }
         match self.bounded(rpc, deadline, call).await {
-            Err(error) if error.kind() == ErrorKind::Unimplemented => {
-                self.note_lack(rpc, &error);
-                Ok(())
-            }
+            Err(error) if error.kind() == ErrorKind::Unimplemented => Ok(T::default()),
             answer => answer,
         }
     }
 
     pub(crate) async fn start(&self, id: SandboxId) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
-        let (rpc, call) = (Rpc::Start, async move { driver.start(&id).await });
-        self.bounded(rpc, self.deadlines.start, call).await.inspect_err(|error| self.note_lack(rpc, error))
+        self.bounded(Rpc::Start, self.deadlines.start, async move { driver.start(&id).await }).await
     }
 
     pub(crate) async fn stop(&self, id: SandboxId) -> Result<(), DriverError> {
         let driver = Arc::clone(&self.inner);
-        let (rpc, call) = (Rpc::Stop, async move { driver.stop(&id).await });
-        self.bounded(rpc, self.deadlines.stop, call).await.inspect_err(|error| self.note_lack(rpc, error))
+        self.bounded(Rpc::Stop, self.deadlines.stop, async move { driver.stop(&id).await }).await
     }
 
     /// Removes a sandbox and looks whether it is gone: a driver may take a delete and need time for it.
@@ -162,7 +148,8 @@ impl Driver {
 
     pub(crate) async fn list(&self) -> Result<Vec<ObservedSandbox>, DriverError> {
         let driver = Arc::clone(&self.inner);
-        self.bounded(Rpc::List, self.deadlines.list, async move { driver.list().await }).await
+        let listed = self.bounded(Rpc::List, self.deadlines.list, async move { driver.list().await }).await?;
+        Ok(listed.into_iter().map(said::observed).collect())
     }
 
     pub(crate) async fn watch(&self) -> Result<Events, DriverError> {
@@ -193,7 +180,13 @@ impl Driver {
                 Err(DriverError::new(ErrorKind::DeadlineExceeded, operation, message))
             }
         };
+        let answer = answer.map_err(said::error);
         counting.code = answer.as_ref().err().map_or(0, |error| error.kind().code());
+        if let Err(error) = &answer
+            && rpc.is_failure(counting.code)
+        {
+            self.counters.failed(rpc.name(), counting.code, error.message());
+        }
         answer
     }
 }
@@ -217,7 +210,9 @@ impl<'a> Counting<'a> {
 impl Drop for Counting<'_> {
     fn drop(&mut self) {
         self.span.record("code", self.code);
-        self.counters.called(self.rpc, self.code, self.begun.elapsed());
+        if self.counters.called(self.rpc, self.code, self.begun.elapsed()) {
+            tracing::info!(rpc = self.rpc.name(), "this driver does not have the call");
+        }
     }
 }
 
@@ -240,10 +235,11 @@ impl Events {
     }
 
     pub(crate) async fn next(&mut self) -> Option<Result<WatchEvent, DriverError>> {
-        match AssertUnwindSafe(self.0.next()).catch_unwind().await {
-            Ok(item) => item,
-            Err(panic) => Some(Err(panicked("watch sandboxes", panic.as_ref()))),
-        }
+        let item = match AssertUnwindSafe(self.0.next()).catch_unwind().await {
+            Ok(item) => item?,
+            Err(panic) => Err(panicked("watch sandboxes", panic.as_ref())),
+        };
+        Some(item.map(said::event).map_err(said::error))
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use crate::clock::{between, now_ms};
 use crate::driver::Driver;
 use crate::hub::Hub;
-use crate::lifecycle::{Desired, Phase};
+use crate::lifecycle::Desired;
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use crate::store::{Db, Record, Store, StoreError};
@@ -114,7 +114,7 @@ impl Engine {
         before.values().for_each(|phase| self.counters().entered(*phase));
         let all = self.store.count().await?;
         for _ in before.len() as u64..all {
-            self.counters().entered(Phase::Unknown);
+            self.counters().found_foreign();
         }
         self.resume().await?;
         self.resume_workspaces().await?;

@@ -17,6 +17,8 @@ mod lifecycle;
 mod limits;
 mod names;
 mod readiness;
+mod rpc;
+mod said;
 mod selector;
 mod service;
 mod settings;
@@ -36,9 +38,10 @@ use engine::Engine;
 
 pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step, WorkspacePhase};
 pub use readiness::{Readiness, Unready};
+pub use rpc::Support;
 pub use service::Gateway;
-pub use settings::{Backoff, Deadlines, Settings};
-pub use stats::{CallStats, Histogram, LinkStats, Stats};
+pub use settings::{Backoff, Deadlines, Reach, Settings};
+pub use stats::{CallStats, Failure, Histogram, LinkStats, Stats};
 pub use store::{Record, Store, StoreError, Workspace};
 pub use usage::{NoUsage, UsageAction, UsageEvent, UsageOutcome, UsageSink};
 

@@ -1,6 +1,7 @@
 //! What the composition decides for the runtime: who it is, and how long it waits for what.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct Settings {
     pub version: String,
     /// The configured name of the driver. It routes: sandboxes of another name are shown and left alone.
     pub driver_name: String,
+    /// How the driver is reached; for those who ask.
+    pub reach: Reach,
     /// Which block of a request's `driver_config` is this driver's: its name, unless the composition says otherwise.
     pub config_key: String,
     /// How long each call of the driver may take.
@@ -44,6 +47,7 @@ impl Settings {
             version: version.into(),
             config_key: driver_name.clone(),
             driver_name,
+            reach: Reach::default(),
             deadlines: Deadlines::default(),
             provisioning_timeout: Duration::from_secs(300),
             backoff: Backoff::default(),
@@ -60,6 +64,7 @@ impl fmt::Debug for Settings {
             .field("gateway_id", &self.gateway_id)
             .field("version", &self.version)
             .field("driver_name", &self.driver_name)
+            .field("reach", &self.reach)
             .field("config_key", &self.config_key)
             .field("deadlines", &self.deadlines)
             .field("provisioning_timeout", &self.provisioning_timeout)
@@ -70,11 +75,39 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// How the gateway reaches its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// Its code is in this process.
+    #[default]
+    InProcess,
+    /// It is somebody's program behind a socket.
+    Socket {
+        /// Where it listens.
+        path: PathBuf,
+    },
+    /// It is a program that the gateway starts.
+    Process,
+}
+
+impl Reach {
+    /// The word for it that clients are told.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::InProcess => "in-process",
+            Self::Socket { .. } => "socket",
+            Self::Process => "process",
+        }
+    }
+}
+
 /// How long each call of the driver may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// `GetCapabilities`, which answers without asking the backend.
     pub capabilities: Duration,
+    /// `GetGatewayListenerRequirements`.
+    pub listeners: Duration,
     /// `ValidateSandboxCreate`.
     pub validate: Duration,
     /// `GetSandbox`.
@@ -103,6 +136,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             capabilities: Duration::from_secs(10),
+            listeners: Duration::from_secs(30),
             validate: Duration::from_secs(30),
             get: Duration::from_secs(30),
             list: Duration::from_secs(60),

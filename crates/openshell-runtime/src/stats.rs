@@ -2,11 +2,12 @@
 //!
 //! Nothing here knows a format. The composition takes a [`Stats`] when somebody asks, and writes what it likes.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::lifecycle::Phase;
+use crate::rpc::{Rpc, Support};
 
 /// How many buckets have an upper bound; the one after them has none.
 const BOUNDS: usize = 12;
@@ -31,8 +32,12 @@ const CODES: usize = 17;
 pub struct Stats {
     /// How many sandboxes are in each phase, every phase once; those of another driver are in [`Phase::Unknown`].
     pub sandboxes: Vec<(Phase, u64)>,
-    /// The calls of the driver that have ended, every method once.
+    /// How many of them are another driver's.
+    pub foreign: u64,
+    /// The calls of the driver that have ended, every method once, in the contract's order.
     pub driver_calls: Vec<CallStats>,
+    /// The last call that failed, or the last end of the watch, whichever came later.
+    pub last_failure: Option<Failure>,
     /// How the gateway stands with its driver.
     pub link: LinkStats,
     /// How many events of the driver's watch have come.
@@ -53,10 +58,28 @@ pub struct Stats {
 pub struct CallStats {
     /// The method, as `openshell.compute.v1.ComputeDriver` names it.
     pub rpc: &'static str,
+    /// Whether the driver has it, as far as it was asked since it was connected to.
+    pub support: Support,
     /// How many ended with which gRPC code, by number; only codes that occurred.
     pub codes: Vec<(i32, u64)>,
+    /// How many of them were failures: that something is not there is an answer where that was the question.
+    pub failures: u64,
     /// How long they took.
     pub took: Histogram,
+}
+
+/// Something of the driver's that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// When.
+    pub at: SystemTime,
+    /// The method, as `openshell.compute.v1.ComputeDriver` names it, or `watch` for the end of one that was open.
+    pub method: &'static str,
+    /// The gRPC code, by number; 0 for a watch that ended without one.
+    pub code: i32,
+    /// The driver's words, or the gateway's where the driver had none.
+    pub message: String,
 }
 
 /// How the gateway stands with its driver.
@@ -69,6 +92,8 @@ pub struct LinkStats {
     pub since: SystemTime,
     /// How often it came up again after the first time.
     pub reconnects: u64,
+    /// How long the last report took from its arrival to its being told to clients.
+    pub watch_lag: Option<Duration>,
 }
 
 /// Durations, counted in buckets.
@@ -83,79 +108,15 @@ pub struct Histogram {
     pub buckets: Vec<(Duration, u64)>,
 }
 
-/// A method of the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rpc {
-    Capabilities,
-    Validate,
-    Get,
-    List,
-    Create,
-    Start,
-    Stop,
-    Delete,
-    Watch,
-    EnsureWorkspace,
-    DeleteWorkspace,
-}
-
-impl Rpc {
-    const ALL: [Self; 11] = [
-        Self::Capabilities,
-        Self::Validate,
-        Self::Get,
-        Self::List,
-        Self::Create,
-        Self::Start,
-        Self::Stop,
-        Self::Delete,
-        Self::Watch,
-        Self::EnsureWorkspace,
-        Self::DeleteWorkspace,
-    ];
-
-    /// As the wire names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Capabilities => "GetCapabilities",
-            Self::Validate => "ValidateSandboxCreate",
-            Self::Get => "GetSandbox",
-            Self::List => "ListSandboxes",
-            Self::Create => "CreateSandbox",
-            Self::Start => "StartSandbox",
-            Self::Stop => "StopSandbox",
-            Self::Delete => "DeleteSandbox",
-            Self::Watch => "WatchSandboxes",
-            Self::EnsureWorkspace => "EnsureWorkspace",
-            Self::DeleteWorkspace => "DeleteWorkspace",
-        }
-    }
-
-    /// As errors name it.
-    pub(crate) fn operation(self) -> &'static str {
-        match self {
-            Self::Capabilities => "get capabilities",
-            Self::Validate => "validate sandbox",
-            Self::Get => "get sandbox",
-            Self::List => "list sandboxes",
-            Self::Create => "create sandbox",
-            Self::Start => "start sandbox",
-            Self::Stop => "stop sandbox",
-            Self::Delete => "delete sandbox",
-            Self::Watch => "watch sandboxes",
-            Self::EnsureWorkspace => "ensure workspace",
-            Self::DeleteWorkspace => "delete workspace",
-        }
-    }
-}
-
 /// The counters behind a [`Stats`], but for those of the store and of the clients' watches, which keep their own.
 pub(crate) struct Counters {
     calls: [CallCounter; Rpc::ALL.len()],
     sandboxes: [AtomicI64; Phase::ALL.len()],
+    foreign: AtomicU64,
     events: AtomicU64,
     link: Mutex<LinkStats>,
     came_up: AtomicU64,
+    last_failure: Mutex<Option<Failure>>,
 }
 
 impl Default for Counters {
@@ -163,26 +124,59 @@ impl Default for Counters {
         Self {
             calls: std::array::from_fn(|_| CallCounter::default()),
             sandboxes: Default::default(),
+            foreign: AtomicU64::new(0),
             events: AtomicU64::new(0),
-            link: Mutex::new(LinkStats { up: false, since: SystemTime::now(), reconnects: 0 }),
+            link: Mutex::new(LinkStats {
+                up: false,
+                since: SystemTime::now(),
+                reconnects: 0,
+                watch_lag: None,
+            }),
             came_up: AtomicU64::new(0),
+            last_failure: Mutex::default(),
         }
     }
 }
 
 impl Counters {
-    /// A call of the driver has ended with a gRPC code.
-    pub(crate) fn called(&self, rpc: Rpc, code: i32, took: Duration) {
+    /// A call of the driver has ended with a gRPC code. `true` when it is news that the driver does not have it.
+    pub(crate) fn called(&self, rpc: Rpc, code: i32, took: Duration) -> bool {
         let counter = &self.calls[rpc as usize];
+        let told = Rpc::told_by(code);
+        let news =
+            told != Support::Unknown && counter.support.swap(told as u8, Ordering::Relaxed) != told as u8;
         // The codes of gRPC are 0 to 16; what is none of them is UNKNOWN (2).
         let code = usize::try_from(code).ok().filter(|code| *code < CODES).unwrap_or(2);
         counter.codes[code].fetch_add(1, Ordering::Relaxed);
         counter.took.record(took);
+        news && told == Support::Unimplemented
+    }
+
+    /// A call has failed, or an open watch has ended.
+    pub(crate) fn failed(&self, method: &'static str, code: i32, message: &str) {
+        let failure = Failure { at: SystemTime::now(), method, code, message: message.to_owned() };
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+
+    /// Whether the driver has a method, as far as is known.
+    pub(crate) fn support(&self, rpc: Rpc) -> Support {
+        self.calls[rpc as usize].support()
+    }
+
+    /// Nothing is known of what the driver has: it may be another one.
+    pub(crate) fn forget_support(&self) {
+        self.calls.iter().for_each(|call| call.support.store(Support::Unknown as u8, Ordering::Relaxed));
     }
 
     /// There is one sandbox more in this phase.
     pub(crate) fn entered(&self, phase: Phase) {
         self.sandboxes[phase as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// There is one more of another driver. It stays: nobody touches it.
+    pub(crate) fn found_foreign(&self) {
+        self.entered(Phase::Unknown);
+        self.foreign.fetch_add(1, Ordering::Relaxed);
     }
 
     /// There is one less.
@@ -193,6 +187,11 @@ impl Counters {
     /// The driver's watch has said something.
     pub(crate) fn event(&self) {
         self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the watch has said is told to clients, so long after it came.
+    pub(crate) fn told(&self, lag: Duration) {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).watch_lag = Some(lag);
     }
 
     /// The driver's watch is up, or no more.
@@ -216,7 +215,9 @@ impl Counters {
                 // Two threads may be between their two halves of a change: never below nothing.
                 .map(|(phase, count)| (*phase, u64::try_from(count.load(Ordering::Relaxed)).unwrap_or(0)))
                 .collect(),
-            driver_calls: calls.map(|(rpc, counter)| counter.snapshot(rpc.name())).collect(),
+            foreign: self.foreign.load(Ordering::Relaxed),
+            driver_calls: calls.map(|(rpc, counter)| counter.snapshot(*rpc)).collect(),
+            last_failure: self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             link: *self.link.lock().unwrap_or_else(PoisonError::into_inner),
             events: self.events.load(Ordering::Relaxed),
             watchers,
@@ -229,19 +230,31 @@ impl Counters {
 
 struct CallCounter {
     codes: [AtomicU64; CODES],
+    /// A [`Support`].
+    support: AtomicU8,
     took: Durations,
 }
 
 impl Default for CallCounter {
     fn default() -> Self {
-        Self { codes: Default::default(), took: Durations::new(CALL_BOUNDS) }
+        let support = AtomicU8::new(Support::Unknown as u8);
+        Self { codes: Default::default(), support, took: Durations::new(CALL_BOUNDS) }
     }
 }
 
 impl CallCounter {
-    fn snapshot(&self, rpc: &'static str) -> CallStats {
+    fn support(&self) -> Support {
+        let stored = self.support.load(Ordering::Relaxed);
+        let known =
+            [Support::Served, Support::Unimplemented].into_iter().find(|known| *known as u8 == stored);
+        known.unwrap_or(Support::Unknown)
+    }
+
+    fn snapshot(&self, rpc: Rpc) -> CallStats {
         let counts = (0..).zip(&self.codes).map(|(code, count)| (code, count.load(Ordering::Relaxed)));
-        CallStats { rpc, codes: counts.filter(|(_, count)| *count > 0).collect(), took: self.took.snapshot() }
+        let codes: Vec<(i32, u64)> = counts.filter(|(_, count)| *count > 0).collect();
+        let failures = codes.iter().filter(|(code, _)| rpc.is_failure(*code)).map(|(_, count)| count).sum();
+        CallStats { rpc: rpc.name(), support: self.support(), codes, failures, took: self.took.snapshot() }
     }
 }
 
@@ -325,17 +338,29 @@ mod tests {
         assert_eq!(create.took.buckets.last().unwrap().1, 2, "an hour is beyond the last bound");
         assert_eq!(of("StopSandbox").codes, [(2, 1)]);
         assert_eq!(of("GetSandbox").codes, []);
+        assert_eq!((create.failures, create.support), (1, Support::Served));
         assert_eq!(stats.driver_calls.len(), Rpc::ALL.len());
     }
 
     #[test]
     fn every_place_is_its_own() {
-        for (at, rpc) in Rpc::ALL.iter().enumerate() {
-            assert_eq!(*rpc as usize, at);
-        }
         for (at, phase) in Phase::ALL.iter().enumerate() {
             assert_eq!(*phase as usize, at);
         }
+    }
+
+    #[test]
+    fn what_a_driver_lacks_is_news_once_and_until_it_is_another_one() {
+        let counters = Counters::default();
+        let start = |code| counters.called(Rpc::Start, code, Duration::ZERO);
+        assert!(start(12) && !start(12) && !start(14), "told once, and a broken connection changes nothing");
+        assert_eq!(counters.support(Rpc::Start), Support::Unimplemented);
+        counters.forget_support();
+        assert_eq!(counters.support(Rpc::Start), Support::Unknown);
+        assert!(start(12));
+        let stats = snapshot(&counters);
+        let start = stats.driver_calls.iter().find(|calls| calls.rpc == "StartSandbox").unwrap();
+        assert_eq!((start.failures, start.took.count), (1, 4));
     }
 
     #[test]

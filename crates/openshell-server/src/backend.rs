@@ -9,7 +9,7 @@ use openshell_core::config::DriverTable;
 use openshell_core::identity::GatewayId;
 use openshell_core::selection::How;
 use openshell_driver_api::{ComputeDriver, DialRequest, DriverContext, DriverError, ErrorKind, SocketPolicy};
-use openshell_runtime::Deadlines;
+use openshell_runtime::{Deadlines, Reach};
 
 use crate::error::StartError;
 use crate::plan::Plan;
@@ -74,11 +74,21 @@ fn dial_request(name: &str, path: PathBuf, table: &DriverTable) -> DialRequest {
     }
 }
 
+/// How the selected driver is reached, for those who ask.
+pub(crate) fn reach(plan: &Plan) -> Reach {
+    match &plan.selection.how {
+        How::Socket { path } => Reach::Socket { path: path.clone() },
+        How::CompiledIn if plan.program.is_some() => Reach::Process,
+        How::CompiledIn => Reach::InProcess,
+    }
+}
+
 /// The deadlines of the table, as the runtime names them.
 pub(crate) fn deadlines(table: &DriverTable) -> Deadlines {
     let given = &table.deadlines;
     Deadlines {
         capabilities: given.capabilities,
+        listeners: given.listeners,
         validate: given.validate,
         get: given.get,
         list: given.list,

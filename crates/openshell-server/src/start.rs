@@ -139,6 +139,7 @@ async fn attend(
     let name = selection.name.to_string();
     let mut options = openshell_runtime::Settings::new(gateway_id.as_str(), VERSION, &name);
     options.config_key = selection.name.key().to_owned();
+    options.reach = backend::reach(plan);
     options.deadlines = backend::deadlines(table);
     options.provisioning_timeout = settings.provisioning_timeout;
     options.max_request_bytes = usize::try_from(front.limits.request_bytes).unwrap_or(usize::MAX);

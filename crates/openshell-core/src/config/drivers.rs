@@ -65,6 +65,8 @@ pub struct Deadlines {
     pub delete: Duration,
     /// `capabilities`.
     pub capabilities: Duration,
+    /// `listeners`.
+    pub listeners: Duration,
     /// `validate`.
     pub validate: Duration,
     /// `get`.
@@ -92,6 +94,7 @@ impl Deadlines {
             stop: Duration::from_secs(120),
             delete: Duration::from_secs(120),
             capabilities: call,
+            listeners: call,
             validate: call,
             get: call,
             list: call,
@@ -109,13 +112,14 @@ impl Deadlines {
     }
 
     /// Every deadline by its key.
-    fn each(&mut self) -> [(&'static str, &mut Duration); 11] {
+    fn each(&mut self) -> [(&'static str, &mut Duration); 12] {
         [
             ("create", &mut self.create),
             ("start", &mut self.start),
             ("stop", &mut self.stop),
             ("delete", &mut self.delete),
             ("capabilities", &mut self.capabilities),
+            ("listeners", &mut self.listeners),
             ("validate", &mut self.validate),
             ("get", &mut self.get),
             ("list", &mut self.list),

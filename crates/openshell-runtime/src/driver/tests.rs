@@ -62,6 +62,7 @@ async fn every_call_has_a_deadline_of_its_own() {
     let seconds = Duration::from_secs;
     let deadlines = Deadlines {
         capabilities: seconds(1),
+        listeners: seconds(13),
         validate: seconds(2),
         get: seconds(3),
         list: seconds(4),
@@ -84,8 +85,9 @@ async fn every_call_has_a_deadline_of_its_own() {
     };
     let driver = Driver::new(Arc::new(Hangs), deadlines);
     let team = || "team".to_owned();
-    let calls: [(&str, u64, Call<'_>); 11] = [
+    let calls: [(&str, u64, Call<'_>); 12] = [
         ("GetCapabilities", 1, Box::pin(driver.capabilities().map_ok(drop))),
+        ("GetGatewayListenerRequirements", 13, Box::pin(driver.listeners().map_ok(drop))),
         ("ValidateSandboxCreate", 2, Box::pin(driver.validate(request.clone()))),
         ("GetSandbox", 3, Box::pin(driver.exists(id.clone()).map_ok(drop))),
         ("ListSandboxes", 4, Box::pin(driver.list().map_ok(drop))),

@@ -14,10 +14,15 @@ use openshell_driver_api::{DriverError, ObservedSandbox, PlatformEvent, SandboxI
 use super::{Changed, Engine, Fate, Link, Trace};
 use crate::driver::Events;
 use crate::lifecycle::{Phase, Step};
+use crate::said;
 use crate::store::{Db, Record, StoreError};
 
 /// How many reports, of a list or of a stream, are stored in one transaction at most.
 const BATCH: usize = 200;
+/// How a failure of the watch is called where it had been open.
+const WATCH: &str = "watch";
+/// The most listeners of a driver that the log tells.
+const LISTENERS: usize = 16;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -102,14 +107,25 @@ impl Engine {
     /// One subscription, from its beginning to its end.
     async fn session(self: &Arc<Self>, memory: &mut Memory) -> Ended {
         match self.begin_session(memory).await {
-            Ok(events) => self.read_events(events).await,
+            Ok(events) => {
+                let ended = self.read_events(events).await;
+                match &ended {
+                    Ended::Clean => self.counters().failed(WATCH, 0, "the driver ended it without an error"),
+                    Ended::Driver(error) => {
+                        self.counters().failed(WATCH, error.kind().code(), error.message());
+                    }
+                    // Not the driver's doing.
+                    Ended::Store(_) => {}
+                }
+                ended
+            }
             Err(ended) => ended,
         }
     }
 
     async fn begin_session(self: &Arc<Self>, memory: &mut Memory) -> Result<Events, Ended> {
         // Another driver, or a newer one, may have come in place of the one that was asked before.
-        self.driver.forget_lacks();
+        self.counters().forget_support();
         self.forget_prepared();
         let capabilities = self.driver.capabilities().await?;
         let events = self.driver.watch().await?;
@@ -128,7 +144,33 @@ impl Engine {
         );
         self.link.send_replace(Link { up: true, capabilities });
         self.counters().linked(true);
+        let engine = Arc::clone(self);
+        // Nobody waits for it: only the log is told.
+        self.spawn(async move { engine.ask_for_listeners().await });
         Ok(events)
+    }
+
+    /// Asks where the driver's sandboxes would have the gateway listen, and says that it does not.
+    async fn ask_for_listeners(&self) {
+        match self.driver.listeners().await {
+            Ok(wanted) if wanted.is_empty() => {}
+            Ok(wanted) => {
+                let wanted: Vec<String> = wanted.iter().take(LISTENERS).map(said::listener).collect();
+                tracing::info!(
+                    driver = self.settings.driver_name,
+                    ?wanted,
+                    "the driver names listeners for its sandboxes, and this gateway opens none for it"
+                );
+            }
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::warn!(
+                    driver = self.settings.driver_name,
+                    error,
+                    "the driver does not say where to listen"
+                );
+            }
+        }
     }
 
     /// Takes what comes, as much at once as has come already: many events are one transaction, a single one does not
@@ -136,7 +178,7 @@ impl Engine {
     async fn read_events(self: &Arc<Self>, mut events: Events) -> Ended {
         let mut next = events.next().await;
         loop {
-            let mut batch = Vec::new();
+            let (mut batch, came) = (Vec::new(), Instant::now());
             let ended = loop {
                 match next {
                     Some(Ok(event)) => batch.push(event),
@@ -151,8 +193,12 @@ impl Engine {
                     None => break None,
                 }
             };
+            let any = !batch.is_empty();
             if let Err(error) = self.take_events(batch).await {
                 return error.into();
+            }
+            if any {
+                self.counters().told(came.elapsed());
             }
             if let Some(ended) = ended {
                 return ended;

@@ -12,5 +12,6 @@ mod races;
 mod reflection;
 mod requests;
 mod restart;
+mod status;
 mod store;
 mod workspaces;
