@@ -3,6 +3,7 @@
 mod change;
 mod contexts;
 mod create;
+mod driver;
 mod events;
 mod get;
 mod list;

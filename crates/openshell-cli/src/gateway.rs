@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use openshell_proto::gateway::v1alpha1::gateway_client::GatewayClient;
+use openshell_proto::gateway::v1alpha1::{GetStatusRequest, GetStatusResponse};
 use openshell_proto::openshell::v1::open_shell_client::OpenShellClient;
 use openshell_uds::PeerPolicy;
 use tonic::service::Interceptor;
@@ -35,6 +37,9 @@ const ANEW: Duration = Duration::from_millis(50);
 
 /// The gateway's methods, each call of them with the token.
 pub(crate) type Client = OpenShellClient<InterceptedService<Channel, Credentials>>;
+
+/// The methods that gateways of this project have besides.
+type OwnClient = GatewayClient<InterceptedService<Channel, Credentials>>;
 
 /// Puts the token into each call, when there is one.
 #[derive(Debug, Clone)]
@@ -68,6 +73,7 @@ fn others(endpoint: &Endpoint) -> Option<(PathBuf, u32)> {
 #[derive(Debug, Clone)]
 pub(crate) struct Gateway {
     client: Client,
+    own: OwnClient,
     timeout: Duration,
     target: Target,
     /// Whether the connection ended for want of another certificate.
@@ -114,9 +120,10 @@ impl Gateway {
             .connect_with_connector(connector)
             .await
             .map_err(not_a_gateway)?;
+        let own = GatewayClient::with_interceptor(channel.clone(), Credentials(bearer.clone()));
         let client = OpenShellClient::with_interceptor(channel, Credentials(bearer))
             .max_decoding_message_size(LARGEST_ANSWER);
-        Ok(Self { client, timeout: common.timeout, target, refused, answered: Arc::default() })
+        Ok(Self { client, own, timeout: common.timeout, target, refused, answered: Arc::default() })
     }
 
     /// The same for a gateway that has yet to come up: asked again while nobody is there, for as long as `limit`. What
@@ -159,6 +166,24 @@ impl Gateway {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout.saturating_add(GRACE));
         self.within(what, hint, async { Ok(method(self.client.clone(), request).await?.into_inner()) }).await
+    }
+
+    /// What the gateway knows of its driver; nothing, where it has no such method. An older one refuses all but its
+    /// administrators a method that it does not know.
+    pub(crate) async fn driver_status(&self) -> Result<Option<GetStatusResponse>, CliError> {
+        let mut client = self.own.clone();
+        let mut request = Request::new(GetStatusRequest {});
+        request.set_timeout(self.timeout.saturating_add(GRACE));
+        let asked = async {
+            match client.get_status(request).await {
+                Ok(answer) => Ok(Some(answer.into_inner())),
+                Err(status) if matches!(status.code(), Code::Unimplemented | Code::PermissionDenied) => {
+                    Ok(None)
+                }
+                Err(status) => Err(status),
+            }
+        };
+        self.within("ask the gateway what it knows of its driver", |_| None, asked).await
     }
 
     /// The client for a stream, which has no deadline as a whole.

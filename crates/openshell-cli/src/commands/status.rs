@@ -1,16 +1,20 @@
-//! `status`: how the gateway is, and which driver it runs.
+//! `status`: how the gateway is, which driver it runs, and what it knows of that.
 
 use openshell_proto::openshell::v1::{
     ComputeDriverInfo, GetGatewayInfoRequest, HealthRequest, ServiceStatus,
 };
 use serde_json::{Value, json};
 
+use super::driver;
 use crate::endpoint::Endpoint;
 use crate::error::CliError;
 use crate::output;
 use crate::session::Session;
 use crate::table::Table;
-use crate::text::clean;
+use crate::text::{self, clean};
+
+/// What is said where a gateway knows no more than the name.
+const UNTOLD: &str = "not told: this gateway is older than this client";
 
 /// Asks the gateway how it is. One that is not well is an error, after all of it is shown.
 pub(crate) async fn run(session: &Session) -> Result<(), CliError> {
@@ -30,6 +34,9 @@ pub(crate) async fn run(session: &Session) -> Result<(), CliError> {
             |mut client, request| async move { client.get_gateway_info(request).await },
         )
         .await?;
+    let told = gateway.driver_status().await?;
+    let of =
+        |name: &str| told.as_ref().and_then(|told| told.drivers.iter().find(|driver| driver.name == name));
     // The worse of the two words, should they differ.
     let status = status_word(health.status.max(info.status));
     if session.printer.json() {
@@ -37,20 +44,27 @@ pub(crate) async fn run(session: &Session) -> Result<(), CliError> {
             .compute_drivers
             .iter()
             .map(|driver| {
-                let capabilities = driver.capabilities.clone();
-                json!({
+                let capabilities = driver.capabilities.as_ref();
+                let mut json = json!({
                     "name": driver.name,
                     "capabilities": capabilities.map(|it| json!({
                         "driver_name": it.driver_name,
                         "driver_version": it.driver_version,
                     })),
-                })
+                });
+                if let (Some(json), Value::Object(more)) =
+                    (json.as_object_mut(), driver::json(of(&driver.name)))
+                {
+                    json.extend(more);
+                }
+                json
             })
             .collect();
         output::json(&json!({
             "status": status,
             "version": info.gateway_version,
             "gateway": target.name,
+            "gateway_id": told.as_ref().map(|told| &told.gateway_id),
             "endpoint": target.endpoint.to_string(),
             "socket": target.endpoint.socket().map(|path| path.display().to_string()),
             "chosen_by": target.chosen.word(),
@@ -68,10 +82,19 @@ pub(crate) async fn run(session: &Session) -> Result<(), CliError> {
             tcp @ Endpoint::Tcp { .. } => row("endpoint", tcp.to_string()),
         }
         row("chosen", target.chosen.why().to_owned());
+        let mut methods = String::new();
         for driver in &info.compute_drivers {
             row("driver", driver_line(driver));
+            let Some(told) = of(&driver.name) else {
+                row("state", UNTOLD.to_owned());
+                continue;
+            };
+            for (key, value) in driver::lines(told, text::now_ms()) {
+                row(key, value);
+            }
+            methods += &format!("\n{}", driver::methods(&session.printer, told));
         }
-        output::text(&table.render(&session.printer.screen))?;
+        output::text(&(table.render(&session.printer.screen) + &methods))?;
     }
     match status {
         "healthy" => Ok(()),

@@ -154,11 +154,12 @@ fn the_token_of_a_context_goes_with_each_call() {
         run(home.path(), "status", &[]).good(),
         format!(
             "gateway:   healthy, version 0.1.0\nname:      lab\nendpoint:  http://127.0.0.1:{port}\n\
-             chosen:    it is the selected gateway\ndriver:    docker 0.1.0 (engine API 1.41)\n"
+             chosen:    it is the selected gateway\ndriver:    docker 0.1.0 (engine API 1.41)\n\
+             state:     not told: this gateway is older than this client\n"
         )
     );
     let shown = std::mem::take(&mut gateway.state().shown);
-    assert_eq!(shown, [Some("Bearer s3cret-token".to_owned()), Some("Bearer s3cret-token".to_owned())]);
+    assert_eq!(shown, vec![Some("Bearer s3cret-token".to_owned()); 3]);
 
     gateway.state().refusal = Some(Status::new(Code::Unauthenticated, "the token is not known"));
     let err = run(home.path(), "sandbox list", &[]).bad(10);

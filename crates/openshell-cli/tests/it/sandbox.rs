@@ -18,7 +18,8 @@ fn status_shows_the_gateway_and_the_live_driver() {
         line(&socket, "status").good(),
         format!(
             "gateway:  healthy, version 0.1.0\nsocket:   {}\nchosen:   OPENSHELL_GATEWAY_SOCKET names it\n\
-             driver:   docker 0.1.0 (engine API 1.41)\n",
+             driver:   docker 0.1.0 (engine API 1.41)\n\
+             state:    not told: this gateway is older than this client\n",
             socket.display()
         )
     );
@@ -28,12 +29,23 @@ fn status_shows_the_gateway_and_the_live_driver() {
             "status": "healthy",
             "version": "0.1.0",
             "gateway": null,
+            "gateway_id": null,
             "endpoint": format!("unix://{}", socket.display()),
             "socket": socket,
             "chosen_by": "OPENSHELL_GATEWAY_SOCKET",
             "compute_drivers": [{
                 "name": "docker",
                 "capabilities": { "driver_name": "docker", "driver_version": "0.1.0 (engine API 1.41)" },
+                "kind": null,
+                "socket": null,
+                "connected": null,
+                "since_ms": null,
+                "reconnects": null,
+                "watch_lag_us": null,
+                "sandboxes": null,
+                "supervised": null,
+                "methods": null,
+                "last_failure": null,
             }],
         })
     );
