@@ -25,6 +25,7 @@ mod settings;
 mod spec;
 mod stats;
 mod store;
+mod supervisor;
 mod usage;
 mod view;
 
@@ -43,6 +44,7 @@ pub use service::Gateway;
 pub use settings::{Backoff, Deadlines, Reach, Settings};
 pub use stats::{CallStats, Failure, Histogram, LinkStats, Stats};
 pub use store::{Record, Store, StoreError, Workspace};
+pub use supervisor::{SandboxDoors, SandboxToken, SandboxTokens, Supervision, SupervisorOf, TokenUse};
 pub use usage::{NoUsage, UsageAction, UsageEvent, UsageOutcome, UsageSink};
 
 /// How long a start waits for the first look at the backend before it goes on without.

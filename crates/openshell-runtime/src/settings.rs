@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::supervisor::Supervision;
 use crate::usage::{NoUsage, UsageSink};
 
 /// How a runtime is set up.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// How many events a client's watch may lag behind before it is cut.
     pub watch_buffer: usize,
+    /// The supervisors inside the sandboxes; `None`: they have none, and the backend's word alone counts.
+    pub supervision: Option<Supervision>,
     /// Who is told of the use.
     pub usage: Arc<dyn UsageSink>,
 }
@@ -53,6 +56,7 @@ impl Settings {
             backoff: Backoff::default(),
             max_request_bytes: 4 * 1024 * 1024,
             watch_buffer: 256,
+            supervision: None,
             usage: Arc::new(NoUsage),
         }
     }
@@ -71,6 +75,7 @@ impl fmt::Debug for Settings {
             .field("backoff", &self.backoff)
             .field("max_request_bytes", &self.max_request_bytes)
             .field("watch_buffer", &self.watch_buffer)
+            .field("supervision", &self.supervision)
             .finish_non_exhaustive()
     }
 }
