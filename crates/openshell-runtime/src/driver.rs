@@ -3,9 +3,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt};
@@ -13,13 +11,13 @@ use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
     SandboxId, SandboxRequest, WatchEvent,
 };
-use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use crate::rpc::{Rpc, Support};
 use crate::said;
 use crate::settings::Deadlines;
 use crate::stats::Counters;
+use crate::task::AbortOnDrop;
 
 /// The driver with its deadlines.
 #[derive(Clone)]
@@ -252,23 +250,6 @@ fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> DriverError {
         .unwrap_or("no text");
     tracing::error!(operation, panic = text, "the driver panicked");
     DriverError::new(ErrorKind::Internal, operation, "the driver panicked")
-}
-
-/// A task that ends when nobody waits for it any more.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_unpin(context)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[cfg(test)]

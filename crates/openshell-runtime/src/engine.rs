@@ -21,14 +21,16 @@ use std::time::Duration;
 use openshell_driver_api::{Capabilities, ComputeDriver, SandboxId};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
+use tonic::Status;
 
 use crate::clock::{between, now_ms};
 use crate::driver::Driver;
 use crate::hub::Hub;
-use crate::lifecycle::Desired;
+use crate::lifecycle::{Desired, Supervisor};
 use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
 use crate::store::{Db, Record, Store, StoreError};
+use crate::supervisor::Supervisors;
 use crate::usage::{self, UsageAction, UsageEvent, UsageOutcome};
 pub(crate) use drive::{Pace, Settled};
 use lanes::Lanes;
@@ -43,6 +45,7 @@ pub(crate) struct Engine {
     pub(crate) store: Store,
     pub(crate) driver: Driver,
     pub(crate) hub: Hub,
+    pub(crate) supervisors: Supervisors,
     lanes: Lanes,
     link: watch::Sender<Link>,
     timer: Notify,
@@ -94,6 +97,7 @@ impl Engine {
         let driver = Driver::new(driver, settings.deadlines);
         Arc::new(Self {
             hub: Hub::new(settings.watch_buffer),
+            supervisors: Supervisors::new(),
             settings,
             store,
             driver,
@@ -116,9 +120,11 @@ impl Engine {
         for _ in before.len() as u64..all {
             self.counters().found_foreign();
         }
+        self.resume_supervision().await?;
         self.resume().await?;
         self.resume_workspaces().await?;
-        let (follower, clock) = (Arc::clone(self), Arc::clone(self));
+        let (follower, clock, porter) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        self.spawn(async move { porter.close_doors().await });
         self.spawn(async move { follower.follow(before).await });
         self.spawn(async move { clock.keep_time().await });
         Ok(())
@@ -129,6 +135,7 @@ impl Engine {
     pub(crate) async fn stop(&self, deadline: Duration) {
         self.stopping.send_replace(true);
         self.hub.close();
+        self.supervisors.close();
         let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(deadline, all).await.is_err() {
@@ -154,7 +161,7 @@ impl Engine {
     }
 
     /// Ready once the gateway stops.
-    async fn stopped(&self) {
+    pub(crate) async fn stopped(&self) {
         let mut stopping = self.stopping.subscribe();
         // The sender is in `self`, so that it cannot go away before.
         let _stopping = stopping.wait_for(|stopping| *stopping).await;
@@ -167,7 +174,8 @@ impl Engine {
     /// What there is to count, now.
     pub(crate) fn stats(&self) -> Stats {
         let (watchers, cut) = self.hub.watchers();
-        self.counters().snapshot(self.store.counters(), watchers, cut)
+        let supervisors = self.settings.supervision.as_ref().map(|_| self.supervisors.stats());
+        Stats { supervisors, ..self.counters().snapshot(self.store.counters(), watchers, cut) }
     }
 
     pub(crate) fn link(&self) -> Link {
@@ -242,6 +250,7 @@ impl Engine {
         let Some(after) = after else {
             tracing::info!(sandbox = before.id, name = before.name, "sandbox is gone");
             self.hub.gone(&before.id);
+            self.supervisors.gone(&before.id);
             self.settings.usage.record(UsageEvent {
                 action: UsageAction::Delete,
                 outcome: UsageOutcome::Ok,
@@ -251,6 +260,11 @@ impl Engine {
         };
         self.counters().entered(after.life.phase);
         self.hub.state_of(after);
+        let awaited = (before.life.supervisor, after.life.supervisor);
+        if awaited == (Some(Supervisor::Connected), Some(Supervisor::Awaited)) && after.life.owed.is_some() {
+            // Of the run before. One whose backend ran all the while comes back, and is of the new one.
+            self.supervisors.end_session(&after.id, &Status::aborted("the sandbox is started"));
+        }
         // The clock looks at no others.
         if after.life.waiting_since_ms.is_some() && after.life.owed.is_none() {
             self.timer.notify_one();

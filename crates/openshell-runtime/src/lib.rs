@@ -26,6 +26,7 @@ mod spec;
 mod stats;
 mod store;
 mod supervisor;
+mod task;
 mod usage;
 mod view;
 
@@ -37,14 +38,16 @@ use openshell_driver_api::{ComputeDriver, DriverError};
 use driver::Driver;
 use engine::Engine;
 
-pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step, WorkspacePhase};
+pub use lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step, Supervisor, WorkspacePhase};
 pub use readiness::{Readiness, Unready};
 pub use rpc::Support;
 pub use service::Gateway;
 pub use settings::{Backoff, Deadlines, Reach, Settings};
 pub use stats::{CallStats, Failure, Histogram, LinkStats, Stats};
 pub use store::{Record, Store, StoreError, Workspace};
-pub use supervisor::{SandboxDoors, SandboxToken, SandboxTokens, Supervision, SupervisorOf, TokenUse};
+pub use supervisor::{
+    SandboxDoors, SandboxToken, SandboxTokens, Supervision, SupervisorOf, SupervisorStats, TokenUse,
+};
 pub use usage::{NoUsage, UsageAction, UsageEvent, UsageOutcome, UsageSink};
 
 /// How long a start waits for the first look at the backend before it goes on without.
@@ -123,9 +126,11 @@ impl Runtime {
         self.engine.stats()
     }
 
-    /// Ends the watches of clients, and those to come, so that they do not hold up a server that drains.
+    /// Ends the watches of clients, and those to come, so that they do not hold up a server that drains; so, too, after
+    /// a moment, what runs in sandboxes for clients.
     pub fn end_watches(&self) {
         self.engine.hub.close();
+        self.engine.drain_supervisors();
     }
 
     /// Ends the watches of clients and of the driver, and waits up to `deadline` for calls of the driver that are

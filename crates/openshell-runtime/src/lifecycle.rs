@@ -24,7 +24,7 @@
 //! compares the list with the code, and `tests/table.txt` says for every situation what brings them about:
 //!
 //! ```text
-//!   PROVISIONING → READY ERROR DELETING
+//!   PROVISIONING → READY STOPPING STOPPED STARTING ERROR UNKNOWN DELETING
 //!   READY        → STOPPING STOPPED STARTING PROVISIONING ERROR UNKNOWN DELETING
 //!   STOPPING     → STOPPED READY ERROR DELETING
 //!   STOPPED      → STARTING READY STOPPING PROVISIONING ERROR UNKNOWN DELETING
@@ -33,6 +33,10 @@
 //!   UNKNOWN      → READY STOPPING STOPPED STARTING PROVISIONING ERROR DELETING
 //!   DELETING     → READY STOPPING STOPPED STARTING PROVISIONING ERROR UNKNOWN
 //! ```
+//!
+//! Where a sandbox has a supervisor, "Ready=True" in the drawing means that the supervisor is connected, too: it is awaited
+//! in PROVISIONING or STARTING, and in PROVISIONING again once it has been away for longer than a hiccup. A supervisor that
+//! comes back is enough to be READY again. `supervised.rs` has these changes.
 //!
 //! A sandbox leaves DELETING for another phase only where nobody asked for its deletion and the backend had reported it
 //! as going by itself. The little machine of a workspace is in `workspace.rs`.
@@ -54,10 +58,12 @@ mod model;
 mod observe;
 mod outcome;
 mod request;
+mod supervised;
 mod workspace;
 
 pub(crate) use model::reason;
-pub use model::{Begun, Desired, Life, OwnCondition, Phase, Step};
+pub use model::{Begun, Desired, Life, OwnCondition, Phase, Step, Supervisor};
+pub(crate) use observe::Report;
 pub(crate) use outcome::{Answer, Failed, Patience, Turn};
 pub(crate) use request::{Refusal, Request};
 pub use workspace::WorkspacePhase;

@@ -71,6 +71,19 @@ fn too_many(field: &str, map: &BTreeMap<String, String>) -> Option<String> {
 /// The faults of environments that one sandbox is given together, each with its field. The values are never shown:
 /// they may be secrets.
 pub(crate) fn environment_faults(environments: &[(&str, &BTreeMap<String, String>)]) -> Vec<String> {
+    faults_but(environments, "")
+}
+
+/// The faults of the environment of a command, which may set one reserved name.
+pub(crate) fn exec_environment_faults(
+    field: &str,
+    environment: &BTreeMap<String, String>,
+    allowed: &str,
+) -> Vec<String> {
+    faults_but(&[(field, environment)], allowed)
+}
+
+fn faults_but(environments: &[(&str, &BTreeMap<String, String>)], allowed: &str) -> Vec<String> {
     let all =
         || environments.iter().flat_map(|(field, variables)| variables.iter().map(move |pair| (field, pair)));
     let bytes: usize = all().map(|(_, (name, value))| name.len() + value.len()).sum();
@@ -89,7 +102,7 @@ pub(crate) fn environment_faults(environments: &[(&str, &BTreeMap<String, String
             Some(format!("`{field}` has an empty name"))
         } else if name.contains('=') || name.contains(char::is_control) {
             Some(format!("`{field}`: the name `{shown}` holds `=`, NUL or a control character"))
-        } else if name.starts_with(RESERVED_PREFIX) {
+        } else if name.starts_with(RESERVED_PREFIX) && name != allowed {
             Some(format!("`{field}`: `{shown}` begins with `{RESERVED_PREFIX}`, which is reserved"))
         } else {
             value.contains('\0').then(|| format!("`{field}`: the value of `{shown}` holds a NUL"))

@@ -9,6 +9,7 @@ mod page;
 mod reflection;
 mod sandboxes;
 mod status;
+mod supervisors;
 mod unserved;
 mod watch;
 mod workspaces;
@@ -20,11 +21,12 @@ use openshell_proto::openshell::v1::open_shell_server::OpenShell;
 use tonic::{Request, Response, Status, Streaming};
 
 pub use dispatch::Gateway;
-use unserved::{NoStream, unserved};
+pub(crate) use status::{no_sandbox, of_store};
 use watch::WatchStream;
 
 use crate::engine::Engine;
 use crate::readiness::{Readiness, Unready};
+use crate::supervisor::{ExecFlow, RelayFlow, SessionFlow, TcpFlow};
 
 /// The methods, on the runtime's engine.
 pub(crate) struct Api {
@@ -126,74 +128,77 @@ impl OpenShell for Api {
         self.watch(request.into_inner()).await.map(Response::new)
     }
 
-    type ExecSandboxStream = NoStream<proto::ExecSandboxEvent>;
+    type ExecSandboxStream = ExecFlow;
 
-    async fn exec_sandbox(&self, _: Request<proto::ExecSandboxRequest>) -> Answer<Self::ExecSandboxStream> {
-        Err(unserved("ExecSandbox"))
+    async fn exec_sandbox(
+        &self,
+        request: Request<proto::ExecSandboxRequest>,
+    ) -> Answer<Self::ExecSandboxStream> {
+        self.executes(request.into_inner()).await
     }
 
-    type ForwardTcpStream = NoStream<proto::TcpForwardFrame>;
+    type ForwardTcpStream = TcpFlow;
 
     async fn forward_tcp(
         &self,
-        _: Request<Streaming<proto::TcpForwardFrame>>,
+        request: Request<Streaming<proto::TcpForwardFrame>>,
     ) -> Answer<Self::ForwardTcpStream> {
-        Err(unserved("ForwardTcp"))
+        self.forwards(request.into_inner()).await
     }
 
-    type ExecSandboxInteractiveStream = NoStream<proto::ExecSandboxEvent>;
+    type ExecSandboxInteractiveStream = ExecFlow;
 
     async fn exec_sandbox_interactive(
         &self,
-        _: Request<Streaming<proto::ExecSandboxInput>>,
+        request: Request<Streaming<proto::ExecSandboxInput>>,
     ) -> Answer<Self::ExecSandboxInteractiveStream> {
-        Err(unserved("ExecSandboxInteractive"))
+        self.executes_interactively(request.into_inner()).await
     }
 
     async fn get_sandbox_logs(
         &self,
-        _: Request<proto::GetSandboxLogsRequest>,
+        request: Request<proto::GetSandboxLogsRequest>,
     ) -> Answer<proto::GetSandboxLogsResponse> {
-        Err(unserved("GetSandboxLogs"))
+        self.logs(request.into_inner()).await
     }
 
     async fn push_sandbox_logs(
         &self,
-        _: Request<Streaming<proto::PushSandboxLogsRequest>>,
+        request: Request<Streaming<proto::PushSandboxLogsRequest>>,
     ) -> Answer<proto::PushSandboxLogsResponse> {
-        Err(unserved("PushSandboxLogs"))
+        self.logs_come(request).await
     }
 
-    type ConnectSupervisorStream = NoStream<proto::GatewayMessage>;
+    type ConnectSupervisorStream = SessionFlow;
 
     async fn connect_supervisor(
         &self,
-        _: Request<Streaming<proto::SupervisorMessage>>,
+        request: Request<Streaming<proto::SupervisorMessage>>,
     ) -> Answer<Self::ConnectSupervisorStream> {
-        Err(unserved("ConnectSupervisor"))
+        self.supervisor_connects(request)
     }
 
     async fn report_main_process_exit(
         &self,
-        _: Request<proto::ReportMainProcessExitRequest>,
+        request: Request<proto::ReportMainProcessExitRequest>,
     ) -> Answer<proto::ReportMainProcessExitResponse> {
-        Err(unserved("ReportMainProcessExit"))
+        self.main_process_exits(request).await
     }
 
-    type RelayStreamStream = NoStream<proto::RelayFrame>;
+    type RelayStreamStream = RelayFlow;
 
     async fn relay_stream(
         &self,
-        _: Request<Streaming<proto::RelayFrame>>,
+        request: Request<Streaming<proto::RelayFrame>>,
     ) -> Answer<Self::RelayStreamStream> {
-        Err(unserved("RelayStream"))
+        self.supervisor_relays(request).await
     }
 
     async fn refresh_sandbox_token(
         &self,
-        _: Request<proto::RefreshSandboxTokenRequest>,
+        request: Request<proto::RefreshSandboxTokenRequest>,
     ) -> Answer<proto::RefreshSandboxTokenResponse> {
-        Err(unserved("RefreshSandboxToken"))
+        self.token_refreshes(request).await
     }
 
     async fn create_workspace(

@@ -97,7 +97,7 @@ fn driver_spec(spec: &proto::SandboxSpec, config_key: &str) -> Result<SandboxSpe
         environment: spec.environment.clone(),
         template,
         gpu: gpu.map(|gpu| GpuRequest { count: gpu.count }),
-        // There is no supervisor yet that could use one.
+        // Whoever asks for the sandbox to be made puts it in; it is never stored.
         token: Secret::default(),
         command: spec.command.clone(),
         tty: spec.tty,

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::lifecycle::Phase;
 use crate::rpc::{Rpc, Support};
+use crate::supervisor::SupervisorStats;
 
 /// How many buckets have an upper bound; the one after them has none.
 const BOUNDS: usize = 12;
@@ -50,6 +51,8 @@ pub struct Stats {
     pub store_reads: Histogram,
     /// Transactions that write, until they are on the disk.
     pub store_writes: Histogram,
+    /// The supervisors; `None` where sandboxes have none.
+    pub supervisors: Option<SupervisorStats>,
 }
 
 /// The calls of one method of the driver.
@@ -224,6 +227,7 @@ impl Counters {
             watchers_cut,
             store_reads: store.reads.snapshot(),
             store_writes: store.writes.snapshot(),
+            supervisors: None,
         }
     }
 }

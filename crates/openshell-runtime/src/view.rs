@@ -7,15 +7,16 @@ use openshell_proto::openshell::v1 as proto;
 use prost::Message;
 
 use crate::clock::rfc3339;
-use crate::lifecycle::{self, Phase, reason};
+use crate::lifecycle::{self, Phase, Report, reason};
 use crate::store::{self, Record};
 
 /// The sandbox of a row. One of another driver than `driver_name` is in phase UNKNOWN and says why.
 pub(crate) fn sandbox(mut record: Record, driver_name: &str) -> proto::Sandbox {
     // Written by this crate; a row that something else has broken still shows the rest.
     let spec = proto::SandboxSpec::decode(&*record.spec).ok();
+    let report = record.life.report();
     let observed = record.life.observed.take().unwrap_or_default();
-    let conditions = conditions_of(&record, observed.conditions, driver_name);
+    let conditions = conditions_of(&record, report, observed.conditions, driver_name);
     let phase = wire_phase(phase(&record, driver_name)).into();
     proto::Sandbox {
         metadata: Some(ObjectMeta {
@@ -36,6 +37,8 @@ pub(crate) fn sandbox(mut record: Record, driver_name: &str) -> proto::Sandbox {
             sandbox_fd: observed.sandbox_fd,
             conditions: conditions.into_iter().map(condition).collect(),
             phase,
+            main_process_instance_id: record.life.main_process,
+            exit_code: record.life.exit_code,
             ..proto::SandboxStatus::default()
         }),
     }
@@ -47,7 +50,12 @@ pub(crate) fn phase(record: &Record, driver_name: &str) -> Phase {
 }
 
 /// The backend's conditions, with the gateway's own `Ready` in place of the backend's where it has one.
-fn conditions_of(record: &Record, mut shown: Vec<Condition>, driver_name: &str) -> Vec<Condition> {
+fn conditions_of(
+    record: &Record,
+    report: Report,
+    mut shown: Vec<Condition>,
+    driver_name: &str,
+) -> Vec<Condition> {
     let life = &record.life;
     if record.driver != driver_name {
         let message = format!(
@@ -61,6 +69,12 @@ fn conditions_of(record: &Record, mut shown: Vec<Condition>, driver_name: &str) 
         shown.retain(|condition| condition.kind != READY);
         let own = conditions::not_ready(&own.reason, own.message.clone()).since(rfc3339(own.since_ms));
         shown.insert(0, own);
+    } else if report == Report::Unsupervised && life.phase.is_waiting() {
+        shown.retain(|condition| condition.kind != READY);
+        let message = "the backend runs it; its supervisor is not connected to the gateway";
+        let awaited = conditions::not_ready(reason::SUPERVISOR_NOT_CONNECTED, message);
+        let since = life.waiting_since_ms.unwrap_or(record.created_at_ms);
+        shown.insert(0, awaited.since(rfc3339(since)));
     } else if shown.is_empty() && life.phase == Phase::Stopped {
         shown = conditions::stopped("stopped on request");
     } else if shown.is_empty() {

@@ -283,7 +283,10 @@ impl Engine {
                     }
                 }
             }
-            Step::Adopt | Step::Start => self.driver.start(id).await?,
+            Step::Adopt | Step::Start => {
+                self.open_door(&record.id).await?;
+                self.driver.start(id).await?;
+            }
             Step::Stop => self.driver.stop(id).await?,
             Step::Delete | Step::CleanUp => {
                 return Ok(match self.driver.delete(id).await? {
@@ -296,7 +299,9 @@ impl Engine {
     }
 
     async fn create(&self, record: &Record) -> Result<(), DriverError> {
-        let request = spec::driver_request(record, &self.settings.config_key)?;
+        let mut request = spec::driver_request(record, &self.settings.config_key)?;
+        request.spec.token = self.boot_token(&record.id);
+        self.open_door(&record.id).await?;
         self.prepare_workspace(&record.workspace).await?;
         self.driver.create(request).await
     }

@@ -7,7 +7,9 @@ use super::observe::{Report, classify};
 
 /// Reasons of the gateway's own conditions; those that drivers use have the same words.
 pub(crate) mod reason {
-    pub(crate) use openshell_driver_api::conditions::reason::{PROVISIONING, PROVISIONING_FAILED};
+    pub(crate) use openshell_driver_api::conditions::reason::{
+        PROVISIONING, PROVISIONING_FAILED, SUPERVISOR_NOT_CONNECTED,
+    };
 
     /// The backend has no such sandbox any more.
     pub(crate) const BACKEND_GONE: &str = "BackendGone";
@@ -71,6 +73,16 @@ words! {
         Delete = "delete",
         /// Remove what a failed create may have left; the row stays.
         CleanUp = "clean-up",
+    }
+}
+
+words! {
+    /// How a sandbox stands with its supervisor.
+    Supervisor {
+        /// It has connected to the gateway, and has not been away for long since.
+        Connected = "connected",
+        /// It has not connected yet, or has been away for too long.
+        Awaited = "awaited",
     }
 }
 
@@ -156,6 +168,12 @@ pub struct Life {
     pub own: Option<OwnCondition>,
     /// Since when the phase is one that the gateway does not wait in for ever.
     pub waiting_since_ms: Option<i64>,
+    /// How it stands with its supervisor; `None`: it has none, and the backend's word alone counts.
+    pub supervisor: Option<Supervisor>,
+    /// Which run of the main process its supervisor last told of; empty when none has.
+    pub main_process: String,
+    /// How that run ended, if it has.
+    pub exit_code: Option<i32>,
 }
 
 impl Life {
@@ -172,6 +190,9 @@ impl Life {
             observed: None,
             own: None,
             waiting_since_ms: Some(now_ms),
+            supervisor: None,
+            main_process: String::new(),
+            exit_code: None,
         }
     }
 
@@ -205,7 +226,10 @@ impl Life {
 
     /// What the backend's last report amounts to, given what is wanted.
     pub(crate) fn report(&self) -> Report {
-        classify(self.observed.as_ref(), self.desired)
+        match classify(self.observed.as_ref(), self.desired) {
+            Report::Running if self.supervisor == Some(Supervisor::Awaited) => Report::Unsupervised,
+            report => report,
+        }
     }
 
     fn on_the_way(&self) -> Phase {
@@ -236,6 +260,7 @@ impl Life {
             (_, true, Report::Failed) => Phase::Error,
             (_, true, Report::Unknown) => Phase::Unknown,
             (_, true, Report::OnTheWay) => self.phase_of_reason(),
+            (_, true, Report::Unsupervised) => Phase::Provisioning,
             (Desired::Stopped, true, Report::Nothing) => Phase::Stopped,
             (_, true, Report::Nothing) => Phase::Provisioning,
             (_, true, Report::Deleting) | (Desired::Deleted, false, _) => Phase::Deleting,

@@ -10,8 +10,10 @@ use super::model::{Begun, Desired, Life, Phase, Step, reason};
 pub(crate) enum Report {
     /// No report yet.
     Nothing,
-    /// `Ready=True`.
+    /// `Ready=True`, and with its supervisor, where it has one.
     Running,
+    /// `Ready=True`, and its supervisor is awaited.
+    Unsupervised,
     /// `Ready=False` for a passing reason or one that nobody knows.
     OnTheWay,
     /// `Suspended=True`, or a reason that says stopped.
@@ -67,6 +69,12 @@ impl Life {
         if self.owed != Some(Step::Create) {
             self.made = true;
         }
+        self.arrive();
+        self.settle(now_ms);
+    }
+
+    /// Notes that it is where it should be, if it is.
+    pub(super) fn arrive(&mut self) {
         let report = self.report();
         self.reached |= matches!(
             (self.desired, report),
@@ -79,7 +87,6 @@ impl Life {
         {
             self.own = None;
         }
-        self.settle(now_ms);
     }
 
     /// The backend has no such sandbox, and no call is under way that would make it. `true`: the row may go.
@@ -114,14 +121,14 @@ impl Life {
         if !due || self.owed.is_some() {
             return;
         }
-        let last = self
-            .observed
-            .as_ref()
-            .and_then(|status| conditions::find(&status.conditions, READY))
-            .map_or_else(
-                || "the backend has reported nothing".to_owned(),
-                |ready| format!("the backend's last word: `{}` {}", ready.reason, ready.message),
-            );
+        let ready = self.observed.as_ref().and_then(|status| conditions::find(&status.conditions, READY));
+        let last = match ready {
+            Some(_) if self.report() == Report::Unsupervised => {
+                "the backend runs it, and its supervisor is not connected".to_owned()
+            }
+            Some(ready) => format!("the backend's last word: `{}` {}", ready.reason, ready.message),
+            None => "the backend has reported nothing".to_owned(),
+        };
         let message = format!("not ready within {} s; {}", timeout_ms / 1000, last.trim_end());
         self.fail(reason::PROVISIONING_FAILED, message, now_ms);
         self.settle(now_ms);
@@ -152,6 +159,7 @@ impl Life {
             self.waiting_since_ms = None;
             self.reached = false;
             self.observed = None;
+            self.await_supervisor();
             self.owed = Some(Step::Start);
             self.settle(now_ms);
         }

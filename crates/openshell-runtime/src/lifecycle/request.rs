@@ -64,6 +64,7 @@ impl Life {
         self.own = None;
         // The last report was of the run before.
         self.observed = None;
+        self.await_supervisor();
         self.owed = Some(if self.made { Step::Start } else { Step::Create });
         self.waiting_since_ms = None;
     }

@@ -1,6 +1,7 @@
 //! The table of the state machine, row by row, and the answers that take more than one step.
 
 mod reasons;
+mod supervised;
 mod table;
 
 use openshell_driver_api::conditions::{self, reason as word};

@@ -27,6 +27,10 @@ use crate::engine::Engine;
 /// The most bytes of an answer: a list of a thousand sandboxes may be long, and is bounded where it is read.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// The most bytes of a frame of a supervisor's channel, with what is around its 1 MiB of data. It is no client's request,
+/// whose size is the operator's to bound.
+const MAX_RELAY_FRAME: usize = 1024 * 1024 + 64;
+
 /// How tonic says that a message is larger than it may be; it has no other mark.
 const TOO_LARGE: &str = "Error, decoded message length too large";
 
@@ -39,6 +43,8 @@ pub struct Gateway {
 #[derive(Clone)]
 struct Services {
     open_shell: OpenShellServer<Api>,
+    /// The same service, for channels of supervisors.
+    relays: OpenShellServer<Api>,
     gateway: GatewayServer<GatewayApi>,
     health: HealthServer<Probe>,
     max_request_bytes: usize,
@@ -51,10 +57,12 @@ impl Gateway {
             HealthServer::new(Probe::new(Arc::clone(&engine))).max_decoding_message_size(max_request_bytes);
         let gateway = GatewayServer::new(GatewayApi::new(Arc::clone(&engine)))
             .max_decoding_message_size(max_request_bytes);
+        let relays =
+            OpenShellServer::new(Api::new(Arc::clone(&engine))).max_decoding_message_size(MAX_RELAY_FRAME);
         let open_shell = OpenShellServer::new(Api::new(engine))
             .max_decoding_message_size(max_request_bytes)
             .max_encoding_message_size(MAX_ANSWER);
-        Self { services: Services { open_shell, gateway, health, max_request_bytes } }
+        Self { services: Services { open_shell, relays, gateway, health, max_request_bytes } }
     }
 }
 
@@ -125,6 +133,7 @@ impl Services {
         B::Error: Into<StdError> + Send + 'static,
     {
         let Ok(response) = match path.split_once('/') {
+            Some((SERVICE, "RelayStream")) => self.relays.call(request).await,
             Some((SERVICE, _)) => self.open_shell.call(request).await,
             Some((GATEWAY, _)) => self.gateway.call(request).await,
             Some((HEALTH, _)) => self.health.call(request).await,

@@ -41,7 +41,7 @@ fn driver(settings: &Settings, stats: Stats, link: Link) -> proto::DriverStatus 
         reconnects: stats.link.reconnects,
         watch_lag_us: stats.link.watch_lag.map(|lag| u64::try_from(lag.as_micros()).unwrap_or(u64::MAX)),
         sandboxes: all.saturating_sub(stats.foreign),
-        supervised: 0,
+        supervised: stats.supervisors.map_or(0, |supervisors| supervisors.sessions),
         socket,
     }
 }

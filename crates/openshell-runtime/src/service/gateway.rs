@@ -7,9 +7,13 @@ use openshell_proto::gateway::v1alpha1 as proto;
 use openshell_proto::gateway::v1alpha1::gateway_server::Gateway;
 use tonic::{Request, Response, Streaming};
 
-use super::unserved::{NoStream, unserved_path};
+use super::unserved::unserved_path;
 use super::{Answer, driver_status};
 use crate::engine::Engine;
+use crate::supervisor::ChannelFlow;
+
+const OPEN_CHANNEL: &str = "openshell.gateway.v1alpha1.Gateway/OpenChannel";
+const SIGNAL_SANDBOX: &str = "openshell.gateway.v1alpha1.Gateway/SignalSandbox";
 
 /// The methods, on the runtime's engine.
 pub(super) struct GatewayApi {
@@ -28,19 +32,22 @@ impl Gateway for GatewayApi {
         Ok(Response::new(driver_status::of(&self.engine)))
     }
 
-    type OpenChannelStream = NoStream<proto::ChannelFrame>;
+    type OpenChannelStream = ChannelFlow;
 
     async fn open_channel(
         &self,
-        _: Request<Streaming<proto::ChannelFrame>>,
+        request: Request<Streaming<proto::ChannelFrame>>,
     ) -> Answer<Self::OpenChannelStream> {
-        Err(unserved_path("openshell.gateway.v1alpha1.Gateway/OpenChannel"))
+        self.engine.supervision(|| unserved_path(OPEN_CHANNEL))?;
+        self.engine.open_channel(request.into_inner()).await.map(Response::new)
     }
 
     async fn signal_sandbox(
         &self,
-        _: Request<proto::SignalSandboxRequest>,
+        request: Request<proto::SignalSandboxRequest>,
     ) -> Answer<proto::SignalSandboxResponse> {
-        Err(unserved_path("openshell.gateway.v1alpha1.Gateway/SignalSandbox"))
+        self.engine.supervision(|| unserved_path(SIGNAL_SANDBOX))?;
+        self.engine.signal(request.into_inner()).await?;
+        Ok(Response::new(proto::SignalSandboxResponse {}))
     }
 }

@@ -164,7 +164,10 @@ async fn create(engine: &Arc<Engine>, request: proto::CreateSandboxRequest) -> R
         created_at_ms: now,
         deleted_at_ms: None,
         resource_version: 1,
-        life: Life::new(now),
+        life: match &engine.settings.supervision {
+            Some(_) => Life::new(now).supervised(),
+            None => Life::new(now),
+        },
     };
     let given = !record.name.is_empty();
     if !given {

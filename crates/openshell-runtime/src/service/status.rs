@@ -17,7 +17,7 @@ fn of_failed(failed: &Failed) -> Status {
 }
 
 /// An error of the store. What SQLite says goes to the log: it is nothing that a client could mend.
-pub(super) fn of_store(error: &StoreError) -> Status {
+pub(crate) fn of_store(error: &StoreError) -> Status {
     tracing::error!(error = error as &dyn std::error::Error, "the store failed");
     match error {
         StoreError::Full => Status::resource_exhausted(error.to_string()),
@@ -32,7 +32,7 @@ pub(super) fn of_random(error: getrandom::Error) -> Status {
     Status::internal("the system gives no randomness")
 }
 
-pub(super) fn no_sandbox(name: &str) -> Status {
+pub(crate) fn no_sandbox(name: &str) -> Status {
     Status::not_found(format!("there is no sandbox `{}`", name.escape_debug()))
 }
 

@@ -1,22 +1,22 @@
 //! `WatchSandbox`: the present state, then changes, to an end that says why.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use futures_util::stream;
 use openshell_proto::openshell::v1 as proto;
 use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
-use tokio_stream::Stream;
 use tonic::Status;
 
-use super::Api;
 use super::status::{no_sandbox, of_store, stopping};
+use super::{Api, supervisors};
+use crate::engine::Engine;
 use crate::hub::{End, Notice, Subscription};
 use crate::store::Record;
+use crate::supervisor::{Behind, Flow, Follower, Query};
 use crate::view;
 
 /// The events of one watch.
-pub(crate) type WatchStream = Pin<Box<dyn Stream<Item = Result<proto::SandboxStreamEvent, Status>> + Send>>;
+pub(crate) type WatchStream = Flow<proto::SandboxStreamEvent>;
 
 /// What a watch has still to do.
 struct Watching {
@@ -29,6 +29,9 @@ struct Watching {
     stop_on_terminal: bool,
     over: bool,
     driver_name: String,
+    engine: Arc<Engine>,
+    /// Its log, where that is followed.
+    follower: Option<Follower>,
 }
 
 impl Api {
@@ -42,10 +45,15 @@ impl Api {
         };
         // Only what there is can be watched: anybody's made-up id would be kept otherwise.
         load().await?;
+        let least = &request.log_min_level;
+        let query = supervisors::query(request.log_since_ms, request.log_sources.clone(), least)?;
         let subscription = self.engine.hub.subscribe(&request.id);
-        let record = load().await.inspect_err(|_| self.engine.hub.gone(&request.id))?;
-        let watching =
-            Watching::new(&request, record, subscription, self.engine.settings.driver_name.clone());
+        self.engine.supervisors.logs.keep(&request.id);
+        let record = load().await.inspect_err(|_| {
+            self.engine.hub.gone(&request.id);
+            self.engine.supervisors.logs.forget(&request.id);
+        })?;
+        let watching = Watching::new(&request, record, subscription, query, Arc::clone(&self.engine));
         Ok(Box::pin(stream::unfold(watching, Watching::next)))
     }
 }
@@ -55,8 +63,10 @@ impl Watching {
         request: &proto::WatchSandboxRequest,
         record: Record,
         subscription: Subscription,
-        driver_name: String,
+        query: Query,
+        engine: Arc<Engine>,
     ) -> Self {
+        let driver_name = engine.settings.driver_name.clone();
         // Nothing asked for is not "nothing at all": the state is what everybody wants.
         let status = request.follow_status || !(request.follow_events || request.follow_logs);
         let mut ready = Vec::new();
@@ -65,7 +75,17 @@ impl Watching {
         ready.extend(
             subscription.recent.iter().rev().take(tail).map(|event| Payload::Event(view::event(event))),
         );
-        if request.follow_logs {
+        let mut follower = None;
+        if engine.settings.supervision.is_some() {
+            // Whoever names a moment and no number wants everything since then.
+            let tail = match request.log_tail_lines {
+                0 if request.follow_logs && request.log_since_ms > 0 => usize::MAX,
+                lines => usize::try_from(lines).unwrap_or(usize::MAX),
+            };
+            let (latest, followed) = engine.supervisors.logs.follow(&request.id, query, tail);
+            ready.extend(latest.iter().rev().map(log));
+            follower = followed.filter(|_| request.follow_logs);
+        } else if request.follow_logs {
             let message = "this gateway does not collect logs yet: no line will come".to_owned();
             ready.push(Payload::Warning(proto::SandboxStreamWarning { message }));
         }
@@ -81,6 +101,8 @@ impl Watching {
             stop_on_terminal: request.stop_on_terminal,
             over,
             driver_name,
+            engine,
+            follower,
         }
     }
 
@@ -92,15 +114,30 @@ impl Watching {
             if self.over {
                 return None;
             }
-            match self.subscription.next().await {
-                Ok(notice) => self.take(notice),
-                Err(End::Gone) => return None,
-                Err(End::Closing) => return self.cut(stopping()),
-                Err(End::Slow) => {
-                    let message =
-                        "the reader is too slow and has missed events; watch again for the present state";
-                    return self.cut(Status::resource_exhausted(message));
+            let lines = async {
+                match &mut self.follower {
+                    Some(follower) => follower.next(&self.engine.supervisors.logs).await,
+                    None => std::future::pending().await,
                 }
+            };
+            tokio::select! {
+                notice = self.subscription.next() => match notice {
+                    Ok(notice) => self.take(notice),
+                    Err(End::Gone) => return None,
+                    Err(End::Closing) => return self.cut(stopping()),
+                    Err(End::Slow) => {
+                        let message =
+                            "the reader is too slow and has missed events; watch again for the present state";
+                        return self.cut(Status::resource_exhausted(message));
+                    }
+                },
+                lines = lines => match lines {
+                    Ok(lines) => self.ready.extend(lines.iter().rev().map(log)),
+                    Err(Behind) => {
+                        let message = "the reader is too slow and has missed lines of the log; watch again from here";
+                        return self.cut(Status::resource_exhausted(message));
+                    }
+                },
             }
         }
     }
@@ -128,4 +165,9 @@ impl Watching {
             Notice::Event(_) => {}
         }
     }
+}
+
+/// A line of the log, for the wire.
+fn log(line: &Arc<proto::SandboxLogLine>) -> Payload {
+    Payload::Log(proto::SandboxLogLine::clone(line))
 }

@@ -10,7 +10,7 @@ use rusqlite::{
 
 use super::codec::{map_from_text, map_to_text, status_from_text, status_to_text};
 use super::{Inserted, Record, StoreError};
-use crate::lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step};
+use crate::lifecycle::{Begun, Desired, Life, OwnCondition, Phase, Step, Supervisor};
 use crate::selector::{Requirement, Selector};
 
 /// One transaction. Dropped without [`commit`](Self::commit) it changes nothing.
@@ -33,7 +33,7 @@ pub(crate) struct Filter {
 
 const COLUMNS: &str = "id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
      resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, own_since_ms, \
-     own_terminal, waiting_since_ms";
+     own_terminal, waiting_since_ms, supervisor, main_process, exit_code";
 const LABELS: &str = "sandbox_label WHERE sandbox_id = sandbox.id";
 const LABELS_OF: &str = "SELECT key, value FROM sandbox_label WHERE sandbox_id = ?1";
 const LONGEST_WAITING: &str = "SELECT id, waiting_since_ms FROM sandbox WHERE waiting_since_ms IS NOT NULL \
@@ -69,9 +69,10 @@ impl<'c> Db<'c> {
         }
         let sql = "INSERT INTO sandbox (id, name, workspace, driver, spec, annotations, created_at_ms, deleted_at_ms, \
                    resource_version, desired, begun, reached, made, owed, phase, observed, own_reason, own_message, \
-                   own_since_ms, own_terminal, waiting_since_ms) VALUES (:id, :name, :workspace, :driver, :spec, \
+                   own_since_ms, own_terminal, waiting_since_ms, supervisor, main_process, exit_code) VALUES (:id, :name, :workspace, :driver, :spec, \
                    :annotations, :created_at_ms, :deleted_at_ms, :resource_version, :desired, :begun, :reached, :made, \
-                   :owed, :phase, :observed, :own_reason, :own_message, :own_since_ms, :own_terminal, :waiting_since_ms)";
+                   :owed, :phase, :observed, :own_reason, :own_message, :own_since_ms, :own_terminal, \
+                   :waiting_since_ms, :supervisor, :main_process, :exit_code)";
         let (life, own) = (&record.life, record.life.own.as_ref());
         self.transaction.prepare_cached(sql)?.execute(named_params! {
             ":id": record.id,
@@ -95,6 +96,9 @@ impl<'c> Db<'c> {
             ":own_since_ms": own.map(|own| own.since_ms),
             ":own_terminal": own.map(|own| own.terminal),
             ":waiting_since_ms": life.waiting_since_ms,
+            ":supervisor": life.supervisor.map(Supervisor::as_str),
+            ":main_process": life.main_process,
+            ":exit_code": life.exit_code,
         })?;
         let sql = "INSERT INTO sandbox_label (sandbox_id, key, value) VALUES (?1, ?2, ?3)";
         let mut statement = self.transaction.prepare_cached(sql)?;
@@ -110,8 +114,8 @@ impl<'c> Db<'c> {
         let sql = "UPDATE sandbox SET deleted_at_ms = :deleted_at_ms, resource_version = :resource_version, \
                    desired = :desired, begun = :begun, reached = :reached, made = :made, owed = :owed, phase = :phase, \
                    observed = :observed, own_reason = :own_reason, own_message = :own_message, \
-                   own_since_ms = :own_since_ms, own_terminal = :own_terminal, waiting_since_ms = :waiting_since_ms \
-                   WHERE id = :id";
+                   own_since_ms = :own_since_ms, own_terminal = :own_terminal, waiting_since_ms = :waiting_since_ms, \
+                   supervisor = :supervisor, main_process = :main_process, exit_code = :exit_code WHERE id = :id";
         let (life, own) = (&record.life, record.life.own.as_ref());
         self.transaction.prepare_cached(sql)?.execute(named_params! {
             ":id": record.id,
@@ -129,6 +133,9 @@ impl<'c> Db<'c> {
             ":own_since_ms": own.map(|own| own.since_ms),
             ":own_terminal": own.map(|own| own.terminal),
             ":waiting_since_ms": life.waiting_since_ms,
+            ":supervisor": life.supervisor.map(Supervisor::as_str),
+            ":main_process": life.main_process,
+            ":exit_code": life.exit_code,
         })?;
         Ok(())
     }
@@ -191,6 +198,19 @@ impl<'c> Db<'c> {
     /// The ids of the rows of a driver that its backend has been given, in order.
     pub(crate) fn made(&self, driver: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT id FROM sandbox WHERE driver = ?1 AND made ORDER BY created_at_ms, id";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_map([driver], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// The ids of all rows of a driver.
+    pub(crate) fn ids(&self, driver: &str) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.transaction.prepare_cached("SELECT id FROM sandbox WHERE driver = ?1")?;
+        Ok(statement.query_map([driver], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// The ids of the rows of a driver that have a supervisor, as far as anybody knows.
+    pub(crate) fn supervised(&self, driver: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM sandbox WHERE driver = ?1 AND supervisor IS NOT NULL";
         let mut statement = self.transaction.prepare_cached(sql)?;
         Ok(statement.query_map([driver], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
@@ -300,6 +320,10 @@ fn record_of(row: &Row<'_>) -> Result<Record, StoreError> {
         None => None,
         Some(text) => Some(Step::from_word(text).ok_or_else(|| unreadable("owed"))?),
     };
+    let supervisor = match text(row, 21)? {
+        None => None,
+        Some(text) => Some(Supervisor::from_word(text).ok_or_else(|| unreadable("supervisor"))?),
+    };
     let life = Life {
         desired: word(row, 9, Desired::from_word)?.ok_or_else(|| unreadable("desired"))?,
         begun: word(row, 10, Begun::from_word)?.ok_or_else(|| unreadable("begun"))?,
@@ -310,6 +334,9 @@ fn record_of(row: &Row<'_>) -> Result<Record, StoreError> {
         observed,
         own,
         waiting_since_ms: row.get(20)?,
+        supervisor,
+        main_process: row.get(22)?,
+        exit_code: row.get(23)?,
     };
     Ok(Record {
         name: row.get(1)?,

@@ -70,6 +70,12 @@ const STEPS: &[&str] = &[
         FROM (SELECT 'default' AS name UNION SELECT workspace FROM sandbox);
     CREATE INDEX sandbox_in_workspace ON sandbox (workspace, created_at_ms, id);
 ",
+    // Supervisors. The sandboxes that there are have none.
+    "
+    ALTER TABLE sandbox ADD COLUMN supervisor TEXT;
+    ALTER TABLE sandbox ADD COLUMN main_process TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sandbox ADD COLUMN exit_code INTEGER;
+",
 ];
 
 /// The schema that this build makes and the newest that it reads.

@@ -14,4 +14,5 @@ mod requests;
 mod restart;
 mod status;
 mod store;
+mod supervised;
 mod workspaces;

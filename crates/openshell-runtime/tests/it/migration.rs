@@ -1,4 +1,4 @@
-//! A store of the first schema: what becomes of it, and that it is whole whatever goes wrong.
+//! A store of an older schema: what becomes of it, and that it is whole whatever goes wrong.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,17 @@ use openshell_runtime::{Desired, Phase, Step, Store, StoreError};
 use rusqlite::Connection;
 
 const V1: &str = include_str!("../fixtures/schema-v1.sql");
+const V2: &str = include_str!("../fixtures/schema-v2.sql");
+/// The schema of this build.
+const NOW: i64 = 3;
 
 fn old_store(directory: &Path) -> PathBuf {
+    store_of(directory, V1)
+}
+
+fn store_of(directory: &Path, schema: &str) -> PathBuf {
     let path = directory.join("gateway.db");
-    Connection::open(&path).expect("as prepared").execute_batch(V1).expect("as prepared");
+    Connection::open(&path).expect("as prepared").execute_batch(schema).expect("as prepared");
     path
 }
 
@@ -41,6 +48,7 @@ async fn check_rows(store: &Store) {
     assert_eq!((one.life.phase, one.life.owed, one.life.made), (Phase::Ready, None, true));
     assert_eq!((one.labels["team"].as_str(), one.annotations["a"].as_str()), ("red", "b"));
     assert_eq!(*one.spec, *b"\x0a\x04debu");
+    assert_eq!((one.life.supervisor, one.life.main_process.as_str(), one.life.exit_code), (None, "", None));
     let two = store.get("id-2").await.expect("as prepared").expect("as prepared");
     assert_eq!((two.life.desired, two.life.owed), (Desired::Deleted, Some(Step::Delete)));
     assert_eq!(
@@ -56,7 +64,7 @@ async fn rows_survive_and_a_copy_is_kept() {
     let store = Store::open(&path).unwrap();
     check_rows(&store).await;
     store.close().await;
-    assert_eq!(version(&path), 2);
+    assert_eq!(version(&path), NOW);
     assert_eq!(copies(directory.path()), ["gateway.db.v1-backup"]);
     let copy = directory.path().join("gateway.db.v1-backup");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
@@ -72,6 +80,20 @@ async fn rows_survive_and_a_copy_is_kept() {
     let restored = other.path().join("gateway.db");
     fs::copy(&copy, &restored).unwrap();
     check_rows(&Store::open(&restored).unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_second_schema_keeps_its_workspaces() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = store_of(directory.path(), V2);
+    let store = Store::open(&path).unwrap();
+    check_rows(&store).await;
+    store.close().await;
+    assert_eq!((version(&path), copies(directory.path())), (NOW, vec!["gateway.db.v2-backup".to_owned()]));
+    let connection = Connection::open(&path).unwrap();
+    let sql = "SELECT id || ' ' || value FROM workspace JOIN workspace_label ON workspace = name WHERE name = 'team'";
+    let team: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(team, "0f9d1c5c-6d55-4c1e-9a56-b1f2b8a5d7e2 red");
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ async fn a_newer_schema_and_a_stranger_s_database() {
         connection.pragma_update(None, "user_version", 99).unwrap();
     }
     let error = refused(&path);
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
 
     let stranger = directory.path().join("stranger.db");
     {

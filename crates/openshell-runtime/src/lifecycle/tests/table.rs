@@ -35,6 +35,27 @@ fn situations() -> Vec<(&'static str, Life)> {
         life.expire(TIMEOUT, TIMEOUT);
         life
     };
+    let run = |mut life: Life| {
+        life.observe(running(), 2);
+        life
+    };
+    let connect = |mut life: Life| {
+        life.connected("run-1", 3);
+        life
+    };
+    let lose = |mut life: Life| {
+        life.disconnected(4);
+        life
+    };
+    let made_supervised = || take(Life::new(0).supervised(), Step::Create);
+    let supervised = || connect(run(made_supervised()));
+    let given_up = || {
+        let mut life = run(made_supervised());
+        life.expire(TIMEOUT, TIMEOUT);
+        life
+    };
+    let rests_supervised = || see(take(ask(supervised(), Request::Stop), Step::Stop), stopped());
+    let starting_supervised = || take(ask(rests_supervised(), Request::Start), Step::Start);
     vec![
         ("to be created", Life::new(0)),
         ("to be adopted", fail(Life::new(0), Step::Create, ErrorKind::AlreadyExists)),
@@ -56,6 +77,17 @@ fn situations() -> Vec<(&'static str, Life)> {
         ("unknown", see(ready(), unknown())),
         ("going by itself", see(ready(), because(word::TERMINATING))),
         ("to be deleted", ask(ready(), Request::Delete)),
+        ("created, supervised", made_supervised()),
+        ("created, connected and not reported", connect(made_supervised())),
+        ("created, supervisor awaited", run(made_supervised())),
+        ("ready, supervised", supervised()),
+        ("ready, and its supervisor lost", lose(supervised())),
+        ("given up without a supervisor", given_up()),
+        ("being stopped, supervised", take(ask(supervised(), Request::Stop), Step::Stop)),
+        ("stopped, supervised", lose(rests_supervised())),
+        ("being started, supervised", starting_supervised()),
+        ("being started, supervisor awaited", run(starting_supervised())),
+        ("to be deleted, supervised", ask(supervised(), Request::Delete)),
     ]
 }
 
@@ -113,6 +145,22 @@ fn outcomes(before: &Life) -> Vec<(String, Option<String>, Option<Phase>)> {
         life.revive(true, 9);
         None
     });
+    if before.supervisor.is_some() {
+        for (event, instance) in [("supervisor connected", "run-1"), ("another run connected", "run-2")] {
+            row(event, &move |life| {
+                life.connected(instance, 9);
+                None
+            });
+        }
+        row("supervisor lost", &|life| {
+            life.disconnected(9);
+            None
+        });
+        row("supervision is off", &|life| {
+            life.unsupervised(9);
+            None
+        });
+    }
     if let Some(step) = before.owed {
         use ErrorKind::{AlreadyExists, FailedPrecondition, Internal, NotFound, Unavailable, Unimplemented};
         let no_image = |kind| failed_for(kind, word::IMAGE_PULL_FAILED);
