@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use openshell_front::{Family, Kind, Sample, Value, code_name};
-use openshell_runtime::{Histogram, Stats};
+use openshell_runtime::{Histogram, Stats, SupervisorStats};
 
 type Label = (&'static str, Cow<'static, str>);
 
@@ -20,7 +20,7 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
     let phases =
         phases.map(|(phase, count)| sample([label("phase", phase.as_str())], Value::Integer(*count)));
     let store = [("read", &stats.store_reads), ("write", &stats.store_writes)];
-    vec![
+    let mut families = vec![
         family("openshell_sandboxes", "Sandboxes by phase.", Kind::Gauge, phases.collect()),
         family(
             "openshell_driver_calls_total",
@@ -73,6 +73,50 @@ pub(crate) fn families(stats: &Stats) -> Vec<Family> {
             "How long transactions of the store took.",
             Kind::Histogram,
             store.map(|(kind, took)| sample([label("kind", kind)], histogram(took))).into(),
+        ),
+    ];
+    families.extend(stats.supervisors.iter().flat_map(of_supervisors));
+    families
+}
+
+/// What is counted where sandboxes have supervisors.
+fn of_supervisors(stats: &SupervisorStats) -> [Family; 5] {
+    let number = |value: u64| vec![sample([], Value::Integer(value))];
+    let ways = [("in", stats.sent), ("out", stats.received)];
+    let opened = [("opened", stats.opened.saturating_sub(stats.failed)), ("failed", stats.failed)];
+    let by = |key, counts: [(&'static str, u64); 2]| {
+        counts.map(|(value, count)| sample([label(key, value)], Value::Integer(count))).into()
+    };
+    [
+        family(
+            "openshell_supervisors",
+            "Supervisors of sandboxes that are connected.",
+            Kind::Gauge,
+            number(stats.sessions),
+        ),
+        family(
+            "openshell_channels",
+            "Channels into sandboxes that are open: commands, files, ports.",
+            Kind::Gauge,
+            number(stats.channels),
+        ),
+        family(
+            "openshell_channels_total",
+            "Channels into sandboxes that were asked for, by what came of it.",
+            Kind::Counter,
+            by("outcome", opened),
+        ),
+        family(
+            "openshell_channel_bytes_total",
+            "Bytes that went into sandboxes, and came out of them, over channels.",
+            Kind::Counter,
+            by("direction", ways),
+        ),
+        family(
+            "openshell_log_lines_total",
+            "Lines that sandboxes logged.",
+            Kind::Counter,
+            number(stats.log_lines),
         ),
     ]
 }
