@@ -32,6 +32,8 @@ pub const ENV_LISTEN_SOCKET: &str = "OPENSHELL_LISTEN_SOCKET";
 pub const ENV_DB_URL: &str = "OPENSHELL_DB_URL";
 /// The gateway's id.
 pub const ENV_GATEWAY_ID: &str = "OPENSHELL_GATEWAY_ID";
+/// The supervisor's program, which is put into sandboxes.
+pub const ENV_SUPERVISOR_PATH: &str = "OPENSHELL_SUPERVISOR_PATH";
 /// How much is logged.
 pub const ENV_LOG_LEVEL: &str = "OPENSHELL_LOG_LEVEL";
 /// How it is written.

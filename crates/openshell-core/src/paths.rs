@@ -12,6 +12,10 @@ use crate::shell::{FAILURE, Remedy};
 pub const DATABASE: &str = "gateway.db";
 /// The file name of the gateway's own token in the state directory.
 pub const TOKEN: &str = "token";
+/// The directory of the sandboxes' sockets in the state directory.
+pub const SANDBOXES: &str = "sandboxes";
+/// The key of the sandboxes' tokens in the state directory.
+pub const SANDBOX_KEY: &str = "sandbox-key";
 /// The gateway's socket's file name in the runtime directory.
 pub const SOCKET: &str = "gateway.sock";
 /// Where root's runtime files go, whatever its environment says.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub log_level: LogLevel,
     /// How it is written.
     pub log_format: LogFormat,
+    /// The supervisor's program, when somebody says where it is.
+    pub supervisor_path: Option<PathBuf>,
     /// How long a sandbox may be on its way up.
     pub provisioning_timeout: Duration,
     /// Telemetry.
@@ -141,6 +143,7 @@ impl<'a> Merge<'a> {
         let log_level = self.parsed("--log-level", args.log_level.as_deref(), cli::ENV_LOG_LEVEL, str::parse);
         let log_format =
             self.parsed("--log-format", args.log_format.as_deref(), cli::ENV_LOG_FORMAT, str::parse);
+        let supervisor_path = self.variable_as(cli::ENV_SUPERVISOR_PATH, value::absolute_path);
         let database = self.database(args);
         let listen_socket = args
             .listen_socket
@@ -173,6 +176,7 @@ impl<'a> Merge<'a> {
             gateway_id: gateway_id.or_else(|| file.gateway_id.clone()),
             log_level: log_level.or(file.log_level).unwrap_or_default(),
             log_format: log_format.or(file.log_format).unwrap_or_default(),
+            supervisor_path: supervisor_path.map(|(path, _)| path).or_else(|| file.supervisor_path.clone()),
             provisioning_timeout: file.provisioning_timeout.unwrap_or(PROVISIONING_TIMEOUT),
             telemetry,
             warnings,

@@ -185,6 +185,7 @@ mod tests {
             state_dir: "/nowhere".into(),
             telemetry: true,
             endpoint: String::new(),
+            supervisor: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::supervisor::SupervisorDelivery;
 use crate::{ComputeDriver, DriverError, Table};
 
 /// Makes drivers of one kind. Implemented by a unit struct and named in [`register!`](crate::register).
@@ -20,6 +21,12 @@ pub trait DriverFactory: Send + Sync + 'static {
     /// Looks whether the backend is here, for auto-detection; bounded by the caller. Reads the environment from
     /// `env` alone.
     async fn detect(&self, env: &ProbeEnv) -> Detection;
+
+    /// Whether the driver puts [`DriverContext::supervisor`] into its sandboxes and starts them with it. One that does not
+    /// is never given any, and its backend's word alone says whether a sandbox is ready.
+    fn delivers_supervisor(&self) -> bool {
+        false
+    }
 
     /// Opens the driver. The table has been checked.
     ///
@@ -69,6 +76,9 @@ pub struct DriverContext {
     pub telemetry: bool,
     /// Where a supervisor reaches the gateway; empty while there is none.
     pub endpoint: String,
+    /// What to put into every sandbox, for a driver that
+    /// [delivers a supervisor](DriverFactory::delivers_supervisor); `None`: sandboxes have none.
+    pub supervisor: Option<SupervisorDelivery>,
 }
 
 /// The environment that a probe may read, handed in so that detection can be tested.

@@ -19,7 +19,9 @@ pub mod environment;
 pub mod labels;
 pub mod marker;
 pub mod probe;
+pub mod program;
 pub mod quantity;
+pub mod supervisor;
 
 pub use driver::{Capabilities, ComputeDriver, EventStream, ListenerRequirement, PlatformEvent, WatchEvent};
 pub use error::{DriverError, ErrorKind};

@@ -139,6 +139,7 @@ mod tests {
             state_dir: "/nonexistent".into(),
             telemetry: false,
             endpoint: String::new(),
+            supervisor: None,
         };
         let config = Config { socket_path: Some(fake.socket()), ..Config::default() };
         let driver = PodmanDriver::open(context, config).await.expect("a driver");

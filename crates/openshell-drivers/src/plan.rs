@@ -139,6 +139,7 @@ impl Plan {
             state_dir,
             telemetry: self.telemetry.is_enabled(),
             endpoint: String::new(),
+            supervisor: None,
         })
     }
 }

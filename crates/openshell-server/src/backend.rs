@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use openshell_core::Environment;
 use openshell_core::catalog::{Arm, Catalog};
 use openshell_core::config::DriverTable;
 use openshell_core::identity::GatewayId;
 use openshell_core::selection::How;
+use openshell_core::{Environment, paths};
+use openshell_driver_api::supervisor::{self, SupervisorDelivery};
 use openshell_driver_api::{ComputeDriver, DialRequest, DriverContext, DriverError, ErrorKind, SocketPolicy};
 use openshell_runtime::{Deadlines, Reach};
 
@@ -24,7 +25,7 @@ pub(crate) async fn open(
     plan: &Plan,
     gateway_id: &GatewayId,
 ) -> Result<Arc<dyn ComputeDriver>, StartError> {
-    let Plan { settings, selection, table, program, .. } = plan;
+    let Plan { settings, selection, table, program, supervisor, .. } = plan;
     let name = selection.name.to_string();
     let failed = |source| StartError::Driver { name: name.clone(), source: Box::new(source) };
     if let How::Socket { path } = &selection.how {
@@ -43,7 +44,11 @@ pub(crate) async fn open(
         gateway_id: gateway_id.as_str().to_owned(),
         state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
         telemetry: settings.telemetry.is_enabled(),
-        endpoint: String::new(),
+        endpoint: supervisor.as_ref().map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
+        supervisor: supervisor.as_ref().map(|found| SupervisorDelivery {
+            program: found.program.clone(),
+            sockets: settings.state_dir.join(paths::SANDBOXES),
+        }),
     };
     if let Some(program) = program {
         let request = program.request(env, settings, table, context, gateway_id)?;

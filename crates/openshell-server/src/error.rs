@@ -68,6 +68,9 @@ pub(crate) enum StartError {
         #[source]
         source: Box<DriverError>,
     },
+    /// Of the sandboxes, before anything is bound.
+    #[error("the supervisor for sandboxes cannot be used: {why}")]
+    Supervisor { why: String, hints: Vec<String> },
     #[error("the driver `{name}` refuses its configuration")]
     Refused {
         name: String,
@@ -93,6 +96,7 @@ impl Remedy for StartError {
             Self::Driver { source, .. } | Self::Program { source, .. } => {
                 source.hint().map(str::to_owned).into_iter().collect()
             }
+            Self::Supervisor { hints, .. } => hints.clone(),
             Self::Refused { program, .. } => vec![format!("{} --check-config", program.display())],
             Self::Runtime(_) | Self::Io { .. } => Vec::new(),
         }
@@ -101,7 +105,7 @@ impl Remedy for StartError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::Selection { .. } | Self::Tls(_) | Self::Identities(_) => USAGE,
-            Self::Program { .. } | Self::Refused { .. } => USAGE,
+            Self::Program { .. } | Self::Refused { .. } | Self::Supervisor { .. } => USAGE,
             _ => FAILURE,
         }
     }

@@ -15,6 +15,7 @@ mod plan;
 mod program;
 mod signals;
 mod start;
+mod supervisor;
 mod token;
 mod usage;
 

@@ -12,6 +12,7 @@ use openshell_front::Tls;
 
 use crate::error::StartError;
 use crate::program::Program;
+use crate::supervisor::Supervisor;
 use crate::{doors, front};
 
 /// What was decided before anything is touched.
@@ -21,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) table: DriverTable,
     /// The program of a driver that is one.
     pub(crate) program: Option<Program>,
+    /// What supervises the processes in its sandboxes; `None`: nobody.
+    pub(crate) supervisor: Option<Supervisor>,
     /// The certificate of the TCP listener.
     pub(crate) tls: Option<Tls>,
     pub(crate) warnings: Vec<Problem>,
@@ -48,7 +51,8 @@ impl Plan {
         let mut warnings = settings.warnings.clone();
         warnings.extend(settings.config.warnings(catalog, selection.name.key()));
         let program = Program::prepare(catalog, &settings, &selection, &table, &mut warnings)?;
-        Ok(Self { settings, selection, table, program, tls, warnings })
+        let supervisor = Supervisor::prepare(catalog, &settings, &selection, &table, &mut warnings)?;
+        Ok(Self { settings, selection, table, program, supervisor, tls, warnings })
     }
 
     /// What `check-config` says of it. Ends with a newline.
@@ -67,6 +71,9 @@ impl Plan {
         }
         if let Some(program) = &self.program {
             let _ = writeln!(out, "program: {}", program.path().display());
+        }
+        if let Some(supervisor) = &self.supervisor {
+            let _ = writeln!(out, "supervisor: {supervisor}");
         }
         for (listener, authentication) in listeners(&self.settings) {
             let _ = writeln!(out, "listens on: {listener} ({authentication})");

@@ -52,6 +52,8 @@ pub struct GatewaySection {
     pub log_level: Option<LogLevel>,
     /// `log_format`.
     pub log_format: Option<LogFormat>,
+    /// `supervisor_path`.
+    pub supervisor_path: Option<PathBuf>,
     /// `provisioning_timeout`.
     pub provisioning_timeout: Option<Duration>,
     /// The keys of telemetry.
@@ -75,7 +77,7 @@ pub struct TelemetryKeys {
 }
 
 /// The keys that people put a table too high or too low.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "compute_drivers",
     "compute_driver_socket",
     "tcp",
@@ -89,6 +91,7 @@ const KEYS: [&str; 16] = [
     "identities",
     "listen_socket",
     "gateway_id",
+    "supervisor_path",
     "log_level",
     "log_format",
     "provisioning_timeout",
@@ -132,6 +135,7 @@ pub(super) fn read(source: &SourceText, table: &DeTable<'_>, problems: &mut Vec<
         }),
         log_level: section.parsed("log_level", str::parse),
         log_format: section.parsed("log_format", str::parse),
+        supervisor_path: section.path("supervisor_path"),
         provisioning_timeout: section.parsed("provisioning_timeout", value::duration),
         telemetry: telemetry(&mut section),
     };

@@ -93,7 +93,7 @@ impl Config {
     }
 
     /// What is odd and no error: a table for a driver that is neither in this build nor the one that runs (`selected`),
-    /// a supervisor for the latter, keys of an option that this build leaves out.
+    /// keys of an option that this build leaves out.
     #[must_use]
     pub fn warnings(&self, catalog: &Catalog, selected: &str) -> Vec<Problem> {
         let mut warnings = Vec::new();
@@ -102,15 +102,6 @@ impl Config {
             if let (true, Some(at)) = (idle, &table.location) {
                 let message =
                     format!("the driver `{name}` is not in this build, and its table is not checked");
-                warnings.push(Problem::at(at.clone(), message));
-            }
-            if let (true, Some(supervisor @ (Supervisor::Builtin | Supervisor::Driver)), Some(at)) =
-                (name == selected, table.supervisor, &table.location)
-            {
-                let message = format!(
-                    "`supervisor = \"{supervisor}\"` has no effect yet: no supervisor can connect to this gateway, and \
-                     the backend's word alone says whether a sandbox is ready"
-                );
                 warnings.push(Problem::at(at.clone(), message));
             }
         }

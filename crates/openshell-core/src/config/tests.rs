@@ -327,19 +327,6 @@ warning: the driver `kubernetes` is not in this build, and its table is not chec
     assert!(config.warnings(&build.catalog(), "kubernetes").is_empty());
 }
 
-#[test]
-fn a_supervisor_that_nothing_can_be_is_a_warning() {
-    let build = Build::with(&["docker"]);
-    let warned = |value: &str| {
-        let text = format!("[openshell.drivers.docker]\nsupervisor = \"{value}\"\n");
-        let config = Config::parse(Path::new("gateway.toml"), &text, &build.catalog()).unwrap();
-        config.warnings(&build.catalog(), "docker").pop().map(|warning| warning.message)
-    };
-    let message = warned("builtin").expect("a warning");
-    assert!(message.starts_with("`supervisor = \"builtin\"` has no effect yet"), "{message}");
-    assert_eq!(warned("none"), None);
-}
-
 #[cfg(not(feature = "telemetry"))]
 #[test]
 fn a_file_for_a_build_with_telemetry_serves_one_without() {

@@ -110,6 +110,18 @@ fn flag_then_variable_then_file_then_default() {
 }
 
 #[test]
+fn the_variable_then_the_file_say_where_the_supervisor_is() {
+    let none = GatewayArgs::default();
+    let file = "[openshell.gateway]\nsupervisor_path = \"/file\"\n";
+    let path = |vars: &[(&str, &str)], file: &str| load(&none, vars, file).unwrap().supervisor_path;
+    assert_eq!(path(&[(cli::ENV_SUPERVISOR_PATH, "/variable")], file), Some("/variable".into()));
+    assert_eq!(path(&[], file), Some("/file".into()));
+    assert_eq!(path(&[], ""), None);
+    let error = load(&none, &[(cli::ENV_SUPERVISOR_PATH, "sandbox")], "").unwrap_err().to_string();
+    assert!(error.contains("`OPENSHELL_SUPERVISOR_PATH` is `sandbox`: expected an absolute path"), "{error}");
+}
+
+#[test]
 fn faults_of_every_source_in_one_run() {
     let args = GatewayArgs {
         port: Some("x".into()),

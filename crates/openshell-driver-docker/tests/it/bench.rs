@@ -175,6 +175,7 @@ async fn open(gateway_id: &str, state: &tempfile::TempDir, table: &Table) -> Arc
         state_dir: state.path().join("drivers/docker"),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     };
     openshell_driver_docker::REGISTRATION.factory.open(context, table).await.expect("a driver")
 }

@@ -233,6 +233,7 @@ async fn an_engine_that_is_not_there() {
             state_dir: root.path().join("state"),
             telemetry: true,
             endpoint: String::new(),
+            supervisor: None,
         };
         let opened = openshell_driver_docker::REGISTRATION.factory.open(context, &table).await;
         let error = opened.err().expect("no engine");

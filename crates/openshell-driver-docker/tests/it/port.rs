@@ -163,6 +163,7 @@ async fn opened(text: &str) -> DriverError {
         state_dir: state.path().join("drivers/docker"),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     };
     let opened = openshell_driver_docker::REGISTRATION.factory.open(context, &table).await;
     opened.err().expect("no engine")

@@ -144,6 +144,7 @@ async fn every_manifest_is_one_that_the_api_server_takes() {
         state_dir: "/nowhere".into(),
         telemetry: false,
         endpoint: "https://gateway.example:17670".into(),
+        supervisor: None,
     };
     wait_for_account(&client, &name).await;
     let configs =

@@ -15,6 +15,7 @@ fn context() -> DriverContext {
         state_dir: "/nowhere".into(),
         telemetry: true,
         endpoint: String::new(),
+        supervisor: None,
     }
 }
 

@@ -192,6 +192,7 @@ pub(crate) async fn open(gateway_id: &str, table: &Table) -> Result<Arc<dyn Comp
         state_dir: std::env::temp_dir().join(gateway_id),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     };
     openshell_driver_kubernetes::REGISTRATION.factory.open(context, table).await
 }

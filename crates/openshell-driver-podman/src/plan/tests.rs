@@ -13,6 +13,7 @@ fn context() -> DriverContext {
         state_dir: "/nowhere".into(),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     }
 }
 

@@ -204,6 +204,7 @@ async fn try_open(
         state_dir: state.path().join("drivers/podman"),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     };
     openshell_driver_podman::REGISTRATION.factory.open(context, table).await
 }

@@ -34,6 +34,7 @@ async fn another_engine_is_refused_by_what_it_is() {
         state_dir: "/nonexistent".into(),
         telemetry: false,
         endpoint: String::new(),
+        supervisor: None,
     };
     let opened = openshell_driver_podman::REGISTRATION.factory.open(context, &table).await;
     let error = opened.err().expect("not podman");

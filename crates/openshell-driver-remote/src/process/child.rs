@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_driver_api::{DialRequest, DriverError, ErrorKind, LaunchRequest, SocketPolicy};
+use openshell_driver_api::{DialRequest, DriverError, ErrorKind, LaunchRequest, SocketPolicy, program};
 use openshell_uds::PeerPolicy;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixStream;
@@ -15,7 +15,6 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::find;
 use super::log::{self, Tail};
 use crate::{Deadlines, RemoteDriver};
 
@@ -53,7 +52,7 @@ pub(super) struct Run {
 impl Run {
     /// Starts the program and waits until it answers.
     pub(super) async fn start(request: &LaunchRequest) -> Result<(Self, Arc<RemoteDriver>), DriverError> {
-        find::look_again(&request.program)?;
+        program::look_again(&request.program)?;
         let_go(&request.socket).await;
         let mut run = Self::spawn(request)?;
         let policy = PeerPolicy { pid: run.pid(), ..PeerPolicy::default() };

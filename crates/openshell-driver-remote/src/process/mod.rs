@@ -13,7 +13,6 @@ mod backoff;
 mod check;
 mod child;
 mod driver;
-mod find;
 mod keeper;
 mod lines;
 mod log;
@@ -23,7 +22,7 @@ use std::sync::Arc;
 
 use openshell_driver_api::{
     CheckRequest, Checked, ComputeDriver, DriverError, LaunchRequest, Launcher, ProgramSearch, ProgramSought,
-    async_trait,
+    async_trait, program,
 };
 
 /// Starts drivers that are programs.
@@ -36,11 +35,11 @@ pub static LAUNCHER: ProcessLauncher = ProcessLauncher;
 #[async_trait]
 impl Launcher for ProcessLauncher {
     fn look(&self, search: &ProgramSearch) -> ProgramSought {
-        find::look(search)
+        program::look(search)
     }
 
     fn find(&self, search: &ProgramSearch) -> Result<PathBuf, DriverError> {
-        find::find(search)
+        program::find(search)
     }
 
     async fn check(&self, request: &CheckRequest) -> Result<Checked, DriverError> {

@@ -93,6 +93,7 @@ impl Bench {
             state_dir: self.state.clone(),
             telemetry: false,
             endpoint: String::new(),
+            supervisor: None,
         };
         REGISTRATION.factory.open(context, &self.table).await
     }

@@ -405,7 +405,8 @@ fn check_config_says_who_gets_in() {
             "[openshell.gateway]\nbind_address = \"0.0.0.0\"\nport = 7777\nhealth_address = \"127.0.0.1:9464\"\n\
              [openshell.gateway.tls]\ncert_path = \"{dir}/tls.crt\"\nkey_path = \"{dir}/tls.key\"\n\
              client_ca_path = \"{dir}/ca.crt\"\nclient_certificates = \"optional\"\n\
-             [openshell.gateway.identities.ci]\nrole = \"use\"\ncertificate_name = \"ci\"\nuids = [65000]\n"
+             [openshell.gateway.identities.ci]\nrole = \"use\"\ncertificate_name = \"ci\"\nuids = [65000]\n\
+             [openshell.drivers.docker]\nsupervisor = \"none\"\n"
         ),
     );
     let mut command = home.command(GATEWAY);

@@ -261,6 +261,7 @@ mod tests {
             state_dir: "/nowhere".into(),
             telemetry: true,
             endpoint: String::new(),
+            supervisor: None,
         };
         Driver::new(context, Memory::new(most))
     }

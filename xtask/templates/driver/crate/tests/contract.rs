@@ -14,6 +14,7 @@ async fn the_driver_keeps_the_contract() {
         state_dir: state.path().to_owned(),
         telemetry: true,
         endpoint: String::new(),
+        supervisor: None,
     };
     let factory = {{crate}}::REGISTRATION.factory;
     let driver = factory.open(context, &Table::new()).await.expect("a driver");

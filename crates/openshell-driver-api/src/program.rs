@@ -1,18 +1,23 @@
-//! Where a driver's program is, and whether it may be started: whoever can write to it decides what this gateway runs.
+//! Where a program of ours is, a driver's or the supervisor, and whether it may be started: whoever can write to it decides
+//! what this gateway runs.
 
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use openshell_driver_api::{DriverError, ErrorKind, ProgramSearch, ProgramSought, Tried};
 use rustix::fs::Access;
+
+use crate::{DriverError, ErrorKind, ProgramSearch, ProgramSought, Tried};
 
 const OPERATION: &str = "find its program";
 /// Beside the directory of the gateway's program, as packages and `make install` lay things out.
 const BESIDE: &str = "libexec/openshell";
 /// Where a distribution puts programs that nobody calls by hand.
 const SYSTEM: [&str; 2] = ["/usr/libexec/openshell", "/usr/lib/openshell"];
+
+/// The outcome of a place where there is nothing, in [`Tried::outcome`].
+pub const NOTHING: &str = "nothing there";
 
 /// What is at one place.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,14 +29,16 @@ enum Place {
     Unusable(String, Option<String>),
 }
 
-/// Looks for the program and starts nothing.
-pub(super) fn look(search: &ProgramSearch) -> ProgramSought {
+/// Looks for the program and starts nothing: where the configuration says that it is, else beside this program and in the
+/// directories for such programs.
+#[must_use]
+pub fn look(search: &ProgramSearch) -> ProgramSought {
     let mut sought = ProgramSought::default();
     for path in places(search) {
         let place = judge(&path);
         let outcome = match &place {
             Place::Usable => "found".to_owned(),
-            Place::Nothing => "nothing there".to_owned(),
+            Place::Nothing => NOTHING.to_owned(),
             Place::Unusable(why, _) => why.clone(),
         };
         sought.tried.push(Tried { candidate: path.display().to_string(), outcome });
@@ -47,8 +54,11 @@ pub(super) fn look(search: &ProgramSearch) -> ProgramSought {
     sought
 }
 
-/// The program's path.
-pub(super) fn find(search: &ProgramSearch) -> Result<PathBuf, DriverError> {
+/// The path of a driver's program.
+///
+/// # Errors
+/// `NotFound` names every place that was looked at, `FailedPrecondition` says why the one that is there is not started.
+pub fn find(search: &ProgramSearch) -> Result<PathBuf, DriverError> {
     let places = places(search);
     for path in &places {
         match judge(path) {
@@ -77,7 +87,10 @@ pub(super) fn find(search: &ProgramSearch) -> Result<PathBuf, DriverError> {
 }
 
 /// Looks once more at a program that was found: it may have been replaced since.
-pub(super) fn look_again(path: &Path) -> Result<(), DriverError> {
+///
+/// # Errors
+/// `FailedPrecondition` when it is gone, or is not to be started any more.
+pub fn look_again(path: &Path) -> Result<(), DriverError> {
     match judge(path) {
         Place::Usable => Ok(()),
         Place::Nothing => Err(unusable(path, "gone", None)),

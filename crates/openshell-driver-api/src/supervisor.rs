@@ -1,0 +1,69 @@
+//! What a driver puts into a sandbox that has a supervisor, and where: the paths are the same on every backend, so that
+//! the supervisor needs no configuration.
+//!
+//! ```text
+//!   /run/openshell/supervisor              the program, read-only, the sandbox's first process
+//!   /run/openshell/gateway/gateway.sock    where it calls the gateway; the directory is the sandbox's own on the host
+//! ```
+
+use std::path::PathBuf;
+
+/// The supervisor's package and file name.
+pub const PROGRAM_NAME: &str = "openshell-sandbox";
+/// Where the program is inside of a sandbox.
+pub const PROGRAM: &str = "/run/openshell/supervisor";
+/// The directory with the gateway's socket inside of a sandbox.
+pub const GATEWAY_DIR: &str = "/run/openshell/gateway";
+/// The socket's name in that directory, on the host too.
+pub const SOCKET: &str = "gateway.sock";
+/// The value of [`ENDPOINT`](crate::environment::ENDPOINT) for that socket.
+pub const ENDPOINT: &str = "unix:///run/openshell/gateway/gateway.sock";
+
+/// What a gateway hands to a driver that delivers its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupervisorDelivery {
+    /// The program on the gateway's host: an absolute path of a static executable.
+    pub program: PathBuf,
+    /// The directory on the gateway's host that has one of each sandbox's own, called like its id, with the socket in it.
+    /// The latter is there before the driver is asked to make or start the sandbox, and stays the same directory as long
+    /// as the sandbox is there, while the socket in it is another one with every start of the gateway.
+    pub sockets: PathBuf,
+}
+
+/// The command line of a sandbox's first process.
+///
+/// `user` is whom the supervisor starts what it starts as, as the image or the request writes it (`USER[:GROUP]`, names
+/// or numbers), `workdir` the directory it starts it in; `image` is the image's own entrypoint and command, which run
+/// where the request has no command.
+#[must_use]
+pub fn command_line(user: &str, workdir: &str, image: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = [PROGRAM, "run"].map(str::to_owned).into();
+    for (flag, value) in [("--user", user), ("--workdir", workdir)] {
+        if !value.is_empty() {
+            words.extend([flag.to_owned(), value.to_owned()]);
+        }
+    }
+    words.push("--".to_owned());
+    words.extend_from_slice(image);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_paths_belong_together() {
+        assert_eq!(ENDPOINT, format!("unix://{GATEWAY_DIR}/{SOCKET}"));
+    }
+
+    #[test]
+    fn what_the_image_says_comes_after_the_dashes_whatever_it_looks_like() {
+        let image = ["--user".to_owned(), "x".to_owned()];
+        assert_eq!(
+            command_line("1000:www", "/srv", &image),
+            [PROGRAM, "run", "--user", "1000:www", "--workdir", "/srv", "--", "--user", "x"]
+        );
+        assert_eq!(command_line("", "", &[]), [PROGRAM, "run", "--"]);
+    }
+}

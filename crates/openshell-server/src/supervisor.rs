@@ -1,0 +1,251 @@
+//! The supervisor that goes into sandboxes: whether there is one, where its program is, and of which version.
+//!
+//! | `supervisor` | the driver | comes to |
+//! | --- | --- | --- |
+//! | unset | delivers | the program, where it is found; else none, and a line in the log |
+//! | `builtin` | delivers | the program, or no start |
+//! | `builtin` | does not | none, and a warning |
+//! | `driver` | any | none, and a warning: no supervisor of a driver's own can connect yet |
+//! | `none`, and unset | does not | none |
+//!
+//! A path that somebody configured has to be right, whatever the table says but `none`.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use openshell_core::catalog::{Arm, Catalog};
+use openshell_core::config::{DriverTable, Problem, Supervisor as Wanted};
+use openshell_core::selection::How;
+use openshell_core::{Selection, Settings};
+use openshell_driver_api::supervisor::PROGRAM_NAME;
+use openshell_driver_api::{ProgramSearch, ProgramSought, program};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+
+use crate::error::StartError;
+use crate::start::VERSION;
+
+/// How long the program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most that is read of what it says.
+const LONGEST: u64 = 1024;
+/// What clients miss without one.
+const LOST: &str = "there is no exec, no upload or download, no log and no port forward, and the backend's word alone says whether a \
+     sandbox is ready";
+
+/// A program that was found and says its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Supervisor {
+    /// Where it is; absolute.
+    pub(crate) program: PathBuf,
+    version: String,
+}
+
+impl fmt::Display for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.program.display(), self.version)
+    }
+}
+
+impl Supervisor {
+    /// Finds the program for the sandboxes of the driver that was selected and asks for its version. What is odd and no
+    /// error goes into `warnings`; so does that there is none where there could be one.
+    ///
+    /// # Errors
+    /// Why there is none although somebody asked for it.
+    pub(crate) fn prepare(
+        catalog: &Catalog,
+        settings: &Settings,
+        selection: &Selection,
+        table: &DriverTable,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Option<Self>, StartError> {
+        let name = selection.name.to_string();
+        let delivers = match (&selection.how, (catalog.arm)(selection.name.key())) {
+            (How::CompiledIn, Some(Arm::Crate { registration, .. })) => {
+                registration.factory.delivers_supervisor()
+            }
+            _ => false,
+        };
+        match (table.supervisor, delivers) {
+            (Some(Wanted::None), _) | (None, false) => return Ok(None),
+            (Some(wanted @ Wanted::Driver), _) | (Some(wanted @ Wanted::Builtin), false) => {
+                warnings.push(no_effect(wanted, &name, table));
+                return Ok(None);
+            }
+            (Some(Wanted::Builtin) | None, true) => {}
+        }
+        let configured = settings.supervisor_path.as_deref();
+        let asked = Asked { driver: &name, configured, explicit: table.supervisor.is_some() };
+        let search = ProgramSearch {
+            driver: name.clone(),
+            program: PROGRAM_NAME,
+            configured: configured.map(Path::to_owned),
+        };
+        match asked.found(program::look(&search)) {
+            Ok(found) => {
+                if found.version != VERSION {
+                    warnings.push(found.of_another_version());
+                }
+                Ok(Some(found))
+            }
+            Err(why) => asked.without(&why, warnings).map(|()| None),
+        }
+    }
+
+    fn of_another_version(&self) -> Problem {
+        let message = format!(
+            "the supervisor `{}` is of version {}, and this gateway of {VERSION}",
+            self.program.display(),
+            self.version
+        );
+        Problem::new(message).hint("install both of one version")
+    }
+}
+
+/// A line of the configuration that asks for what cannot be.
+fn no_effect(wanted: Wanted, name: &str, table: &DriverTable) -> Problem {
+    let why = match wanted {
+        Wanted::Driver => "no supervisor that a driver brings can connect to this gateway".to_owned(),
+        Wanted::Builtin | Wanted::None => format!("the driver `{name}` puts none into its sandboxes"),
+    };
+    let message = format!(
+        "`supervisor = \"{wanted}\"` has no effect yet: {why}, and the backend's word alone says whether a sandbox is \
+         ready"
+    );
+    match &table.location {
+        Some(at) => Problem::at(at.clone(), message),
+        None => Problem::new(message),
+    }
+}
+
+/// What somebody said of it.
+struct Asked<'a> {
+    driver: &'a str,
+    configured: Option<&'a Path>,
+    /// `supervisor = "builtin"`.
+    explicit: bool,
+}
+
+impl Asked<'_> {
+    /// The program that may be used, of those that were looked at.
+    fn found(&self, sought: ProgramSought) -> Result<Supervisor, String> {
+        let Some(path) = sought.path else { return Err(self.nowhere(&sought)) };
+        let program = std::path::absolute(&path).unwrap_or(path);
+        let unusable = |why: String| format!("`{}` {why}", program.display());
+        if needs_libraries(&program).map_err(|error| unusable(format!("cannot be read: {error}")))? {
+            return Err(unusable(
+                "is not linked static: it would look for its libraries in every sandbox's image".to_owned(),
+            ));
+        }
+        let version = version_of(&program).map_err(unusable)?;
+        Ok(Supervisor { program, version })
+    }
+
+    fn nowhere(&self, sought: &ProgramSought) -> String {
+        let unusable = sought.tried.iter().find(|tried| tried.outcome != program::NOTHING);
+        if let Some(tried) = unusable {
+            return format!("`{}` is {}", tried.candidate, tried.outcome);
+        }
+        match self.configured {
+            Some(path) => {
+                format!("there is nothing at `{}`, where `supervisor_path` says that it is", path.display())
+            }
+            None => {
+                let places: Vec<String> =
+                    sought.tried.iter().map(|tried| format!("`{}`", tried.candidate)).collect();
+                format!("`{PROGRAM_NAME}` is at none of {}", places.join(", "))
+            }
+        }
+    }
+
+    /// That there is none: an error where somebody asked for it, a line in the log where nobody did.
+    fn without(&self, why: &str, warnings: &mut Vec<Problem>) -> Result<(), StartError> {
+        if self.explicit || self.configured.is_some() {
+            return Err(StartError::Supervisor { why: why.to_owned(), hints: self.hints() });
+        }
+        let build = format!("hint: cargo xtask build --drivers {}", self.driver);
+        // One line: nobody asked for it, and it is said at every start.
+        warnings.push(Problem::new(format!("sandboxes get no supervisor: {why}; {LOST}; {build}")));
+        Ok(())
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let driver = self.driver;
+        vec![
+            format!("build it: cargo xtask build --drivers {driver}"),
+            format!(
+                "or say where it is: supervisor_path = \"/path/to/{PROGRAM_NAME}\" in [openshell.gateway]"
+            ),
+            format!("or do without it: supervisor = \"none\" in [openshell.drivers.{driver}]"),
+        ]
+    }
+}
+
+/// Whether a program names an interpreter that loads its libraries (`PT_INTERP`, elf(5)). What is no ELF file of 64 bits,
+/// little-endian, is not judged: its start tells.
+fn needs_libraries(path: &Path) -> io::Result<bool> {
+    const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
+    /// Enough for the header and every program header of a program that a linker made.
+    const HEAD: u64 = 4096;
+    let mut head = Vec::new();
+    std::fs::File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(false);
+    }
+    let number = |at: usize, bytes: usize| {
+        let field = head.get(at..at + bytes)?;
+        let mut whole = [0; 8];
+        whole[..bytes].copy_from_slice(field);
+        usize::try_from(u64::from_le_bytes(whole)).ok()
+    };
+    let (Some(first), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
+        return Ok(false);
+    };
+    let mut kinds = (0..count).filter_map(|index| {
+        let at = first.checked_add(index.checked_mul(size)?)?;
+        head.get(at..at.checked_add(4)?)
+    });
+    Ok(kinds.any(|kind| kind == PT_INTERP))
+}
+
+/// What `openshell-sandbox --version` says: the name and the version.
+fn version_of(path: &Path) -> Result<String, String> {
+    // Nothing of the gateway runs yet, and a question needs no more.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot be asked for its version: {error}"))?;
+    let (ended, said) = runtime.block_on(async {
+        match tokio::time::timeout(PATIENCE, ask(path)).await {
+            Ok(answer) => answer.map_err(|error| format!("cannot be started: {error}")),
+            Err(_) => Err(format!("says nothing to `--version` within {PATIENCE:?}")),
+        }
+    })?;
+    match said.trim().strip_prefix(PROGRAM_NAME).map(str::trim) {
+        Some(version) if ended && !version.is_empty() && !version.contains(char::is_whitespace) => {
+            Ok(version.to_owned())
+        }
+        _ => Err(format!("is no `{PROGRAM_NAME}`: it does not say its name and version to `--version`")),
+    }
+}
+
+/// Whether it ended well, and what it said.
+async fn ask(path: &Path) -> io::Result<(bool, String)> {
+    let mut command = Command::new(path);
+    command.arg("--version").env_clear().kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    let mut said = Vec::new();
+    if let Some(out) = child.stdout.take() {
+        out.take(LONGEST).read_to_end(&mut said).await?;
+    }
+    let status = child.wait().await?;
+    Ok((status.success(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[cfg(test)]
+mod tests;
