@@ -87,7 +87,7 @@ impl RemoteDriver {
         let policy = PeerPolicy {
             allowed_uids: request.policy.allowed_uids.clone(),
             allowed_gids: request.policy.allowed_gids.clone(),
-            pid: None,
+            ..PeerPolicy::default()
         };
         Self::dial_peer(request, &policy, deadlines).await
     }

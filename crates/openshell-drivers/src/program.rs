@@ -81,6 +81,7 @@ fn start(
         allowed_uids: args.allow_uids.clone(),
         allowed_gids: args.allow_gids.clone(),
         pid: args.launched_by,
+        ..PeerPolicy::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -16,6 +16,7 @@ mod observe;
 mod peer;
 mod probes;
 mod request_id;
+mod sandbox;
 mod service;
 mod tls;
 mod validity;
@@ -26,5 +27,6 @@ pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, 
 pub use peer::{ClientCertificate, Identity, Peer, Role};
 pub use probes::Backend;
 pub use request_id::RequestId;
+pub use sandbox::{Issued, Purpose, Sandbox, SandboxKey};
 pub use service::{Front, FrontFuture, FrontOptions};
 pub use tls::{Tls, TlsError, TlsFiles};

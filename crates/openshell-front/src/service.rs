@@ -6,6 +6,8 @@
 //!                             refusal: counted, logged, answered in the words of the protocol
 //! ```
 //!
+//! On the door of a sandbox nobody is known but its supervisor, and that is decided by the [`sandbox`](crate::sandbox) module.
+//!
 //! HTTP/1 is answered for the probes alone. So no web page can make a browser call the API, neither with a name that it
 //! makes point here: browsers speak HTTP/2 only where TLS has agreed on it, and TLS checks names.
 
@@ -26,7 +28,8 @@ use crate::access::{Caller, Denied, MethodId, Policy, Refusal};
 use crate::observe::{FrontBody, Metrics, Record, code_name};
 use crate::probes::{Backend, Page, Probes, text};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::{Guest, Peer, Role};
+use crate::sandbox::{SandboxDoor, SandboxKey};
+use crate::{Guest, Identity, Peer, Role};
 
 pub use future::FrontFuture;
 
@@ -56,8 +59,18 @@ pub struct Front<S> {
     inner: S,
     options: Arc<FrontOptions>,
     probes: Probes,
-    /// There is nothing here but the probes, and they are for everybody.
-    probes_alone: bool,
+    part: Part,
+}
+
+/// Which listener it is the front of.
+#[derive(Clone)]
+enum Part {
+    /// One for clients.
+    Clients,
+    /// One with nothing but the probes, which are for everybody.
+    Probes,
+    /// The door of a sandbox.
+    Sandbox(Arc<SandboxDoor>),
 }
 
 impl<S> Front<S> {
@@ -65,7 +78,7 @@ impl<S> Front<S> {
     #[must_use]
     pub fn new(inner: S, options: FrontOptions) -> Self {
         let probes = Probes::new(Arc::clone(&options.metrics), Arc::clone(&options.backend));
-        Self { inner, options: Arc::new(options), probes, probes_alone: false }
+        Self { inner, options: Arc::new(options), probes, part: Part::Clients }
     }
 
     /// The probes alone and for everybody, for a listener that the operator has placed where only those come who may see
@@ -75,7 +88,17 @@ impl<S> Front<S> {
     where
         S: Clone,
     {
-        Self { probes_alone: true, ..self.clone() }
+        Self { part: Part::Probes, ..self.clone() }
+    }
+
+    /// The door of one sandbox: the supervisors' methods alone, for whoever shows a token of this sandbox that `key` has
+    /// signed. The same type, for the same reason.
+    #[must_use]
+    pub fn sandbox(&self, id: &str, key: Arc<SandboxKey>) -> Self
+    where
+        S: Clone,
+    {
+        Self { part: Part::Sandbox(Arc::new(SandboxDoor::new(id, key))), ..self.clone() }
     }
 }
 
@@ -111,7 +134,7 @@ where
         let id = RequestId::of(request.headers());
         let options = &*self.options;
         let page = Page::of(request.uri().path());
-        if self.probes_alone {
+        if matches!(self.part, Part::Probes) {
             let Some(page) = page else {
                 let answer = text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics here\n");
                 return FrontFuture::answer(answer, id);
@@ -119,6 +142,11 @@ where
             let answer = self.probes.clone().answer(page, request.method().clone());
             return FrontFuture::later(Box::pin(answer), id);
         }
+        let door = match &self.part {
+            Part::Sandbox(door) => Some(Arc::clone(door)),
+            Part::Clients | Part::Probes => None,
+        };
+        let page = page.filter(|_| door.is_none());
         if page.is_none() && request.version() < Version::HTTP_2 {
             let mut answer = text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "the API is gRPC, over HTTP/2\n");
             // Its body is not read, so nothing can follow it.
@@ -129,24 +157,33 @@ where
         if let Some(page) = page {
             // Whoever got through the listener may ask whether the gateway is there.
             if page == Page::Metrics
-                && let Err(refused) = options.admit(&asked, Role::Read)
+                && let Err(refused) = options.admit(&asked, |caller| caller.authorize(Role::Read))
             {
                 return options.refuse(&asked, refused, id.clone());
             }
             let answer = self.probes.clone().answer(page, request.method().clone());
             return FrontFuture::later(Box::pin(answer), id);
         }
-        let caller = match options.admit(&asked, asked.method.method().role) {
-            Ok(caller) => caller,
-            Err(refused) => return options.refuse(&asked, refused, id.clone()),
+        let method = asked.method.method();
+        let identity = match &door {
+            Some(door) => match options.admit_supervisor(door, &asked) {
+                Ok(()) => door.identity(),
+                Err(refusal) => return options.refuse_supervisor(door, &asked, refusal, id.clone()),
+            },
+            None => match options.admit(&asked, |caller| caller.authorize_method(method)) {
+                Ok(caller) => caller.identity(),
+                Err(refused) => return options.refuse(&asked, refused, id.clone()),
+            },
         };
         if let Some(guest) = request.extensions().get::<Guest>() {
             guest.welcome();
         }
-        let span = asked.span(&caller);
+        let span = asked.span(&identity);
         let record = Record::new(&options.metrics, asked.method, began, span);
-        let identity = caller.identity();
         request.extensions_mut().insert(identity);
+        if let Some(door) = door {
+            request.extensions_mut().insert(door.sandbox());
+        }
         request.extensions_mut().insert(id.clone());
         request.headers_mut().insert(X_REQUEST_ID, id.value());
         let future = record.span().in_scope(|| self.inner.call(request));
@@ -172,20 +209,33 @@ impl<'a> Asked<'a> {
     }
 
     /// What is logged on behalf of the request is logged in here. Where nobody listens, nothing is written for it.
-    fn span(&self, caller: &Caller<'_>) -> Span {
+    fn span(&self, identity: &Identity) -> Span {
         tracing::info_span!(
             target: "openshell::request",
             "request",
             id = self.id.as_str(),
             method = %self.shown(),
             peer = %Shown(self.peer),
-            identity = caller.name(),
+            identity = &*identity.name,
         )
     }
 
     /// The method, in a form that may be logged.
     fn shown(&self) -> ShownMethod<'a> {
         ShownMethod { method: self.method, path: self.path }
+    }
+
+    /// The answer of a refusal, after a while.
+    fn turn_away<F>(&self, refusal: Refusal, wait: Duration, id: RequestId) -> FrontFuture<F> {
+        let answer = if self.is_grpc() { refusal.status().into_http() } else { page(refusal) };
+        if wait.is_zero() {
+            return FrontFuture::answer(answer, id);
+        }
+        let later = async move {
+            tokio::time::sleep(wait).await;
+            answer
+        };
+        FrontFuture::later(Box::pin(later), id)
     }
 
     fn is_grpc(&self) -> bool {
@@ -207,17 +257,25 @@ impl From<Denied> for Refused<'_> {
 }
 
 impl FrontOptions {
-    /// Who asks, if they may ask for what takes this role, and for so much, and now.
-    fn admit(&self, asked: &Asked<'_>, needs: Role) -> Result<Caller<'_>, Refused<'_>> {
+    /// Who asks, if they may ask for this, and for so much, and now.
+    fn admit(
+        &self,
+        asked: &Asked<'_>,
+        authorize: impl FnOnce(&Caller<'_>) -> Result<(), Refusal>,
+    ) -> Result<Caller<'_>, Refused<'_>> {
         let caller = self.policy.authenticate(asked.peer, asked.headers)?;
-        let judged = caller
-            .authorize(needs)
+        let judged = authorize(&caller)
             .and_then(|()| caller.pace(asked.began))
             .and_then(|()| self.measure(asked.headers));
         match judged {
             Ok(()) => Ok(caller),
             Err(refusal) => Err(Refused { refusal, caller: Some(caller) }),
         }
+    }
+
+    /// Whether a sandbox's supervisor asks, if it may ask for this, and for so much.
+    fn admit_supervisor(&self, door: &SandboxDoor, asked: &Asked<'_>) -> Result<(), Refusal> {
+        door.admit(asked.method.method(), asked.headers).and_then(|()| self.measure(asked.headers))
     }
 
     /// Whether a request that says how long it is may be so long. What says nothing is measured as it is read.
@@ -247,20 +305,36 @@ impl FrontOptions {
             code = code_name(refusal.code()),
             "refused"
         );
-        let answer = if asked.is_grpc() { refusal.status().into_http() } else { page(refusal) };
-        match refusal {
-            Refusal::Denied(_) => match self.policy.penalty(asked.peer, asked.began) {
-                Duration::ZERO => FrontFuture::answer(answer, id),
-                wait => FrontFuture::later(
-                    Box::pin(async move {
-                        tokio::time::sleep(wait).await;
-                        answer
-                    }),
-                    id,
-                ),
-            },
-            _ => FrontFuture::answer(answer, id),
+        let wait = match refusal {
+            Refusal::Denied(_) => self.policy.penalty(asked.peer, asked.began),
+            _ => Duration::ZERO,
+        };
+        asked.turn_away(refusal, wait, id)
+    }
+
+    /// The same for whoever asks on a sandbox's door, who may be anything that runs in there.
+    fn refuse_supervisor<F>(
+        &self,
+        door: &SandboxDoor,
+        asked: &Asked<'_>,
+        refusal: Refusal,
+        id: RequestId,
+    ) -> FrontFuture<F> {
+        self.metrics.refused(asked.method, refusal);
+        if let Some(unsaid) = door.says(asked.began) {
+            tracing::warn!(
+                target: "openshell::access",
+                id = asked.id.as_str(),
+                method = %asked.shown(),
+                peer = %Shown(asked.peer),
+                sandbox = &*door.sandbox().0,
+                reason = refusal.reason(),
+                code = code_name(refusal.code()),
+                unsaid,
+                "refused"
+            );
         }
+        asked.turn_away(refusal, SandboxDoor::penalty(refusal), id)
     }
 }
 
@@ -276,7 +350,7 @@ fn page(refusal: Refusal) -> Response<FrontBody> {
             let seconds = HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
             answer.headers_mut().insert(RETRY_AFTER, seconds);
         }
-        Refusal::Role { .. } | Refusal::Large { .. } => {}
+        Refusal::Role { .. } | Refusal::Large { .. } | Refusal::Supervisors | Refusal::NotHere => {}
     }
     answer
 }

@@ -4,10 +4,11 @@
 //! socket is bound, its mode is set, and only then does it listen. Until then every connect is refused by the kernel.
 //! Two starts at once are kept apart by a lock on the directory.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::DirBuilder;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -166,9 +167,9 @@ impl BindError {
 /// # Errors
 /// As those of [`bind`].
 pub fn check(path: &Path) -> Result<(), BindError> {
-    let (dir_path, name) = split(path)?;
+    let (dir_path, name) = short(path)?;
     match open_dir(dir_path) {
-        Ok(dir) => is_free(&dir, name, path).map(|_stale| ()),
+        Ok(dir) => is_free(&dir, name, path, path).map(|_stale| ()),
         Err(BindError::Directory { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
@@ -191,19 +192,36 @@ pub fn bind(path: &Path) -> Result<Listener, BindError> {
 /// # Errors
 /// See [`BindError`]; nothing is changed on disk then, but for a directory that was made.
 pub fn bind_for(path: &Path, policy: &PeerPolicy) -> Result<Listener, BindError> {
-    let (dir_path, name) = split(path)?;
+    short(path).and_then(|place| bind_at(place, path, policy))
+}
+
+/// The same for a socket that nobody dials by this path, which may then be longer than a socket's address: those who dial
+/// it have its directory mounted elsewhere.
+///
+/// # Errors
+/// See [`BindError`]. Where there is no `/proc`, and on other systems than Linux, a long path is too long here, too.
+pub fn bind_mounted(path: &Path, policy: &PeerPolicy) -> Result<Listener, BindError> {
+    split(path).and_then(|place| bind_at(place, path, policy))
+}
+
+fn bind_at(
+    (dir_path, name): (&Path, &OsStr),
+    path: &Path,
+    policy: &PeerPolicy,
+) -> Result<Listener, BindError> {
     let (dir_mode, socket_mode) = if policy.is_private() { (0o700, 0o600) } else { (0o711, 0o666) };
 
     make_dir(dir_path, dir_mode)?;
     let dir = open_dir(dir_path)?;
     lock(&dir, dir_path)?;
-    remove_stale(&dir, name, path)?;
+    let address = address(&dir, name, path)?;
+    remove_stale(&dir, name, path, &address)?;
 
     let failed = |action| move |source: Errno| io_error(path, action, source);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
         .map_err(failed("make"))?;
-    let address = SocketAddrUnix::new(path).map_err(failed("address"))?;
+    let address = SocketAddrUnix::new(&*address).map_err(failed("address"))?;
     rustix::net::bind(&socket, &address).map_err(failed("bind"))?;
     let made = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("look at"))?;
     // From here on the file is removed again whatever fails.
@@ -249,16 +267,37 @@ impl Drop for Entry {
     }
 }
 
+/// The directory and the name in it, of a path that can be an address.
+fn short(path: &Path) -> Result<(&Path, &OsStr), BindError> {
+    let length = path.as_os_str().len();
+    let place = split(path)?;
+    if length > MAX_PATH {
+        return Err(BindError::TooLong { path: path.to_owned(), length });
+    }
+    Ok(place)
+}
+
+/// What to give to the kernel for a path: the path, or where that is too long, one through the open directory.
+fn address<'a>(dir: &OwnedFd, name: &OsStr, path: &'a Path) -> Result<Cow<'a, Path>, BindError> {
+    let length = path.as_os_str().len();
+    if length <= MAX_PATH {
+        return Ok(Cow::Borrowed(path));
+    }
+    let through = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string());
+    let reaches = std::fs::metadata(&through).is_ok_and(|found| found.is_dir());
+    let through = through.join(name);
+    if !reaches || through.as_os_str().len() > MAX_PATH {
+        return Err(BindError::TooLong { path: path.to_owned(), length });
+    }
+    Ok(Cow::Owned(through))
+}
+
 /// The directory and the name in it.
 fn split(path: &Path) -> Result<(&Path, &OsStr), BindError> {
-    let length = path.as_os_str().len();
     let ends_with_slash = path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let Some(name) = path.file_name().filter(|_| !ends_with_slash) else {
         return Err(BindError::NoFileName { path: path.to_owned() });
     };
-    if length > MAX_PATH {
-        return Err(BindError::TooLong { path: path.to_owned(), length });
-    }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok((dir, name))
 }
@@ -311,8 +350,8 @@ enum Free {
 }
 
 /// Clears the way.
-fn remove_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), BindError> {
-    if is_free(dir, name, path)? == Free::Empty {
+fn remove_stale(dir: &OwnedFd, name: &OsStr, path: &Path, address: &Path) -> Result<(), BindError> {
+    if is_free(dir, name, path, address)? == Free::Empty {
         return Ok(());
     }
     tracing::info!(path = %path.display(), "a stale socket of an earlier run is replaced");
@@ -321,7 +360,7 @@ fn remove_stale(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), BindErro
 }
 
 /// Refuses whatever is in the way.
-fn is_free(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<Free, BindError> {
+fn is_free(dir: &OwnedFd, name: &OsStr, path: &Path, address: &Path) -> Result<Free, BindError> {
     let found = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(Free::Empty),
@@ -335,7 +374,7 @@ fn is_free(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<Free, BindError> 
     if found.st_uid != own_uid() {
         return Err(BindError::WrongOwner { path: path.to_owned(), uid: found.st_uid });
     }
-    match probe(path) {
+    match probe(address) {
         Err(Errno::CONNREFUSED) => Ok(Free::Stale),
         Err(Errno::NOENT) => Ok(Free::Empty),
         // A full backlog is a sign of life too, and so is a socket of another type.
@@ -347,10 +386,10 @@ fn is_free(dir: &OwnedFd, name: &OsStr, path: &Path) -> Result<Free, BindError> 
 }
 
 /// Connects without waiting, and hangs up.
-fn probe(path: &Path) -> Result<(), Errno> {
+fn probe(address: &Path) -> Result<(), Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(socket.as_fd(), &SocketAddrUnix::new(path)?)
+    rustix::net::connect(socket.as_fd(), &SocketAddrUnix::new(address)?)
 }
 
 // The widths differ between platforms.

@@ -21,7 +21,7 @@ mod serve;
 
 pub use accept::{Acceptor, Visitor, patiently};
 pub use authority::Mended;
-pub use bind::{BindError, Listener, bind, bind_for, check};
+pub use bind::{BindError, Listener, bind, bind_for, bind_mounted, check};
 pub use connect::{ConnectError, connect};
 pub use look::Found;
 pub use peer::{PeerCredentials, PeerPolicy};

@@ -46,6 +46,8 @@ pub struct PeerPolicy {
     pub allowed_uids: Vec<u32>,
     /// Group ids; a peer's effective group counts.
     pub allowed_gids: Vec<u32>,
+    /// Whoever reaches the socket: what they show decides, and not who they are.
+    pub anybody: bool,
     /// The one process that is meant, for two that start each other; on a platform that does not tell, nobody is.
     pub pid: Option<i32>,
 }
@@ -60,11 +62,12 @@ impl PeerPolicy {
     /// Whether the operator lists nobody.
     #[must_use]
     pub fn is_private(&self) -> bool {
-        self.allowed_uids.is_empty() && self.allowed_gids.is_empty()
+        !self.anybody && self.allowed_uids.is_empty() && self.allowed_gids.is_empty()
     }
 
     fn admits_to(&self, own_uid: u32, peer: &PeerCredentials) -> bool {
-        let trusted = peer.uid == own_uid
+        let trusted = self.anybody
+            || peer.uid == own_uid
             || peer.uid == 0
             || self.allowed_uids.contains(&peer.uid)
             || self.allowed_gids.contains(&peer.gid);
@@ -88,9 +91,11 @@ mod tests {
     #[test]
     fn a_policy_admits_oneself_root_and_the_listed() {
         let private = PeerPolicy::default();
-        let shared = PeerPolicy { allowed_uids: vec![1001], allowed_gids: vec![500], pid: None };
+        let shared = PeerPolicy { allowed_uids: vec![1001], allowed_gids: vec![500], ..private.clone() };
+        let anybody = PeerPolicy { anybody: true, ..private.clone() };
         let [seven, eight] = [7, 8].map(|pid| PeerPolicy { pid: Some(pid), ..shared.clone() });
         for (policy, peer, admitted) in [
+            (&anybody, peer(65534, 65534), true),
             (&private, peer(1000, 1000), true),
             (&private, peer(0, 0), true),
             (&private, peer(1001, 1000), false),

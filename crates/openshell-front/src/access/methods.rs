@@ -1,6 +1,8 @@
-//! Every method that the gateway has, and the least role that may call it. The one place for both.
+//! Every method that the gateway has, and the least role that may call it; for those of supervisors, the tokens that do. The
+//! one place for all of it.
 
 use crate::Role;
+use crate::sandbox::Purpose;
 
 /// A method of a gRPC service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,19 +13,29 @@ pub(crate) struct Method {
     pub(crate) role: Role,
     /// Whether it changes something, and is worth a line in the usual log.
     pub(crate) changes: bool,
+    /// Of a method that is for supervisors alone, on the doors of their sandboxes: the tokens that may call it.
+    pub(crate) supervisor: Option<&'static [Purpose]>,
 }
 
 const fn reads(path: &'static str) -> Method {
-    Method { path, role: Role::Read, changes: false }
+    Method { path, role: Role::Read, changes: false, supervisor: None }
 }
 
 const fn uses(path: &'static str) -> Method {
-    Method { path, role: Role::Use, changes: true }
+    Method { path, role: Role::Use, changes: true, supervisor: None }
 }
 
 const fn rules(path: &'static str) -> Method {
-    Method { path, role: Role::Admin, changes: true }
+    Method { path, role: Role::Admin, changes: true, supervisor: None }
 }
+
+/// Nobody has the role for it: a token of the sandbox decides.
+const fn supervises(path: &'static str, tokens: &'static [Purpose]) -> Method {
+    Method { path, role: Role::Admin, changes: false, supervisor: Some(tokens) }
+}
+
+const SESSION: &[Purpose] = &[Purpose::Session];
+const ANY: &[Purpose] = &[Purpose::Boot, Purpose::Session];
 
 /// All of them; what is asked most often comes first, for the search is linear.
 const METHODS: [Method; 29] = [
@@ -48,11 +60,11 @@ const METHODS: [Method; 29] = [
     rules("openshell.v1.OpenShell/CreateWorkspace"),
     rules("openshell.v1.OpenShell/DeleteWorkspace"),
     // What a supervisor in a sandbox says to a gateway. Nobody else has a use for it.
-    rules("openshell.v1.OpenShell/PushSandboxLogs"),
-    rules("openshell.v1.OpenShell/ConnectSupervisor"),
-    rules("openshell.v1.OpenShell/ReportMainProcessExit"),
-    rules("openshell.v1.OpenShell/RelayStream"),
-    rules("openshell.v1.OpenShell/RefreshSandboxToken"),
+    supervises("openshell.v1.OpenShell/PushSandboxLogs", SESSION),
+    supervises("openshell.v1.OpenShell/ConnectSupervisor", ANY),
+    supervises("openshell.v1.OpenShell/ReportMainProcessExit", SESSION),
+    supervises("openshell.v1.OpenShell/RelayStream", SESSION),
+    supervises("openshell.v1.OpenShell/RefreshSandboxToken", ANY),
     reads("grpc.health.v1.Health/Check"),
     reads("grpc.health.v1.Health/Watch"),
     reads("grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
@@ -171,9 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn supervisors_have_five_methods_and_a_boot_token_two_of_them() {
+        let with = |purpose: Purpose| -> BTreeSet<&str> {
+            let fit = |method: &&Method| method.supervisor.is_some_and(|tokens| tokens.contains(&purpose));
+            METHODS.iter().filter(fit).filter_map(|method| method.path.rsplit('/').next()).collect()
+        };
+        let boot = BTreeSet::from(["ConnectSupervisor", "RefreshSandboxToken"]);
+        let further = ["PushSandboxLogs", "RelayStream", "ReportMainProcessExit"];
+        assert_eq!(with(Purpose::Boot), boot);
+        assert_eq!(with(Purpose::Session), boot.into_iter().chain(further).collect());
+    }
+
+    #[test]
     fn what_reads_changes_nothing() {
         for method in METHODS {
-            assert_eq!(method.role == Role::Read, !method.changes, "{}", method.path);
+            let reads = method.role == Role::Read || method.supervisor.is_some();
+            assert_eq!(reads, !method.changes, "{}", method.path);
         }
     }
 }

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-pub(crate) use methods::MethodId;
+pub(crate) use methods::{Method, MethodId};
 pub use rate::Rate;
 use rate::{Bucket, Penalties};
 pub(crate) use refusal::{Denied, Refusal};
@@ -104,6 +104,11 @@ impl Caller<'_> {
     /// For logs.
     pub(crate) fn name(&self) -> &str {
         &self.known.identity.name
+    }
+
+    /// Whether they may call this method.
+    pub(crate) fn authorize_method(&self, method: Method) -> Result<(), Refusal> {
+        if method.supervisor.is_some() { Err(Refusal::Supervisors) } else { self.authorize(method.role) }
     }
 
     /// Whether they may do what takes this role.
@@ -214,7 +219,7 @@ impl Policy {
     }
 
     fn bearer(&self, headers: &HeaderMap) -> Result<(&Known, Role), Denied> {
-        let offered = Digest::of(offered(headers)?);
+        let offered = Digest::of(bearer(headers)?);
         // All of them, whichever fits: how long it takes says nothing of who was found.
         let fitting = self.tokens.iter().filter(|(file, _)| bool::from(file.holds(&offered)));
         fitting.map(|(_, known)| self.at(*known)).min_by_key(|(_, role)| *role).ok_or(Denied::Unknown)
@@ -240,7 +245,7 @@ fn first<K: PartialEq>(rules: &[(K, usize)], key: &K) -> Option<usize> {
 }
 
 /// The token of a request: `Authorization: Bearer TOKEN`, once (RFC 6750, section 2.1).
-fn offered(headers: &HeaderMap) -> Result<&[u8], Denied> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], Denied> {
     let mut found = headers.get_all(AUTHORIZATION).iter();
     let value = found.next().ok_or(Denied::Missing)?;
     if found.next().is_some() {

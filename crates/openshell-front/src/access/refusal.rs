@@ -31,6 +31,12 @@ pub(crate) enum Denied {
     TooLong,
     /// Nobody's token.
     Unknown,
+    /// A sandbox's token whose time is over.
+    Expired,
+    /// Another sandbox's token.
+    OtherSandbox,
+    /// A sandbox's token that is for something else.
+    Purpose,
 }
 
 /// Why a request goes no further.
@@ -55,11 +61,15 @@ pub(crate) enum Refusal {
         /// What they may.
         limit: u64,
     },
+    /// They ask on a listener of clients for what is a supervisor's.
+    Supervisors,
+    /// They ask on a sandbox's socket for what is not.
+    NotHere,
 }
 
 impl Refusal {
     /// Every reason, for metrics; [`Refusal::reason`] gives one of these.
-    pub(crate) const REASONS: [&str; 12] = [
+    pub(crate) const REASONS: [&str; 17] = [
         "no_peer",
         "uid",
         "certificate",
@@ -69,18 +79,25 @@ impl Refusal {
         "malformed",
         "too_long",
         "unknown",
+        "expired",
+        "other_sandbox",
+        "purpose",
         "role",
         "rate",
         "large",
+        "supervisors",
+        "not_here",
     ];
 
     /// The place of the reason in [`Refusal::REASONS`].
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Denied(denied) => denied as usize,
-            Self::Role { .. } => 9,
-            Self::Rate { .. } => 10,
-            Self::Large { .. } => 11,
+            Self::Role { .. } => 12,
+            Self::Rate { .. } => 13,
+            Self::Large { .. } => 14,
+            Self::Supervisors => 15,
+            Self::NotHere => 16,
         }
     }
 
@@ -93,7 +110,8 @@ impl Refusal {
     pub(crate) fn code(self) -> Code {
         match self {
             Self::Denied(_) => Code::Unauthenticated,
-            Self::Role { .. } => Code::PermissionDenied,
+            Self::Role { .. } | Self::Supervisors => Code::PermissionDenied,
+            Self::NotHere => Code::Unimplemented,
             Self::Rate { .. } | Self::Large { .. } => Code::ResourceExhausted,
         }
     }
@@ -102,7 +120,8 @@ impl Refusal {
     pub(crate) fn http_status(self) -> StatusCode {
         match self {
             Self::Denied(_) => StatusCode::UNAUTHORIZED,
-            Self::Role { .. } => StatusCode::FORBIDDEN,
+            Self::Role { .. } | Self::Supervisors => StatusCode::FORBIDDEN,
+            Self::NotHere => StatusCode::NOT_FOUND,
             Self::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Large { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         }
@@ -115,6 +134,10 @@ impl Refusal {
             Self::Role { has, needs } => {
                 format!("this takes the role `{needs}`; this identity has the role `{has}`")
             }
+            Self::Supervisors => {
+                "this method is for the supervisors of sandboxes, on the sockets inside of them".to_owned()
+            }
+            Self::NotHere => "a sandbox's socket has the methods of its supervisor alone".to_owned(),
             Self::Rate { wait } => {
                 format!("this identity asks too fast; hint: try again in {} ms", milliseconds(wait))
             }
@@ -147,6 +170,11 @@ impl Denied {
             Self::Scheme => "`authorization` has a scheme that is not `Bearer`",
             Self::Malformed => "`authorization` has no token, or one with characters that no token has",
             Self::TooLong => "the token is longer than any token",
+            Self::Expired => {
+                "the sandbox's token has expired; hint: a stopped sandbox gets no new one, make another"
+            }
+            Self::OtherSandbox => "the token is another sandbox's",
+            Self::Purpose => "the token is not for this method; hint: ask for one with RefreshSandboxToken",
             Self::Unknown => {
                 "the token is not valid; hint: it may have been replaced, take the one in the gateway's token file"
             }
@@ -175,6 +203,9 @@ mod tests {
             (Denied::Malformed, "malformed"),
             (Denied::TooLong, "too_long"),
             (Denied::Unknown, "unknown"),
+            (Denied::Expired, "expired"),
+            (Denied::OtherSandbox, "other_sandbox"),
+            (Denied::Purpose, "purpose"),
         ];
         for (denied, reason) in denied {
             assert_eq!(Refusal::Denied(denied).reason(), reason);
@@ -183,6 +214,8 @@ mod tests {
         assert_eq!(Refusal::Role { has: Role::Read, needs: Role::Use }.reason(), "role");
         assert_eq!(Refusal::Rate { wait: Duration::ZERO }.reason(), "rate");
         assert_eq!(Refusal::Large { limit: 1 }.reason(), "large");
+        assert_eq!(Refusal::Supervisors.reason(), "supervisors");
+        assert_eq!(Refusal::NotHere.reason(), "not_here");
     }
 
     #[test]

@@ -37,6 +37,11 @@ impl Token {
         &self.0
     }
 
+    /// A token that was made elsewhere in here.
+    pub(crate) fn of(text: String) -> Self {
+        Self(text)
+    }
+
     fn random() -> Result<Self, TokenError> {
         let mut bytes = [0; RANDOM_BYTES];
         getrandom::fill(&mut bytes).map_err(TokenError::Random)?;
@@ -205,7 +210,7 @@ fn look(path: &Path) -> Result<(Token, Stamp), TokenError> {
 }
 
 /// The characters of a bearer token: `b64token` of RFC 6750, section 2.1.
-pub(super) fn is_token68(bytes: &[u8]) -> bool {
+pub(crate) fn is_token68(bytes: &[u8]) -> bool {
     let end = bytes.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
     end > 0 && bytes[..end].iter().all(fits)

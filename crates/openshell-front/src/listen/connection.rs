@@ -33,9 +33,15 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const PENDING_RESETS: usize = 32;
 /// Streams that a peer may have us reset by breaking the rules on them (CVE-2025-8671).
 const OWN_RESETS: usize = 64;
-/// What a peer may send ahead of those who read it: the messages of one stream, and of all streams together. Nobody can
-/// make a connection hold more.
+/// What a peer may send ahead of those who read it, on each stream. All streams together have as much as that comes to, so
+/// that one which nobody reads holds up no other (RFC 9113, section 5.2.1); nobody can make a connection hold more. What
+/// is refused holds nothing: its stream ends with the answer.
 const WINDOW: u32 = 1024 * 1024;
+/// The largest window there is (RFC 9113, section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+/// The largest frame that a peer may send: what a file comes in by the piece, with the few bytes around it, in as few as
+/// may be. A connection may hold one that is not all there, whoever it is.
+const FRAME: u32 = 320 * 1024;
 /// What an answer may hold back for a peer that does not read it.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What an HTTP/1 connection reads ahead. Only the probes are asked over it.
@@ -207,11 +213,17 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(OWN_RESETS)
         .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_connection_window_size(connection_window(limits.streams))
+        .max_frame_size(FRAME)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder
+}
+
+/// As much as the windows of all streams together.
+fn connection_window(streams: u32) -> u32 {
+    WINDOW.saturating_mul(streams).clamp(WINDOW, LARGEST_WINDOW)
 }
 
 /// Puts the peer into every request, and knows how many there are.
@@ -291,5 +303,18 @@ impl<B: Body> Body for Counted<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_stream_can_use_up_the_window_of_all() {
+        assert_eq!(connection_window(0), WINDOW);
+        assert_eq!(connection_window(1), WINDOW);
+        assert_eq!(connection_window(256), 256 * WINDOW);
+        assert_eq!(connection_window(u32::MAX), LARGEST_WINDOW);
     }
 }

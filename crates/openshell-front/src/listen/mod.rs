@@ -82,6 +82,28 @@ impl Entrance {
         Self { kind: Kind::Unix { listener, policy }, counters }
     }
 
+    /// Serves this entrance alone, as [`serve`] does those it is given, until `stopping` holds `true` or its sender is gone;
+    /// then until its last connection has ended, which is for the caller to wait for: to drop the future cuts them.
+    ///
+    /// # Errors
+    /// When the listening socket itself fails.
+    pub async fn serve<S, B>(
+        self,
+        service: S,
+        stopping: watch::Receiver<bool>,
+        limits: Limits,
+    ) -> io::Result<()>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Door::open(self, limits)?.serve(service, stopping).await
+    }
+
     /// A TCP port without TLS.
     #[must_use]
     pub fn tcp(listener: TcpListener, counters: Arc<DoorCounters>) -> Self {

@@ -13,11 +13,13 @@ pub enum Door {
     Tcp,
     /// The listener for probes alone.
     Health,
+    /// The sockets of all sandboxes.
+    Sandboxes,
 }
 
 impl Door {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Unix, "unix"), (Self::Tcp, "tcp"), (Self::Health, "health")];
+    const ALL: [(Self, &'static str); 4] =
+        [(Self::Unix, "unix"), (Self::Tcp, "tcp"), (Self::Health, "health"), (Self::Sandboxes, "sandboxes")];
 }
 
 /// Why a connection is no more.

@@ -17,6 +17,8 @@ use crate::access::{AccessSettings, IdentityRule, Rate};
 use crate::observe::{Family, Value};
 use crate::{Identity, RequestId};
 
+mod sandbox;
+
 const TOKEN: &str = "secret-secret-secret-secret";
 const GET: &str = "/openshell.v1.OpenShell/GetSandbox";
 const CREATE: &str = "/openshell.v1.OpenShell/CreateSandbox";
@@ -42,6 +44,7 @@ impl Body for Unread {
 struct Inner {
     calls: Arc<AtomicUsize>,
     seen: Arc<Mutex<Option<(Identity, RequestId, HeaderValue)>>>,
+    sandbox: Arc<Mutex<Option<crate::Sandbox>>>,
 }
 
 impl Service<Request<Unread>> for Inner {
@@ -62,6 +65,7 @@ impl Service<Request<Unread>> for Inner {
             request.headers()[X_REQUEST_ID].clone(),
         );
         *self.seen.lock().unwrap() = Some(seen);
+        *self.sandbox.lock().unwrap() = extensions.get().cloned();
         tracing::info!("at work");
         std::future::ready(Ok(match request.uri().path() {
             CREATE => Status::not_found("no such image").into_http(),

@@ -1,9 +1,9 @@
 //! What `bind` makes, replaces and refuses.
 
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use openshell_uds::{BindError, Found, PeerPolicy, bind, bind_for, check};
+use openshell_uds::{BindError, Found, MAX_PATH, PeerPolicy, bind, bind_for, bind_mounted, check};
 
 use crate::support::{NOBODY, dir, is_root, mode, set_mode};
 
@@ -27,6 +27,33 @@ fn listed_peers_can_reach_the_socket() {
         bind_for(&path, &PeerPolicy { allowed_uids: vec![1], ..PeerPolicy::default() }).expect("bind");
     assert_eq!(mode(&home.path().join("shared")), 0o711);
     assert_eq!(mode(&path), 0o666);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_socket_that_is_mounted_elsewhere_may_have_a_long_path() {
+    let home = dir();
+    let anybody = PeerPolicy { anybody: true, ..PeerPolicy::default() };
+    let long = home.path().join("d".repeat(100)).join("e".repeat(100));
+    let path = long.join("gateway.sock");
+    assert!(matches!(bind_for(&path, &anybody), Err(BindError::TooLong { .. })));
+    assert!(!long.exists(), "nothing is made for what is refused");
+    let listener = bind_mounted(&path, &anybody).expect("bind");
+    assert_eq!((listener.path(), mode(&path)), (path.as_path(), 0o666));
+    assert!(matches!(bind_mounted(&path, &anybody), Err(BindError::AlreadyAnswers { .. })));
+    // As a mount would give it a short path.
+    let link = home.path().join("run");
+    symlink(&long, &link).expect("a link");
+    UnixStream::connect(link.join("gateway.sock")).expect("it listens");
+    let inode = std::fs::metadata(&long).expect("the directory");
+    drop(listener);
+    assert!(!path.exists());
+    drop(UnixListener::bind(link.join("gateway.sock")).expect("a stale one"));
+    let _listener = bind_mounted(&path, &anybody).expect("bind over a stale socket");
+    let now = std::fs::metadata(&long).expect("the directory");
+    assert_eq!(inode.ino(), now.ino(), "the directory is still the same");
+    let name = long.join("n".repeat(MAX_PATH));
+    assert!(matches!(bind_mounted(&name, &anybody), Err(BindError::TooLong { .. })));
 }
 
 #[test]

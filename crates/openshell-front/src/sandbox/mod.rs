@@ -1,0 +1,102 @@
+//! The doors of sandboxes: a socket each, for its supervisor alone. Who comes in there has to show a token of that very
+//! sandbox, and gets at the supervisors' methods and at nothing else; on every other listener nobody gets at these.
+//!
+//! A socket of this kind lies in a sandbox, where whatever runs may connect to it. So the kernel's word on a peer means
+//! nothing, a refusal costs its caller time, and what is refused cannot fill the log.
+
+mod token;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::HeaderMap;
+
+use crate::access::{Denied, Method, Refusal, bearer};
+use crate::{Identity, Role};
+
+pub use token::{Issued, Purpose, SandboxKey};
+
+/// How long the answer to somebody without a token of the sandbox is held back.
+const HELD_BACK: Duration = Duration::from_millis(500);
+/// How often a door's refusals are worth a line in the log.
+const SAID_EVERY: Duration = Duration::from_secs(10);
+
+/// Which sandbox's supervisor asks, as its token proves. Requests that came in by a sandbox's door carry it as an
+/// extension, and no others do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sandbox(pub Arc<str>);
+
+/// The door of one sandbox.
+#[derive(Debug)]
+pub(crate) struct SandboxDoor {
+    sandbox: Sandbox,
+    identity: Identity,
+    key: Arc<SandboxKey>,
+    said: Mutex<Said>,
+}
+
+/// What the log has of refusals.
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Instant>,
+    /// How many there were since.
+    unsaid: u64,
+}
+
+impl SandboxDoor {
+    pub(crate) fn new(id: &str, key: Arc<SandboxKey>) -> Self {
+        let identity = Identity { name: format!("sandbox {id}").into(), role: Role::Read };
+        Self { sandbox: Sandbox(id.into()), identity, key, said: Mutex::default() }
+    }
+
+    /// Which sandbox it is the door of.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        self.sandbox.clone()
+    }
+
+    /// What its supervisor is to services and logs.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// Whether whoever shows these headers is the sandbox's supervisor, and may call this method as they are. Of a method that is
+    /// none of theirs nothing is looked at.
+    pub(crate) fn admit(&self, method: Method, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(purposes) = method.supervisor else { return Err(Refusal::NotHere) };
+        let token = bearer(headers).map_err(Refusal::Denied)?;
+        let purpose = self.key.verify(token, &self.sandbox.0, SystemTime::now()).map_err(Refusal::Denied)?;
+        if purposes.contains(&purpose) { Ok(()) } else { Err(Refusal::Denied(Denied::Purpose)) }
+    }
+
+    /// How long the answer to this refusal is held back.
+    pub(crate) fn penalty(refusal: Refusal) -> Duration {
+        if matches!(refusal, Refusal::Denied(_)) { HELD_BACK } else { Duration::ZERO }
+    }
+
+    /// Whether a refusal is to be logged, and how many were not since the last one that was.
+    pub(crate) fn says(&self, now: Instant) -> Option<u64> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.last.is_some_and(|last| now.saturating_duration_since(last) < SAID_EVERY) {
+            said.unsaid += 1;
+            return None;
+        }
+        said.last = Some(now);
+        Some(std::mem::take(&mut said.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_said_now_and_then_and_counted_in_between() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = SandboxKey::load_or_create(&dir.path().join("key"), "gw").expect("a key");
+        let door = SandboxDoor::new("a", Arc::new(key));
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let said = [0, 1, 9, 10, 11, 30].map(|second| door.says(at(second)));
+        assert_eq!(said, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+}
