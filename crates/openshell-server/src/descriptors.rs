@@ -1,4 +1,4 @@
-//! The process's limit of open files, raised to what the listeners may need.
+//! The process's limit of open files, raised to what the listeners may need, and the doors of sandboxes.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
@@ -6,12 +6,12 @@ use tracing::{debug, warn};
 /// Descriptors besides those of clients: the store, the driver's connections, logs, files that are read.
 const OWN: u64 = 256;
 
-/// Raises the soft limit to `connections` and what the gateway itself needs, as far as the hard limit lets it. Never
-/// lowers it.
-pub(crate) fn make_room_for(connections: u64) {
+/// Raises the soft limit to `connections`, what the gateway itself needs and `sandboxes`, as far as the hard limit lets it.
+/// Never lowers it. Of the last nobody knows how many there will be, so nobody is warned of too few.
+pub(crate) fn make_room_for(connections: u64, sandboxes: u64) {
     let needed = connections.saturating_add(OWN);
     let now = getrlimit(Resource::Nofile);
-    let Some(soft) = raised(now, needed) else { return };
+    let Some(soft) = raised(now, needed.saturating_add(sandboxes)) else { return };
     if soft < needed {
         warn!(
             descriptors = soft,

@@ -53,6 +53,13 @@ pub(crate) enum StartError {
     /// Of an identity, which somebody configured.
     #[error(transparent)]
     Identities(TokenError),
+    /// Of the tokens of sandboxes, at a start.
+    #[error("the key of the sandboxes' tokens cannot be used")]
+    SandboxKey {
+        path: PathBuf,
+        #[source]
+        source: TokenError,
+    },
     #[error(transparent)]
     Certificates(#[from] CertsError),
     #[error("cannot {action}")]
@@ -92,6 +99,11 @@ impl Remedy for StartError {
             Self::Tcp(error) => error.hints(),
             Self::Tls(error) => error.hints(),
             Self::Token(error) | Self::Identities(error) => error.hints(),
+            Self::SandboxKey { source: TokenError::Malformed { .. }, path } => vec![format!(
+                "have another made: rm {}; the sandboxes that there are then have to be made anew",
+                path.display()
+            )],
+            Self::SandboxKey { source, .. } => source.hints(),
             Self::Certificates(error) => error.hints(),
             Self::Driver { source, .. } | Self::Program { source, .. } => {
                 source.hint().map(str::to_owned).into_iter().collect()

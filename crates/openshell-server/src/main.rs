@@ -13,6 +13,7 @@ mod front;
 mod metrics;
 mod plan;
 mod program;
+mod sandboxes;
 mod signals;
 mod start;
 mod supervisor;

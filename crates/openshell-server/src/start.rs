@@ -25,6 +25,7 @@ use crate::doors::{self, Doors};
 use crate::error::StartError;
 use crate::front::{self, Asked};
 use crate::plan::Plan;
+use crate::sandboxes::{self, Supervised};
 use crate::usage::Usage;
 use crate::{backend, descriptors, signals};
 
@@ -58,7 +59,8 @@ pub(crate) fn run(catalog: &Catalog, args: &GatewayArgs, env: &Environment) -> R
     for note in &selection.notes {
         info!("{note}");
     }
-    descriptors::make_room_for(doors::most_connections(&settings.front));
+    let sandboxes = plan.supervisor.as_ref().map_or(0, |_| sandboxes::descriptors());
+    descriptors::make_room_for(doors::most_connections(&settings.front), sandboxes);
     let runtime = Builder::new_multi_thread()
         .worker_threads(worker_threads(env))
         .enable_all()
@@ -99,6 +101,11 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
         info!(path = %front.token_path.display(), "a token is made for clients on TCP");
     }
     let policy = Policy::new(&front::access(front, env.uid()))?;
+    let metrics = Metrics::new(VERSION);
+    let sandboxes = plan.supervisor.as_ref();
+    let sandboxes = sandboxes
+        .map(|_| sandboxes::Doors::prepare(settings, env.uid(), gateway_id.as_str(), &metrics))
+        .transpose()?;
     let store = Store::open(&settings.database)?;
     let telemetry = Telemetry::start(&settings.telemetry);
     let kind = DriverKind::of(catalog, &selection.name);
@@ -107,7 +114,8 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
         driver = backend::open(catalog, env, &plan, &gateway_id) => driver?,
         () = &mut stop => return Ok(()),
     };
-    let running = Running { env, gateway_id, policy, store, telemetry, kind, begun, doors };
+    let running =
+        Running { env, gateway_id, policy, metrics, sandboxes, store, telemetry, kind, begun, doors };
     let ended = attend(running, &plan, Arc::clone(&driver), stop).await;
     // However it ended: there may be machines that end with us, and would rather be told.
     driver.shutdown(LAST_SANDBOXES).await;
@@ -119,6 +127,9 @@ struct Running<'a> {
     env: &'a Environment,
     gateway_id: GatewayId,
     policy: Policy,
+    metrics: Arc<Metrics>,
+    /// The doors of sandboxes with a supervisor.
+    sandboxes: Option<Arc<sandboxes::Doors>>,
     store: Store,
     telemetry: Telemetry,
     kind: DriverKind,
@@ -133,7 +144,8 @@ async fn attend(
     driver: Arc<dyn ComputeDriver>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
-    let Running { env, gateway_id, policy, store, telemetry, kind, begun, doors } = running;
+    let Running { env, gateway_id, policy, metrics, sandboxes, store, telemetry, kind, begun, doors } =
+        running;
     let Plan { settings, selection, table, tls, .. } = plan;
     let front = &settings.front;
     let name = selection.name.to_string();
@@ -143,10 +155,10 @@ async fn attend(
     options.deadlines = backend::deadlines(table);
     options.provisioning_timeout = settings.provisioning_timeout;
     options.max_request_bytes = usize::try_from(front.limits.request_bytes).unwrap_or(usize::MAX);
+    options.supervision = sandboxes.as_ref().map(sandboxes::Doors::supervision);
     options.usage = Arc::new(Usage { telemetry: telemetry.clone(), driver: kind });
     let runtime = Runtime::start(options, store, driver).await.map_err(Box::new)?;
 
-    let metrics = Metrics::new(VERSION);
     let open = doors.open(front, tls.clone(), &metrics)?;
     let registered = register(env, settings, &gateway_id, &name, open.endpoint);
     info!(%gateway_id, took = ?begun.elapsed(), "serving");
@@ -157,7 +169,7 @@ async fn attend(
         took: begun.elapsed(),
     });
     let service = Front::new(
-        runtime.service(),
+        Supervised(runtime.service()),
         FrontOptions {
             policy,
             metrics,
@@ -166,6 +178,9 @@ async fn attend(
         },
     );
     let (probes, service) = (otlp::continued(service.probes()), otlp::continued(service));
+    if let Some(sandboxes) = &sandboxes {
+        sandboxes.serve(service.clone()).await;
+    }
     // Probes are answered until the last request is: they say that the gateway is going away.
     let (ended, end) = oneshot::channel::<()>();
     let health = openshell_front::serve(
@@ -193,6 +208,10 @@ async fn attend(
         served
     };
     let (served, probed) = tokio::join!(clients, health);
+    // After the clients: what they do in sandboxes ends by these.
+    if let Some(sandboxes) = &sandboxes {
+        sandboxes.shutdown().await;
+    }
     let spent = since.map_or(Duration::ZERO, |since| since.elapsed());
     runtime.shutdown(DRAIN.saturating_sub(spent).max(LAST_CALLS)).await;
     tokio::join!(telemetry.shutdown(LAST_EVENTS), otlp::shutdown(LAST_EVENTS));

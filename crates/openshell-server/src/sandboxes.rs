@@ -1,0 +1,228 @@
+//! The gateway's doors for its sandboxes: a directory and a socket each, opened before the driver is asked for the
+//! sandbox and served once the runtime runs.
+//!
+//! ```text
+//!   <state>/sandboxes/            0700: the host's other users get no further
+//!     <sandbox id>/               0711: bound into the sandbox, the same directory as long as the sandbox is there
+//!       gateway.sock              0666: who is root in there is anybody out here, so what they show decides
+//! ```
+
+mod supervised;
+mod tokens;
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openshell_core::config::LimitSettings;
+use openshell_core::{Settings, otlp, paths};
+use openshell_driver_api::{SandboxId, async_trait, supervisor};
+use openshell_front::{Door, DoorCounters, Entrance, Front, Limits, Metrics, SandboxKey};
+use openshell_runtime::{SandboxDoors, Supervision};
+use openshell_uds::{Listener, PeerPolicy};
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::{info, warn};
+
+use crate::doors;
+use crate::error::StartError;
+pub(crate) use supervised::Supervised;
+use tokens::Tokens;
+
+/// Connections of one sandbox: its supervisor needs one, and one more when it reconnects.
+const CONNECTIONS: u32 = 8;
+/// How long calls under way may take when a door is closed: a supervisor's go on for ever.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// For how many sandboxes descriptors are asked of the system: a door takes two, its supervisor's connection one.
+const ROOM: u64 = 4096;
+/// Descriptors of one sandbox.
+const DESCRIPTORS: u64 = 3;
+
+/// How many descriptors the doors may take.
+pub(crate) const fn descriptors() -> u64 {
+    ROOM * DESCRIPTORS
+}
+
+/// What answers behind every door, once it is known.
+type Answers = watch::Receiver<Option<Front<Supervised>>>;
+
+/// The doors of all sandboxes.
+pub(crate) struct Doors {
+    dir: PathBuf,
+    key: Arc<SandboxKey>,
+    limits: Limits,
+    counters: Arc<DoorCounters>,
+    answers: watch::Sender<Option<Front<Supervised>>>,
+    open: Mutex<HashMap<SandboxId, Open>>,
+}
+
+/// A door that is open.
+struct Open {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Doors {
+    /// Makes the directory of the sockets and the key of the tokens, where they are missing; no door is open yet.
+    ///
+    /// # Errors
+    /// When they cannot be made, or are open to others.
+    pub(crate) fn prepare(
+        settings: &Settings,
+        uid: u32,
+        gateway_id: &str,
+        metrics: &Metrics,
+    ) -> Result<Arc<Self>, StartError> {
+        let dir = settings.state_dir.join(paths::SANDBOXES);
+        paths::ensure_private(&dir, uid)?;
+        let path = settings.state_dir.join(paths::SANDBOX_KEY);
+        let key = SandboxKey::load_or_create(&path, gateway_id)
+            .map_err(|source| StartError::SandboxKey { path, source })?;
+        Ok(Arc::new(Self::new(dir, key, &settings.front.limits, metrics.door(Door::Sandboxes))))
+    }
+
+    fn new(dir: PathBuf, key: SandboxKey, limits: &LimitSettings, counters: Arc<DoorCounters>) -> Self {
+        let limits = LimitSettings { connections: CONNECTIONS, ..*limits };
+        Self {
+            dir,
+            key: Arc::new(key),
+            limits: doors::limits(&limits, FAREWELL),
+            counters,
+            answers: watch::Sender::new(None),
+            open: Mutex::default(),
+        }
+    }
+
+    /// What the runtime is lent of it.
+    pub(crate) fn supervision(self: &Arc<Self>) -> Supervision {
+        Supervision::new(Arc::new(Tokens(Arc::clone(&self.key))), Arc::clone(self) as _)
+    }
+
+    /// Answers at every door, those that are open and those to come. Until then whoever connects waits.
+    pub(crate) async fn serve(&self, front: Front<Supervised>) {
+        self.answers.send_replace(Some(front));
+        let open = self.open.lock().await;
+        info!(directory = %self.dir.display(), sandboxes = open.len(), "listening for supervisors");
+        // Whatever went while sandboxes had no supervisor left its directory.
+        for id in self.found() {
+            if !open.contains_key(&id) {
+                self.remove(&id);
+            }
+        }
+    }
+
+    /// Closes every door and leaves the directories: their sandboxes go on, and look there for the next gateway.
+    pub(crate) async fn shutdown(&self) {
+        let doors = std::mem::take(&mut *self.open.lock().await);
+        for door in doors.values() {
+            door.stop.send_replace(true);
+        }
+        for door in doors.into_values() {
+            door.end().await;
+        }
+    }
+
+    /// The sandboxes that have a directory.
+    fn found(&self) -> Vec<SandboxId> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().filter_map(Result::ok);
+        entries.filter_map(|entry| SandboxId::new(entry.file_name().to_str()?).ok()).collect()
+    }
+
+    fn remove(&self, id: &SandboxId) {
+        let Ok(dir) = directory(&self.dir, id) else { return };
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                warn!(directory = %dir.display(), %error, "a sandbox's directory cannot be removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl SandboxDoors for Doors {
+    async fn open(&self, sandbox_id: &SandboxId) -> io::Result<()> {
+        let mut open = self.open.lock().await;
+        if open.contains_key(sandbox_id) {
+            return Ok(());
+        }
+        let dir = directory(&self.dir, sandbox_id)?;
+        let listener = spawn_blocking(move || listen(&dir)).await.map_err(io::Error::other)??;
+        let policy = PeerPolicy { anybody: true, ..PeerPolicy::default() };
+        let entrance = Entrance::unix(listener, policy, Arc::clone(&self.counters));
+        let (stop, stopping) = watch::channel(false);
+        let (id, key) = (sandbox_id.clone(), Arc::clone(&self.key));
+        let task = tokio::spawn(attend(entrance, id, key, self.answers.subscribe(), stopping, self.limits));
+        open.insert(sandbox_id.clone(), Open { stop, task });
+        Ok(())
+    }
+
+    async fn close(&self, sandbox_id: &SandboxId) {
+        let mut open = self.open.lock().await;
+        let Some(door) = open.remove(sandbox_id) else { return };
+        door.end().await;
+        // Held, so that nobody opens it anew in between.
+        self.remove(sandbox_id);
+    }
+}
+
+impl Open {
+    /// Lets nobody in any more, and cuts whoever is there after a moment.
+    async fn end(mut self) {
+        self.stop.send_replace(true);
+        if tokio::time::timeout(FAREWELL, &mut self.task).await.is_err() {
+            self.task.abort();
+            let _aborted = self.task.await;
+        }
+    }
+}
+
+/// The directory of a sandbox. The ids of this gateway are names of files; any other is refused.
+fn directory(base: &Path, id: &SandboxId) -> io::Result<PathBuf> {
+    let id = id.as_str();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if id.len() > 128 || !id.bytes().all(plain) {
+        let message = format!("the sandbox id `{}` cannot be the name of a directory", id.escape_debug());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(base.join(id))
+}
+
+/// Makes the directory, where it is missing, and listens in it.
+fn listen(dir: &Path) -> io::Result<Listener> {
+    match DirBuilder::new().mode(0o711).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // Whatever the umask made of it: the sandbox's user is not ours, and has to get at the socket.
+    fs::set_permissions(dir, Permissions::from_mode(0o711))?;
+    let policy = PeerPolicy { anybody: true, ..PeerPolicy::default() };
+    openshell_uds::bind_mounted(&dir.join(supervisor::SOCKET), &policy).map_err(io::Error::other)
+}
+
+/// Answers at one door until it is closed.
+async fn attend(
+    entrance: Entrance,
+    id: SandboxId,
+    key: Arc<SandboxKey>,
+    mut answers: Answers,
+    mut stopping: watch::Receiver<bool>,
+    limits: Limits,
+) {
+    let front = tokio::select! {
+        ready = answers.wait_for(Option::is_some) => ready.ok().and_then(|ready| ready.clone()),
+        _ = stopping.wait_for(|stop| *stop) => None,
+    };
+    let Some(front) = front else { return };
+    let front = otlp::continued(front.sandbox(id.as_str(), key));
+    if let Err(error) = entrance.serve(front, stopping, limits).await {
+        warn!(sandbox = %id, %error, "no supervisor can connect any more: the sandbox's socket fails");
+    }
+}
+
+#[cfg(test)]
+mod tests;
