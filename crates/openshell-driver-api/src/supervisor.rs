@@ -33,12 +33,13 @@ pub struct SupervisorDelivery {
 /// The command line of a sandbox's first process.
 ///
 /// `user` is whom the supervisor starts what it starts as, as the image or the request writes it (`USER[:GROUP]`, names
-/// or numbers), `workdir` the directory it starts it in; `image` is the image's own entrypoint and command, which run
+/// or numbers), `workdir` the directory it starts it in, `kept` what root keeps of the supervisor's capabilities, as bits; `image` is the image's own entrypoint and command, which run
 /// where the request has no command.
 #[must_use]
-pub fn command_line(user: &str, workdir: &str, image: &[String]) -> Vec<String> {
+pub fn command_line(user: &str, workdir: &str, kept: u64, image: &[String]) -> Vec<String> {
     let mut words: Vec<String> = [PROGRAM, "run"].map(str::to_owned).into();
-    for (flag, value) in [("--user", user), ("--workdir", workdir)] {
+    let kept = if kept == 0 { String::new() } else { format!("{kept:x}") };
+    for (flag, value) in [("--user", user), ("--workdir", workdir), ("--capabilities", &kept)] {
         if !value.is_empty() {
             words.extend([flag.to_owned(), value.to_owned()]);
         }
@@ -61,9 +62,21 @@ mod tests {
     fn what_the_image_says_comes_after_the_dashes_whatever_it_looks_like() {
         let image = ["--user".to_owned(), "x".to_owned()];
         assert_eq!(
-            command_line("1000:www", "/srv", &image),
-            [PROGRAM, "run", "--user", "1000:www", "--workdir", "/srv", "--", "--user", "x"]
+            command_line("1000:www", "/srv", 0x20, &image),
+            [
+                PROGRAM,
+                "run",
+                "--user",
+                "1000:www",
+                "--workdir",
+                "/srv",
+                "--capabilities",
+                "20",
+                "--",
+                "--user",
+                "x"
+            ]
         );
-        assert_eq!(command_line("", "", &[]), [PROGRAM, "run", "--"]);
+        assert_eq!(command_line("", "", 0, &[]), [PROGRAM, "run", "--"]);
     }
 }

@@ -16,4 +16,5 @@ pub mod names;
 pub mod platform;
 pub mod posture;
 pub mod pull;
+pub mod supervised;
 pub mod values;

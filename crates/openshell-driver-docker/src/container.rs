@@ -18,6 +18,7 @@ use openshell_driver_common::container::limits::{Floor, Limits};
 use openshell_driver_common::container::mounts::{Judge, Mounts, NamedVolume, read as read_mounts};
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::container::posture::is_host_name;
+use openshell_driver_common::container::supervised::{self, Supervised};
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::faults::Faults;
 
@@ -45,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) user: Option<String>,
     /// The volumes that have to be there before the container, and stay after it.
     pub(crate) volumes: Vec<NamedVolume>,
+    /// How its supervisor is started, where it has one.
+    supervised: Option<Supervised>,
     body: ContainerCreateBody,
 }
 
@@ -98,6 +101,7 @@ impl Plan {
         let limits = faults.take(Limits::read(&spec.template.resources, &FLOOR)).unwrap_or_default();
         let variables = faults.take(environment::of(request, context, TOKEN_PATH)).unwrap_or_default();
         faults.into_result()?;
+        let supervised = Supervised::of(context, &request.id, &config.cap_add)?;
 
         let mut host = HostConfig {
             nano_cpus: limits.nano_cpus,
@@ -118,6 +122,11 @@ impl Plan {
             ..posture::host_config(config, &network, &scope)
         };
         host.pids_limit = pids_limit.or(host.pids_limit);
+        if let Some(supervised) = &supervised {
+            posture::supervise(&mut host, supervised);
+            let binds = supervised.binds().map(|(source, target)| mounts::read_only(source, target));
+            host.mounts.get_or_insert_default().extend(binds);
+        }
         let own_command = spec.command.is_empty();
         let body = ContainerCreateBody {
             hostname: is_host_name(&request.name).then(|| request.name.clone()),
@@ -139,7 +148,7 @@ impl Plan {
             host_config: Some(host),
             ..ContainerCreateBody::default()
         };
-        Ok(Self { image, network, user, volumes, body })
+        Ok(Self { image, network, user, volumes, supervised, body })
     }
 
     /// The body for the engine, once the image is known by its id.
@@ -151,11 +160,22 @@ impl Plan {
             options.no_copy = (making == Making::Bare).then_some(true);
         }
         body.image = Some(image.id.clone());
-        if body.entrypoint.is_none() && !image.has_command {
+        if let Some(supervised) = &self.supervised {
+            let user = self.user.as_deref().unwrap_or(&image.user);
+            let own_command = body.entrypoint.is_some();
+            body.entrypoint = Some(supervised.command_line(user, own_command, &image.command));
+            body.user = Some(supervised::USER.to_owned());
+            body.working_dir = Some(supervised::DIRECTORY.to_owned());
+        } else if body.entrypoint.is_none() && image.command.words.is_empty() {
             body.cmd = Some(vec!["/bin/sh".to_owned()]);
             body.working_dir = Some(WORKSPACE.to_owned());
         }
         body
+    }
+
+    /// Whether its first process is a supervisor.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.supervised.is_some()
     }
 
     /// The body of a container that is never started: it has the sandbox's volumes and a root that can be written, which

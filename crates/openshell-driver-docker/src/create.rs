@@ -95,7 +95,7 @@ impl Inner {
             && self.workspaces.is_ready(&self.engine, &image.id, making, &container, owner).await?;
         if !ready {
             let through = plan.files_body(image, making);
-            self.put_files(request, &container, through, owner, fresh).await?;
+            self.put_files(request, plan, (&container, through), owner, fresh).await?;
         }
         self.tell(&request.id, image::normal("Created", "the container is made"));
         self.start_container(&container).await?;
@@ -107,20 +107,20 @@ impl Inner {
     async fn put_files(
         &self,
         request: &SandboxRequest,
-        container: &str,
-        through: Option<ContainerCreateBody>,
+        plan: &Plan,
+        (container, through): (&str, Option<ContainerCreateBody>),
         owner: Owner,
         fresh: &[NamedVolume],
     ) -> Result<(), DriverError> {
-        let token = &request.spec.token;
+        let (token, supervised) = (&request.spec.token, plan.is_supervised());
         let targets: Vec<String> = fresh.iter().map(|volume| volume.target.clone()).collect();
         let Some(body) = through else {
-            return files::prepare(&self.engine, container, owner, &targets, token).await;
+            return files::prepare(&self.engine, container, owner, &targets, token, supervised).await;
         };
         // Made after the sandbox's own container and removed before that starts: at no time is there none.
         let name = self.engine.scope.files_container(&request.id);
         let through = self.make_container(&request.id, &name, body).await?;
-        files::prepare(&self.engine, &through, owner, &targets, token).await?;
+        files::prepare(&self.engine, &through, owner, &targets, token, supervised).await?;
         self.remove_container(&through).await
     }
 

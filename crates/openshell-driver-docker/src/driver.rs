@@ -13,6 +13,7 @@ use openshell_driver_api::{
 use openshell_driver_common::container::learned::Owners;
 use openshell_driver_common::container::marks::Marks;
 use openshell_driver_common::container::names::Scope;
+use openshell_driver_common::container::supervised;
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::locks::Locks;
 use openshell_driver_common::operations::to_the_end;
@@ -55,6 +56,9 @@ impl DockerDriver {
     /// Connects to the engine.
     pub(crate) async fn open(context: DriverContext, config: Config) -> Result<Self, DriverError> {
         let engine = Engine::connect(&config, Scope { gateway_id: context.gateway_id.clone() }).await?;
+        if context.supervisor.is_some() && engine.socket.is_none() {
+            return Err(supervised::elsewhere("docker"));
+        }
         let images = Images::new(&config);
         let marks = Marks::new(&context.state_dir);
         let news = broadcast::Sender::new(NEWS);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use openshell_driver_api::{DriverError, Secret};
 use openshell_driver_common::container::files::{
-    Account, AccountFile, Archive, Directory, GROUPS, Owner, TOKEN_DIRECTORY, TOKEN_PATH, USERS, WORKSPACE,
+    Account, AccountFile, Archive, Directory, GROUPS, Owner, USERS, WORKSPACE,
 };
 use openshell_driver_common::container::learned::{Learned, Owners};
 
@@ -80,7 +80,7 @@ fn is_owners(workspace: Directory, owner: Owner) -> bool {
 }
 
 /// Gives the workspace and the new volumes at `fresh` to the owner, who the main process runs as, and puts the token
-/// where only that user reads it.
+/// where only that user reads it, or only root where that is the supervisor.
 ///
 /// Without capabilities not even root writes into a directory of somebody else's, and an image's `/sandbox` may be
 /// anybody's.
@@ -90,6 +90,7 @@ pub(crate) async fn prepare(
     owner: Owner,
     fresh: &[String],
     token: &Secret,
+    supervised: bool,
 ) -> Result<(), DriverError> {
     let mut archive = Archive::default();
     archive.directory(WORKSPACE, MODE, owner);
@@ -97,9 +98,8 @@ pub(crate) async fn prepare(
         archive.directory(target, MODE, owner);
     }
     if !token.is_empty() {
-        archive.directory("/run", 0o755, Owner::default());
-        archive.directory(TOKEN_DIRECTORY, 0o700, owner);
-        archive.file(TOKEN_PATH, 0o600, owner, token.expose().as_bytes());
+        let reader = if supervised { Owner::default() } else { owner };
+        archive.token(token.expose(), reader, supervised);
     }
     // As a stream: the client library logs whole bodies at trace level, streams it does not.
     let body = bollard::body_stream(stream::iter([Bytes::from(archive.finish())]));

@@ -51,6 +51,10 @@ impl DriverFactory for Docker {
         detect::detect(env).await.detection()
     }
 
+    fn delivers_supervisor(&self) -> bool {
+        true
+    }
+
     async fn open(
         &self,
         context: DriverContext,

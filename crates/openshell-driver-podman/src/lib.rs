@@ -58,6 +58,10 @@ impl DriverFactory for Podman {
         detect::detect(env).await.detection()
     }
 
+    fn delivers_supervisor(&self) -> bool {
+        true
+    }
+
     async fn open(
         &self,
         context: DriverContext,

@@ -15,6 +15,7 @@ use openshell_driver_common::container::mounts::{
 };
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::container::posture::is_host_name;
+use openshell_driver_common::container::supervised::{self, Supervised};
 use openshell_driver_common::container::values::Network;
 use openshell_driver_common::faults::Faults;
 
@@ -29,7 +30,7 @@ use crate::image::Image;
 const FLOOR: Floor = Floor { driver: "podman", cpu: "10m", memory: "6Mi" };
 /// The microseconds of which a quota of CPU is a part: what engines use.
 const PERIOD: u64 = 100_000;
-/// Only the main process's user reads the token, and nobody writes it.
+/// Only the main process's user reads the token, or only its supervisor, and nobody writes it.
 const TOKEN_MODE: u32 = 0o400;
 
 /// A request that has been found possible, as far as that can be said before it is tried.
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) has_token: bool,
     /// Whether users inside are others on the host, one by one.
     mapped: bool,
+    /// How its supervisor is started, where it has one.
+    supervised: Option<Supervised>,
     spec: Spec,
 }
 
@@ -103,6 +106,7 @@ impl Plan {
         judge::controllers(&limits, facts, &mut faults);
         let variables = faults.take(environment::of(request, context, TOKEN_PATH)).unwrap_or_default();
         faults.into_result()?;
+        let supervised = Supervised::of(context, &request.id, &config.cap_add)?;
 
         let mapped = matches!(config.userns, Userns::Auto { .. } | Userns::KeepId | Userns::NoMap);
         let own_command = spec.command.is_empty();
@@ -133,15 +137,31 @@ impl Plan {
         for mounted in mounts {
             add(&mut made, mounted, mapped);
         }
+        if let Some(supervised) = &supervised {
+            posture::supervise(&mut made, supervised);
+            for (source, target) in supervised.binds() {
+                let what = What::Bind { source: source.to_owned(), read_only: true };
+                add(&mut made, Mounted { target: target.to_owned(), what }, mapped);
+            }
+        }
         let has_token = !request.spec.token.is_empty();
-        Ok(Self { image, network, user, volumes, has_token, mapped, spec: made })
+        Ok(Self { image, network, user, volumes, has_token, mapped, supervised, spec: made })
     }
 
     /// The specification for the service, once the image is known by its id and the main process's user by its numbers.
     pub(crate) fn spec(&self, image: &Image, owner: Owner, secret: &str) -> Spec {
         let mut spec = self.spec.clone();
         spec.image = image.id.clone();
-        if spec.entrypoint.is_none() && !image.has_command {
+        let mut reader = owner;
+        if let Some(supervised) = &self.supervised {
+            let user = self.user.as_deref().unwrap_or(&image.user);
+            let own_command = spec.entrypoint.is_some();
+            spec.entrypoint = Some(supervised.command_line(user, own_command, &image.command));
+            spec.command = Some(Vec::new());
+            spec.user = Some(supervised::USER.to_owned());
+            spec.work_dir = Some(supervised::DIRECTORY.to_owned());
+            reader = Owner::default();
+        } else if spec.entrypoint.is_none() && image.command.words.is_empty() {
             spec.command = Some(vec!["/bin/sh".to_owned()]);
             spec.work_dir = Some(WORKSPACE.to_owned());
         }
@@ -149,8 +169,8 @@ impl Plan {
             spec.secrets = vec![SecretMount {
                 source: secret.to_owned(),
                 target: TOKEN_PATH.to_owned(),
-                uid: owner.uid,
-                gid: owner.gid,
+                uid: reader.uid,
+                gid: reader.gid,
                 mode: TOKEN_MODE,
             }];
         }

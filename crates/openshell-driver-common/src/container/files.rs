@@ -182,6 +182,15 @@ impl Archive {
         self.content(content);
     }
 
+    /// Adds the token, for `owner` alone. A supervisor reads it and nobody else, so that nobody changes it and others pass by
+    /// it to what lies beside it.
+    pub fn token(&mut self, token: &str, owner: Owner, supervised: bool) {
+        let (directory, file) = if supervised { (0o711, 0o400) } else { (0o700, 0o600) };
+        self.directory("/run", 0o755, Owner::default());
+        self.directory(TOKEN_DIRECTORY, directory, owner);
+        self.file(TOKEN_PATH, file, owner, token.as_bytes());
+    }
+
     fn header(&mut self, name: &str, kind: u8, mode: u32, owner: Owner, size: u64) {
         if name.len() > MAX_NAME {
             self.long_name(name);

@@ -29,51 +29,51 @@ pub enum PullPolicy {
     Never,
 }
 
-/// The capabilities of Linux, without `CAP_`.
+/// The capabilities of Linux, without `CAP_`, in the order of their numbers.
 ///
-/// Source: capabilities(7), as of Linux 5.9, the last that added one.
+/// Source: `linux/capability.h`, as of Linux 5.9, the last that added one.
 const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
     "FOWNER",
     "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
     "KILL",
-    "LEASE",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
     "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
     "NET_BIND_SERVICE",
     "NET_BROADCAST",
+    "NET_ADMIN",
     "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
     "SYS_ADMIN",
     "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
     "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
     "SYS_RESOURCE",
     "SYS_TIME",
     "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
     "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 ];
 
 /// Letters of the names that an engine gives.
@@ -168,6 +168,11 @@ pub fn capability(text: &str) -> Result<String, Problem> {
         .min();
     let known = nearest.map_or("NET_RAW", |(_, known)| known);
     Err(("is not a capability".to_owned(), Some(format!("cap_add = [\"{known}\"]"))))
+}
+
+/// The number of a capability, by its name without `CAP_`.
+pub(crate) fn capability_number(name: &str) -> Option<usize> {
+    CAPABILITIES.iter().position(|known| *known == name)
 }
 
 /// The name of an OCI runtime that the engine knows.

@@ -1,4 +1,4 @@
-//! Mounts that were found good, in the engine's words.
+//! Mounts that were found good, in the engine's words, and those of the supervisor.
 
 use bollard::models::{Mount, MountBindOptions, MountTmpfsOptions, MountType, MountVolumeOptions};
 use openshell_driver_common::container::mounts::{Mounted, What};
@@ -28,13 +28,22 @@ pub(super) fn mount(mounted: Mounted) -> Mount {
             }),
             ..base
         },
-        // What is mounted below on the host was not looked at, and would stay writable.
-        What::Bind { source, read_only } => Mount {
-            typ: Some(MountType::BIND),
-            source: Some(source),
-            read_only: Some(read_only),
-            bind_options: Some(MountBindOptions { non_recursive: Some(true), ..MountBindOptions::default() }),
-            ..base
-        },
+        What::Bind { source, read_only } => bind(source, base, read_only),
+    }
+}
+
+/// A file or a directory of the host's, read-only.
+pub(super) fn read_only(source: &str, target: &str) -> Mount {
+    bind(source.to_owned(), Mount { target: Some(target.to_owned()), ..Mount::default() }, true)
+}
+
+/// What is mounted below on the host was not looked at, and would stay writable.
+fn bind(source: String, base: Mount, read_only: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source),
+        read_only: Some(read_only),
+        bind_options: Some(MountBindOptions { non_recursive: Some(true), ..MountBindOptions::default() }),
+        ..base
     }
 }

@@ -6,6 +6,7 @@ use bollard::models::{
 };
 use openshell_driver_common::container::names::Scope;
 use openshell_driver_common::container::posture::ALL_CAPABILITIES;
+use openshell_driver_common::container::supervised::Supervised;
 use openshell_driver_common::container::values::Network;
 
 use crate::config::Config;
@@ -50,4 +51,11 @@ pub(super) fn host_config(config: &Config, network: &Network, scope: &Scope) -> 
         }),
         ..HostConfig::default()
     }
+}
+
+/// What a supervisor needs on top of that: a few capabilities, which whatever it starts does not have; and to be the first
+/// process itself, since it reaps orphans and passes signals on.
+pub(super) fn supervise(host: &mut HostConfig, supervised: &Supervised) {
+    host.cap_add = Some(supervised.capabilities());
+    host.init = Some(false);
 }

@@ -1,7 +1,9 @@
 //! From requests to bodies, without an engine.
 
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{ErrorKind, GpuRequest, SandboxId, SandboxSpec, Secret, Template};
 use openshell_driver_common::container::mounts::MountRules;
+use openshell_driver_common::container::supervised::ImageCommand;
 
 use serde_json::{Value, json};
 
@@ -46,7 +48,9 @@ fn facts() -> Facts {
 }
 
 fn image(has_command: bool) -> Image {
-    Image { id: "sha256:1".into(), user: String::new(), has_command, platform: Default::default() }
+    let words = if has_command { vec!["/entry".to_owned()] } else { Vec::new() };
+    let command = ImageCommand { words, directory: String::new() };
+    Image { id: "sha256:1".into(), user: String::new(), command, platform: Default::default() }
 }
 
 fn plan(request: &SandboxRequest) -> Result<Plan, DriverError> {
@@ -83,6 +87,48 @@ fn the_posture() {
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
     });
     assert_eq!(said, expected);
+}
+
+/// A context with a supervisor to deliver.
+fn supervised() -> DriverContext {
+    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    DriverContext { supervisor: Some(delivery), ..context() }
+}
+
+#[test]
+fn a_supervisor_changes_nothing_but_what_it_needs() {
+    let mut image = image(true);
+    image.user = "www".to_owned();
+    for (request, expected) in [
+        (request(&["sleep", "1"]), "run --user www --workdir /sandbox --"),
+        (request(&[]), "run --user www --workdir / -- /entry"),
+    ] {
+        let with = Plan::new(&request, &Config::default(), &supervised(), &facts()).expect("valid");
+        let without = Plan::new(&request, &Config::default(), &context(), &facts()).expect("valid");
+        assert!(with.is_supervised() && !without.is_supervised());
+        let (mut with, without) = (with.body(&image, Making::Copied), without.body(&image, Making::Copied));
+        let words = with.entrypoint.take().expect("an entrypoint").join(" ");
+        assert_eq!(words, format!("/run/openshell/supervisor {expected}"));
+        assert_eq!(
+            (with.user.take().as_deref(), with.working_dir.take().as_deref()),
+            (Some("0:0"), Some("/"))
+        );
+        let host = with.host_config.as_mut().expect("a host config");
+        assert_eq!(host.cap_add.take().expect("capabilities"), ["KILL", "SETGID", "SETUID", "SETPCAP"]);
+        assert_eq!(host.init.replace(true), Some(false));
+        let mounts = host.mounts.as_mut().expect("mounts").split_off(1);
+        for (mount, (source, target)) in mounts.iter().zip([
+            ("/bin/sv", "/run/openshell/supervisor"),
+            ("/state/sandboxes/id-1", "/run/openshell/gateway"),
+        ]) {
+            assert_eq!((mount.source.as_deref(), mount.target.as_deref()), (Some(source), Some(target)));
+            assert_eq!((mount.typ, mount.read_only), (Some(MountType::BIND), Some(true)));
+        }
+        assert_eq!(mounts.len(), 2);
+        let mut without = without;
+        (without.entrypoint, without.user, without.working_dir) = (None, None, None);
+        assert_eq!(with, without, "the rest is the same");
+    }
 }
 
 /// The host's part of the body for a block `docker` of `driver_config`, or what was wrong.

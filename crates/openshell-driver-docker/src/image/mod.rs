@@ -18,6 +18,7 @@ use openshell_driver_common::container::credentials::{Accounts, Sources};
 use openshell_driver_common::container::image as reference;
 use openshell_driver_common::container::platform::Platform;
 use openshell_driver_common::container::pull::Pulls;
+use openshell_driver_common::container::supervised::ImageCommand;
 use openshell_driver_common::container::values::PullPolicy;
 
 pub(crate) use self::events::{Step, event, normal};
@@ -33,8 +34,8 @@ pub(crate) struct Image {
     pub(crate) id: String,
     /// The user that it wants to run as; empty for root.
     pub(crate) user: String,
-    /// Whether it brings a command or an entrypoint.
-    pub(crate) has_command: bool,
+    /// Its entrypoint and its command; nothing where it brings neither.
+    pub(crate) command: ImageCommand,
     /// What it is made for; parts of it are empty where the image does not say.
     pub(crate) platform: Platform,
 }
@@ -170,9 +171,9 @@ async fn inspect(engine: &Engine, reference: &str) -> Result<Option<Image>, Driv
         return Err(DriverError::new(ErrorKind::Internal, "inspect image", message));
     };
     let config = image.config.unwrap_or_default();
-    let some = |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
-    let has_command = some(&config.cmd) || some(&config.entrypoint);
+    let words = config.entrypoint.into_iter().chain(config.cmd).flatten().collect();
+    let command = ImageCommand { words, directory: config.working_dir.unwrap_or_default() };
     let platform =
         Platform { os: image.os.unwrap_or_default(), architecture: image.architecture.unwrap_or_default() };
-    Ok(Some(Image { id, user: config.user.unwrap_or_default(), has_command, platform }))
+    Ok(Some(Image { id, user: config.user.unwrap_or_default(), command, platform }))
 }

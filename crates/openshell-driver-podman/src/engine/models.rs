@@ -257,6 +257,8 @@ pub(crate) struct ImageConfig {
     pub(crate) command: Vec<String>,
     #[serde(rename = "Entrypoint", deserialize_with = "lenient")]
     pub(crate) entrypoint: Vec<String>,
+    #[serde(rename = "WorkingDir", deserialize_with = "lenient")]
+    pub(crate) working_dir: String,
 }
 
 /// A line of a pull.

@@ -15,6 +15,7 @@ use openshell_driver_common::container::credentials::Accounts;
 use openshell_driver_common::container::image as reference;
 use openshell_driver_common::container::platform::Platform;
 use openshell_driver_common::container::pull::Pulls;
+use openshell_driver_common::container::supervised::ImageCommand;
 use openshell_driver_common::container::values::PullPolicy;
 
 pub(crate) use self::events::{Step, event, normal};
@@ -30,8 +31,8 @@ pub(crate) struct Image {
     pub(crate) id: String,
     /// The user that it wants to run as; empty for root.
     pub(crate) user: String,
-    /// Whether it brings a command or an entrypoint.
-    pub(crate) has_command: bool,
+    /// Its entrypoint and its command; nothing where it brings neither.
+    pub(crate) command: ImageCommand,
     /// What it is made for; parts of it are empty where the image does not say.
     pub(crate) platform: Platform,
 }
@@ -157,7 +158,8 @@ async fn inspect(engine: &Engine, reference: &str) -> Result<Option<Image>, Driv
     }
     // Podman writes ids without their algorithm.
     let id = if found.id.contains(':') { found.id } else { format!("sha256:{}", found.id) };
-    let has_command = !found.config.command.is_empty() || !found.config.entrypoint.is_empty();
+    let words = [found.config.entrypoint, found.config.command].concat();
+    let command = ImageCommand { words, directory: found.config.working_dir };
     let platform = Platform { os: found.os, architecture: found.architecture };
-    Ok(Some(Image { id, user: found.user, has_command, platform }))
+    Ok(Some(Image { id, user: found.user, command, platform }))
 }

@@ -1,6 +1,7 @@
 //! The one place where the posture is written down: what a container may do, field by field. Pure.
 
 use openshell_driver_common::container::posture::ALL_CAPABILITIES;
+use openshell_driver_common::container::supervised::Supervised;
 use openshell_driver_common::container::values::Network;
 
 use crate::config::Config;
@@ -59,4 +60,11 @@ pub(super) fn spec(config: &Config, network: &Network, rootless: bool, own: &str
         log: Some(Log { driver: "k8s-file".to_owned(), size: LOG_SIZE }),
         ..Spec::default()
     }
+}
+
+/// What a supervisor needs on top of that: a few capabilities, which whatever it starts does not have; and to be the first
+/// process itself, since it reaps orphans and passes signals on.
+pub(super) fn supervise(spec: &mut Spec, supervised: &Supervised) {
+    spec.cap_add = supervised.capabilities();
+    spec.init = Some(false);
 }

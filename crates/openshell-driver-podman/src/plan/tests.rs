@@ -1,7 +1,9 @@
 //! From requests to specifications, without a service.
 
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{ErrorKind, GpuRequest, SandboxId, SandboxSpec, Secret, Template};
 use openshell_driver_common::container::gpu::Offer;
+use openshell_driver_common::container::supervised::ImageCommand;
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,7 +34,9 @@ fn request(command: &[&str]) -> SandboxRequest {
 }
 
 fn image(has_command: bool) -> Image {
-    Image { id: "sha256:1".into(), user: String::new(), has_command, platform: Default::default() }
+    let words = if has_command { vec!["/entry".to_owned()] } else { Vec::new() };
+    let command = ImageCommand { words, directory: String::new() };
+    Image { id: "sha256:1".into(), user: String::new(), command, platform: Default::default() }
 }
 
 const OWNER: Owner = Owner { uid: 1000, gid: 7 };
@@ -47,6 +51,45 @@ fn told(request: &SandboxRequest, config: &str, rootless: bool) -> Result<Value,
         error.message().to_owned()
     })?;
     Ok(serde_json::to_value(plan.spec(&image(true), OWNER, "secret")).expect("JSON"))
+}
+
+#[test]
+fn a_supervisor_changes_nothing_but_what_it_needs() {
+    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    let supervised = DriverContext { supervisor: Some(delivery), ..context() };
+    let mut image = image(true);
+    image.user = "www".to_owned();
+    for (mut request, expected) in [
+        (request(&["sleep", "1"]), "run --user www --workdir /sandbox --"),
+        (request(&[]), "run --user www --workdir / -- /entry"),
+    ] {
+        request.spec.token = Secret::new("s3cret");
+        let spec = |context| {
+            let plan = Plan::new(&request, &Config::default(), context, &Facts::default(), false);
+            plan.expect("valid").spec(&image, OWNER, "secret")
+        };
+        let (mut with, mut without) = (spec(&supervised), spec(&context()));
+        let words = with.entrypoint.take().expect("an entrypoint").join(" ");
+        assert_eq!(words, format!("/run/openshell/supervisor {expected}"));
+        assert_eq!(with.command.take(), Some(Vec::new()), "nothing of the image's comes after it");
+        assert_eq!((with.user.take().as_deref(), with.work_dir.take().as_deref()), (Some("0:0"), Some("/")));
+        assert_eq!(std::mem::take(&mut with.cap_add), ["KILL", "SETGID", "SETUID", "SETPCAP"]);
+        assert_eq!(with.init.replace(true), Some(false));
+        let [program, sockets] = &std::mem::take(&mut with.mounts)[..] else { panic!("two mounts") };
+        assert_eq!((&*program.source, &*program.destination), ("/bin/sv", "/run/openshell/supervisor"));
+        assert_eq!(
+            (&*sockets.source, &*sockets.destination),
+            ("/state/sandboxes/id-1", "/run/openshell/gateway")
+        );
+        for mount in [program, sockets] {
+            assert_eq!(mount.options, ["bind", "ro", "nosuid", "nodev", "private"]);
+        }
+        // Root's alone, where it was the main process's user's.
+        assert_eq!((with.secrets[0].uid, with.secrets[0].gid, with.secrets[0].mode), (0, 0, 0o400));
+        (with.secrets[0].uid, with.secrets[0].gid) = (OWNER.uid, OWNER.gid);
+        (without.entrypoint, without.command, without.user, without.work_dir) = (None, None, None, None);
+        assert_eq!(with, without, "the rest is the same");
+    }
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! A container whose first process is the gateway's supervisor: what is mounted for that, what it starts with, and what it
+//! may do that the sandbox may not. The same for every engine.
+//!
+//! The supervisor is root with the few capabilities that it takes to become somebody else; whatever it starts has those
+//! that it would have without it, and no others.
+
+use openshell_driver_api::supervisor::{self, SupervisorDelivery};
+use openshell_driver_api::{DriverContext, DriverError, ErrorKind, SandboxId};
+
+use super::files::WORKSPACE;
+use super::values::capability_number;
+
+/// Who the supervisor is: root, whatever the image says.
+pub const USER: &str = "0:0";
+/// Where it is started: a directory that every image has, and that root may enter.
+pub const DIRECTORY: &str = "/";
+/// What the supervisor may do: become the sandbox's user (`SETUID`, `SETGID`), give up for good what that user shall not have
+/// (`SETPCAP`), and end what it has started (`KILL`).
+const CAPABILITIES: [&str; 4] = ["KILL", "SETGID", "SETUID", "SETPCAP"];
+
+/// The command of an image, and where it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageCommand {
+    /// Its entrypoint and its command.
+    pub words: Vec<String>,
+    /// Its directory; may be empty.
+    pub directory: String,
+}
+
+/// How a sandbox's supervisor gets into its container, and how it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supervised {
+    program: String,
+    socket_directory: String,
+    /// What the operator gives back to sandboxes.
+    kept: Vec<String>,
+}
+
+impl Supervised {
+    /// What there is of it for a sandbox, `None` where sandboxes have no supervisor. `cap_add` is what the operator gives
+    /// back to every sandbox.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` for a path that engines cannot be told.
+    pub fn of(
+        context: &DriverContext,
+        id: &SandboxId,
+        cap_add: &[String],
+    ) -> Result<Option<Self>, DriverError> {
+        let Some(SupervisorDelivery { program, sockets }) = &context.supervisor else { return Ok(None) };
+        let text = |path: &std::path::Path| match path.to_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => {
+                let message = format!("the path `{}` is not UTF-8", path.display());
+                Err(DriverError::new(ErrorKind::FailedPrecondition, "deliver the supervisor", message))
+            }
+        };
+        let (program, socket_directory) = (text(program)?, text(&sockets.join(id.as_str()))?);
+        Ok(Some(Self { program, socket_directory, kept: cap_add.to_vec() }))
+    }
+
+    /// What is mounted, each from the host to its place, and all of it read-only: the program, and the directory of the
+    /// sandbox's own socket.
+    #[must_use]
+    pub fn binds(&self) -> [(&str, &'static str); 2] {
+        [(&self.program, supervisor::PROGRAM), (&self.socket_directory, supervisor::GATEWAY_DIR)]
+    }
+
+    /// What the container's first process may do.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<String> {
+        let further = self.kept.iter().filter(|kept| !CAPABILITIES.contains(&kept.as_str())).cloned();
+        CAPABILITIES.map(str::to_owned).into_iter().chain(further).collect()
+    }
+
+    /// The container's whole command line. `own_command` says whether the request has a command, which the supervisor then
+    /// reads from its environment; else it is the image's, in the image's directory.
+    #[must_use]
+    pub fn command_line(&self, user: &str, own_command: bool, image: &ImageCommand) -> Vec<String> {
+        let directory = match (own_command || image.words.is_empty(), image.directory.as_str()) {
+            (true, _) => WORKSPACE,
+            (false, "") => DIRECTORY,
+            (false, directory) => directory,
+        };
+        let kept = self.kept.iter().filter_map(|name| capability_number(name));
+        let kept = kept.fold(0, |bits, number| bits | 1_u64 << number);
+        let words = if own_command { &[][..] } else { &image.words };
+        supervisor::command_line(user, directory, kept, words)
+    }
+}
+
+/// The refusal of an engine at a port, which may be on another host: what is bound there is not the gateway's.
+#[must_use]
+pub fn elsewhere(driver: &str) -> DriverError {
+    let message = "the supervisor is a file of this host, and the engine, which is not behind a Unix socket, may be on another \
+                   one, where it cannot be bound into sandboxes";
+    DriverError::new(ErrorKind::FailedPrecondition, "deliver the supervisor", message).with_hint(format!(
+        "do without exec, files and logs: supervisor = \"none\" in [openshell.drivers.{driver}]"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supervised(cap_add: &[&str]) -> Supervised {
+        let context = DriverContext {
+            name: "moon".into(),
+            gateway_id: "gw".into(),
+            state_dir: "/state/drivers/moon".into(),
+            telemetry: true,
+            endpoint: supervisor::ENDPOINT.into(),
+            supervisor: Some(SupervisorDelivery { program: "/p".into(), sockets: "/state/sandboxes".into() }),
+        };
+        let cap_add: Vec<String> = cap_add.iter().map(|name| (*name).to_owned()).collect();
+        let id = SandboxId::new("id-1").expect("an id");
+        let none = Supervised::of(&DriverContext { supervisor: None, ..context.clone() }, &id, &[]);
+        assert_eq!(none.expect("nothing to go wrong"), None);
+        Supervised::of(&context, &id, &cap_add).expect("paths").expect("a supervisor")
+    }
+
+    #[test]
+    fn the_program_and_the_sandbox_s_own_directory_are_mounted() {
+        let expected =
+            [("/p", "/run/openshell/supervisor"), ("/state/sandboxes/id-1", "/run/openshell/gateway")];
+        assert_eq!(supervised(&[]).binds(), expected);
+    }
+
+    #[test]
+    fn the_sandbox_keeps_what_the_operator_gives_back_and_nothing_of_the_supervisor_s() {
+        let line = |cap_add: &[&str]| {
+            supervised(cap_add).command_line("u", true, &ImageCommand::default())[2..].join(" ")
+        };
+        assert_eq!(supervised(&[]).capabilities(), CAPABILITIES);
+        assert_eq!(line(&[]), "--user u --workdir /sandbox --");
+        assert_eq!(
+            supervised(&["KILL", "NET_RAW"]).capabilities(),
+            ["KILL", "SETGID", "SETUID", "SETPCAP", "NET_RAW"]
+        );
+        assert_eq!(line(&["KILL", "NET_RAW"]), "--user u --workdir /sandbox --capabilities 2020 --");
+        assert_eq!(
+            line(&["CHECKPOINT_RESTORE"]),
+            "--user u --workdir /sandbox --capabilities 10000000000 --"
+        );
+    }
+
+    #[test]
+    fn an_image_s_own_command_runs_where_the_image_says() {
+        let image = |words: &[&str], directory: &str| ImageCommand {
+            words: words.iter().map(|word| (*word).to_owned()).collect(),
+            directory: directory.to_owned(),
+        };
+        let line = |own, image| supervised(&[]).command_line("", own, &image)[2..].join(" ");
+        assert_eq!(line(false, image(&["/entry", "-x"], "/srv")), "--workdir /srv -- /entry -x");
+        assert_eq!(line(false, image(&["/entry"], "")), "--workdir / -- /entry");
+        // A shell for want of a command, and a command of the request's own, are at home in the workspace.
+        assert_eq!(line(false, image(&[], "/srv")), "--workdir /sandbox --");
+        assert_eq!(line(true, image(&["/entry"], "/srv")), "--workdir /sandbox --");
+    }
+
+    #[test]
+    fn an_engine_elsewhere_is_refused_with_the_key_that_turns_it_off() {
+        let error = elsewhere("moon");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.ends_with("supervisor = \"none\" in [openshell.drivers.moon]"), "{hint}");
+    }
+}
