@@ -4,28 +4,40 @@
 //!
 //! Nothing is left half-written: a folder under `target/gateways/` is made complete beside its place and then swapped in.
 
+mod again;
 mod bom;
 mod line;
 mod messages;
 mod place;
 mod record;
+pub(crate) mod reproducible;
+mod site;
+mod source;
+mod verified;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use driver_manifest::{Assembly, Selection};
-use driver_verify::Answer;
+use clap_complete::ArgValueCompleter;
+use driver_manifest::{Assembly, Kind, Selection};
+use sha2::{Digest, Sha256};
 
 use bom::{Bom, Shipped, source_date};
 pub(crate) use line::{CargoLine, Profile};
-pub(crate) use messages::{Compiled, Package, check, read_messages, run_cargo};
+pub(crate) use messages::{Compiled, Package, check, package, read_messages, run_cargo};
 pub(crate) use place::{Staged, hex, sha256_of, turn};
 pub(crate) use record::{FileRecord, Record};
+use site::{Provenance, Site};
+use source::SourceRecord;
+use verified::verify;
 
+use crate::completions;
 use crate::error::{Error, Result};
+use crate::overlay::OverlayArgs;
 use crate::selection::{self, SelectionArgs};
 use crate::size::Budgeted;
-use crate::verify::{Edges, Graphs, Lock, Query, Subject, Verifier, colour};
+use crate::verify::{Edges, Graphs, Lock, Query, Subject, Verifier};
 use crate::workspace::{GATEWAY_BIN, GATEWAY_PACKAGE, MANIFEST, PROGRAMS_PACKAGE, Rustc, Workspace, joined};
 
 /// Build a gateway with exactly the drivers you name, or standalone driver programs
@@ -34,8 +46,22 @@ pub(crate) struct Args {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Build the standalone programs of these drivers instead of a gateway
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', add = ArgValueCompleter::new(completions::drivers))]
     programs: Vec<String>,
+    #[command(flatten)]
+    overlay: OverlayArgs,
+    /// Build what this build.json says once more, and compare the bytes
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "drivers", "preset", "all", "from_config", "with_option", "without_option", "programs", "manifest", "profile",
+        "target",
+    ])]
+    from: Option<PathBuf>,
+    /// With --from, build with another compiler than that build was made by
+    #[arg(long, requires = "from")]
+    allow_other_toolchain: bool,
+    /// Keep no path of this machine in the files, so that they are the same wherever they are built
+    #[arg(long)]
+    reproducible: bool,
     #[command(flatten)]
     cargo: CargoArgs,
     /// Print the cargo lines and do nothing
@@ -71,47 +97,33 @@ pub(crate) struct CargoArgs {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result {
-    let workspace = Workspace::find()?;
-    let assembly = workspace.assembly()?;
-    let jobs = if args.programs.is_empty() {
-        let (selection, notes) = args.selection.resolve(&assembly)?;
-        for note in notes {
-            eprintln!("note: {note}");
-        }
-        vec![Job::gateway(&assembly, selection, &args.cargo)]
-    } else {
-        if args.selection.names_drivers() {
-            return Err(Error::refused(
-                "a gateway and programs are built by two calls",
-                "cargo xtask build --programs NAMES, and cargo xtask build --drivers NAMES",
-            ));
-        }
-        let selections = args.selection.resolve_programs(&assembly, &args.programs)?;
-        selections
-            .into_iter()
-            .map(|selection| Job::program(&assembly, selection, &args.cargo))
-            .collect::<Result<Vec<_>>>()?
-    };
+    let site = Site::of(args)?;
+    let jobs = site.jobs(args)?;
     if args.dry_run {
-        if !crate::generate::lock_holds(&workspace) {
+        if !crate::generate::lock_holds(site.main()) {
             eprintln!(
                 "note: generated files do not match `{MANIFEST}`: `cargo xtask gen` before you run this"
             );
+        }
+        if let Some(root) = site.elsewhere() {
+            eprintln!("note: these are run in `{}`, which a build makes", from_here(&root).display());
         }
         for line in jobs.iter().flat_map(Job::lines) {
             println!("{line}");
         }
         return Ok(ExitCode::SUCCESS);
     }
-    refuse_drift(&workspace)?;
+    refuse_drift(site.main())?;
+    let workspace = site.made()?;
     for job in jobs {
         let job = Job { audit_section: !args.no_audit_section, ..job };
-        let verifies = (!args.no_verify).then_some(&assembly);
+        let verifies = (!args.no_verify).then_some(site.assembly());
         let made = job.run(&workspace, verifies)?;
         if args.json {
             print!("{}", made.json);
         }
         println!("{}", from_here(&made.folder).display());
+        site.compare(&made.record)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,6 +158,12 @@ pub(crate) struct Job {
     nested: bool,
     /// Whether the shipped files get the list of their packages as a section.
     audit_section: bool,
+    /// The kinds of its drivers, by name.
+    kinds: BTreeMap<String, Kind>,
+    /// The target directory of its results, where that is not cargo's.
+    out: Option<PathBuf>,
+    /// Where what is built comes from, besides this tree.
+    provenance: Provenance,
 }
 
 /// The line of a driver's program, with the options of the selection it is shipped in.
@@ -196,6 +214,9 @@ impl Job {
         let place = Path::new("gateways").join(selection.slug());
         let options = selection::option_states(assembly, &selection).collect();
         Self {
+            kinds: source::kinds(assembly, &selection),
+            out: None,
+            provenance: Provenance::default(),
             place,
             selection,
             options,
@@ -221,6 +242,9 @@ impl Job {
         let place = Path::new("programs").join(&name);
         let options = selection::option_states(assembly, &selection).collect();
         Ok(Self {
+            kinds: source::kinds(assembly, &selection),
+            out: None,
+            provenance: Provenance::default(),
             place,
             selection,
             options,
@@ -275,7 +299,7 @@ impl Job {
         let ahead = Graphs::ahead(workspace, offline, self.queries(verifies, expected)?);
         let first = run_cargo(workspace, &self.files[0])?;
         let (target_dir, triple) = first.place(&self.profile)?;
-        let folder = self.folder(&target_dir, &triple);
+        let folder = self.folder(self.out.as_ref().unwrap_or(&target_dir), &triple);
         let staged = Staged::new(&folder)?;
         // Each at once: a `cargo build` of somebody who takes no turns may put another selection's file there.
         let mut names = vec![staged.take(&first.executable)?];
@@ -290,6 +314,7 @@ impl Job {
         let lock = Lock::load(workspace)?;
         let mut record =
             Record::new(&self.selection, &self.options, self.profile.name(), &triple, &rustc.version);
+        self.say_where_from(&mut record, workspace, &lock, &staged)?;
         for ((line, compiled), name) in self.files.iter().zip(&compiled).zip(names) {
             let bom = Bom::new(
                 workspace,
@@ -319,6 +344,29 @@ impl Job {
         Ok(Made { folder, json, record, compiled: compiled.swap_remove(0), warnings })
     }
 
+    /// Puts into the record where everything comes from.
+    fn say_where_from(
+        &self,
+        record: &mut Record,
+        workspace: &Workspace,
+        lock: &Lock,
+        staged: &Staged,
+    ) -> Result<()> {
+        let Provenance { reproducible, origin, foreign } = &self.provenance;
+        for (name, kind) in &self.kinds {
+            let source = SourceRecord::of(workspace, kind, foreign.get(name), lock)?;
+            record.sources.insert(name.clone(), source);
+        }
+        let text = workspace.read(record::LOCK)?;
+        record.lock_sha256 = hex(&Sha256::digest(&text));
+        record.reproducible = *reproducible;
+        record.overlay.clone_from(origin);
+        if origin.is_some() {
+            staged.write(record::LOCK, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
     /// The graphs that will be needed: of each file, and what a verification compares with.
     fn queries(&self, verifies: Option<&Assembly>, triple: &str) -> Result<Vec<Query>> {
         let mut queries: Vec<Query> =
@@ -336,38 +384,4 @@ impl Job {
 fn sbom_name(line: &CargoLine) -> String {
     let of = if line.package() == GATEWAY_PACKAGE { "gateway" } else { line.bin() };
     format!("{of}.cdx.json")
-}
-
-/// Judges what was built, and lays the statements beside it.
-fn verify(
-    workspace: &Workspace,
-    verifier: &mut Verifier<'_>,
-    record: &Record,
-    staged: &Staged,
-    folder: &Path,
-) -> Result<()> {
-    let verified = verifier.folder(record, staged.path(), folder)?;
-    for one in &verified {
-        if one.answer != Answer::Clean {
-            eprint!(
-                "{}",
-                one.verdict
-                    .as_ref()
-                    .map(|verdict| verdict.table(colour(&std::io::stderr())))
-                    .unwrap_or_default()
-            );
-            return Err(Error::Unverified {
-                message: format!("`{}` was built and is not clean: {}", one.file, one.answer.word()),
-                hint: format!(
-                    "`{}` stays as it was; --no-verify builds without a verdict",
-                    workspace.show(folder)
-                ),
-                code: one.answer.exit_code(),
-            });
-        }
-        let (name, text) = &one.statement;
-        staged.write(name, text.as_bytes())?;
-        eprintln!("verified: `{}` is {}", one.file, one.answer.word());
-    }
-    Ok(())
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::ExitCode;
 
+use clap_complete::ArgValueCompleter;
 use driver_codegen::COMMAND;
 use driver_manifest::{NewDriver, Place, add_driver, move_driver, remove_driver};
 
+use crate::completions;
 use crate::error::{Error, Result};
 use crate::generate;
 use crate::workspace::{MANIFEST, Workspace};
@@ -26,11 +28,13 @@ enum Edit {
     /// Remove a driver, also from the presets
     Remove {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(completions::drivers))]
         name: String,
     },
     /// Move a driver: the order of the entries is the auto-detect order
     Move {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(completions::drivers))]
         name: String,
         #[command(flatten)]
         place: PlaceArgs,
@@ -72,10 +76,10 @@ struct AddArgs {
 #[derive(Debug, Clone, clap::Args)]
 struct PlaceArgs {
     /// Put it before this driver
-    #[arg(long, value_name = "NAME", conflicts_with = "after")]
+    #[arg(long, value_name = "NAME", conflicts_with = "after", add = ArgValueCompleter::new(completions::drivers))]
     before: Option<String>,
     /// Put it behind this driver
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completions::drivers))]
     after: Option<String>,
 }
 

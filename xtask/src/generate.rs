@@ -9,7 +9,7 @@
 //! ```
 
 mod bindings;
-mod cargo_lock;
+pub(crate) mod cargo_lock;
 mod fail;
 mod inputs;
 mod manifest;
@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 use crate::workspace::Workspace;
 use fail::fail;
 use manifest::Manifest;
+pub(crate) use manifest::{packages, style};
 
 /// Exit code of a run that Ctrl-C ended, as a shell counts it.
 const INTERRUPTED: u8 = 130;

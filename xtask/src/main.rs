@@ -5,12 +5,14 @@ mod affected;
 mod bench;
 mod build;
 mod ci;
+mod completions;
 mod edit;
 mod error;
 mod generate;
 mod list;
 mod matrix;
 mod new_driver;
+mod overlay;
 mod python;
 mod selection;
 mod size;
@@ -22,7 +24,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 /// The menu of this repository
 #[derive(Debug, Parser)]
@@ -42,9 +44,11 @@ enum Command {
     Affected(affected::Args),
     Bench(bench::Args),
     Ci(ci::Args),
+    Completions(completions::Args),
 }
 
 fn main() -> ExitCode {
+    completions::answer(Command::command);
     let result = match parse() {
         Command::Gen(args) => generate::run(args),
         Command::NewDriver(args) => new_driver::run(&args),
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Affected(args) => affected::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Ci(args) => ci::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     result.unwrap_or_else(|error| {
         error.print();

@@ -22,6 +22,7 @@ use driver_manifest::{
 use crate::error::{Error, Result};
 use crate::workspace::{MANIFEST, Workspace, quote};
 use crate::{edit, generate};
+pub(crate) use place::way;
 use templates::Words;
 
 /// What fits into a line of the files, so that rustfmt leaves them as they are.
@@ -123,7 +124,7 @@ fn in_tree(workspace: &Workspace, words: &Words<'_>, directory: &str) -> Result 
 /// A repository of its own.
 fn out_of_tree(workspace: &Workspace, words: &Words<'_>, directory: &Path) -> Result {
     let target = place::free_directory(workspace.root(), directory)?;
-    let way = place::way(&target, workspace.root())?;
+    let way = way(&target, workspace.root())?;
     let lock = workspace.read("Cargo.lock")?;
     let files = templates::out_of_tree(&Words { workspace: &way, ..*words }, &lock);
     let beside = target.parent().unwrap_or(Path::new("/"));

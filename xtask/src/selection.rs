@@ -7,11 +7,13 @@ mod written;
 
 use std::path::PathBuf;
 
+use clap_complete::ArgValueCompleter;
 use driver_manifest::{Assembly, Context, Report, Request, SelectError, Selection, Style};
 
 pub(crate) use named::{Named, named};
 pub(crate) use written::{ALL, DEFAULT, written};
 
+use crate::completions;
 use crate::error::{Error, Result};
 use crate::workspace::{MANIFEST, Workspace};
 
@@ -22,10 +24,10 @@ const EVERY_SUBSET: usize = 5;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct SelectionArgs {
     /// The drivers, by name
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', add = ArgValueCompleter::new(completions::drivers))]
     drivers: Vec<String>,
     /// A preset of drivers.toml
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(completions::presets))]
     preset: Option<String>,
     /// Every driver
     #[arg(long)]
@@ -34,10 +36,10 @@ pub(crate) struct SelectionArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["drivers", "preset", "all"])]
     from_config: Option<PathBuf>,
     /// Switch an option on
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', add = ArgValueCompleter::new(completions::options))]
     with_option: Vec<String>,
     /// Switch an option off
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', add = ArgValueCompleter::new(completions::options))]
     without_option: Vec<String>,
 }
 
@@ -49,14 +51,28 @@ impl SelectionArgs {
 
     /// What the flags come to, and what is to be said about it.
     pub(crate) fn resolve(&self, assembly: &Assembly) -> Result<(Selection, Vec<String>)> {
+        self.resolve_with(assembly, None)
+    }
+
+    /// The same with drivers that need not be named; where there is a list of them and nothing else is named, these or,
+    /// if it is empty, the default ones.
+    pub(crate) fn resolve_with(
+        &self,
+        assembly: &Assembly,
+        also: Option<Vec<String>>,
+    ) -> Result<(Selection, Vec<String>)> {
         let mut notes = Vec::new();
         let mut request = Request {
             drivers: self.drivers.clone(),
             preset: self.preset.clone(),
             all: self.all,
+            also: also.clone().unwrap_or_default(),
             with_options: self.with_option.clone(),
             without_options: self.without_option.clone(),
         };
+        if also.is_some_and(|also| also.is_empty()) && !self.names_drivers() {
+            request.drivers = assembly.default_selection().drivers;
+        }
         if let Some(path) = &self.from_config {
             let needed = from_config::needed(path, assembly)?;
             request.drivers = needed.drivers;

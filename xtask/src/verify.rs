@@ -23,6 +23,7 @@ use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap_complete::ArgValueCompleter;
 use driver_manifest::Assembly;
 use driver_verify::{Answer, Verdict};
 
@@ -37,6 +38,7 @@ pub(crate) use time::rfc3339;
 pub(crate) use verifier::{Bytes, Verifier, units_of};
 
 use crate::build::{CargoArgs, Job, Record};
+use crate::completions;
 use crate::error::{Error, Result};
 use crate::selection::SelectionArgs;
 use crate::table::out;
@@ -60,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// The file is this driver's standalone program, not a gateway
-    #[arg(long, value_name = "DRIVER", requires = "binary")]
+    #[arg(long, value_name = "DRIVER", requires = "binary", add = ArgValueCompleter::new(completions::drivers))]
     program: Option<String>,
     /// The file is the program of this package, which runs inside sandboxes
     #[arg(long, value_name = "PACKAGE", requires = "binary", conflicts_with = "program")]

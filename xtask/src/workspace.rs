@@ -32,6 +32,8 @@ struct Apart {
     target_dir: PathBuf,
     /// What its own cargo calls are told.
     env: Vec<(String, OsString)>,
+    /// Whether it is made of this workspace and of packages from elsewhere.
+    is_overlay: bool,
 }
 
 impl Workspace {
@@ -47,7 +49,18 @@ impl Workspace {
     /// The workspace of a directory that is built into a target directory of its own, with these variables and nothing
     /// of this process's environment that says how to build.
     pub(crate) fn apart(root: &Path, target_dir: PathBuf, env: Vec<(String, OsString)>) -> Self {
-        Self { root: root.to_owned(), apart: Some(Apart { target_dir, env }) }
+        Self { root: root.to_owned(), apart: Some(Apart { target_dir, env, is_overlay: false }) }
+    }
+
+    /// The same of a workspace that is made of this one and of packages from elsewhere.
+    pub(crate) fn overlay(root: &Path, env: Vec<(String, OsString)>) -> Self {
+        let target_dir = root.join("target");
+        Self { root: root.to_owned(), apart: Some(Apart { target_dir, env, is_overlay: true }) }
+    }
+
+    /// Whether packages from elsewhere are in it.
+    pub(crate) fn is_overlay(&self) -> bool {
+        self.apart.as_ref().is_some_and(|apart| apart.is_overlay)
     }
 
     /// The workspace of a directory, for tests.
@@ -107,7 +120,7 @@ impl Workspace {
                 command.env_remove(name);
             }
         }
-        if let Some(Apart { target_dir, env }) = &self.apart {
+        if let Some(Apart { target_dir, env, .. }) = &self.apart {
             command.env("CARGO_TARGET_DIR", target_dir);
             command.envs(env.iter().map(|(name, value)| (name, value)));
         }
@@ -167,6 +180,17 @@ fn cargo_program() -> OsString {
     std::env::var_os("CARGO").filter(|cargo| !cargo.is_empty()).unwrap_or_else(|| "cargo".into())
 }
 
+/// The compiler that cargo takes, as far as the environment says.
+pub(crate) fn rustc_program() -> OsString {
+    std::env::var_os("RUSTC").filter(|name| !name.is_empty()).unwrap_or_else(|| "rustc".into())
+}
+
+/// The directory of cargo's configuration and of what it has fetched.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+}
+
 /// For `map_err` of a spawn.
 pub(crate) fn spawn(program: &str) -> impl FnOnce(std::io::Error) -> Error {
     let program = program.to_owned();
@@ -211,8 +235,7 @@ impl Rustc {
     pub(crate) fn ask(workspace: &Workspace) -> JoinHandle<Result<Self>> {
         let root = workspace.root.clone();
         std::thread::spawn(move || {
-            let program = std::env::var_os("RUSTC").filter(|name| !name.is_empty());
-            let output = Command::new(program.unwrap_or_else(|| "rustc".into()))
+            let output = Command::new(rustc_program())
                 .arg("-vV")
                 .current_dir(root)
                 .stdin(Stdio::null())

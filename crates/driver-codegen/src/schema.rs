@@ -42,6 +42,12 @@ pub(crate) fn schema() -> String {
                 "propertyNames": name(),
                 "additionalProperties": preset(),
             },
+            "defaults": {
+                "description": "Other defaults of drivers and options that the main manifest has, in overlays only.",
+                "type": "object",
+                "propertyNames": name(),
+                "additionalProperties": { "type": "boolean" },
+            },
         },
     });
     format!("{value:#}\n")

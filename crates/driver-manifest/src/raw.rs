@@ -49,6 +49,8 @@ pub(crate) struct RawManifest {
     pub(crate) budget: Field<RawBudget>,
     pub(crate) options: Vec<RawOption>,
     pub(crate) presets: Vec<RawPreset>,
+    /// `[defaults]`.
+    pub(crate) defaults: Option<RawDefaults>,
     /// Whether all that is in the text was read, so that what is not there is missing.
     pub(crate) whole: bool,
 }
@@ -79,6 +81,15 @@ pub(crate) struct RawDriver {
     pub(crate) guest: Field<Vec<At<String>>>,
     pub(crate) evidence: Field<RawEvidence>,
     pub(crate) budget: Field<RawBudget>,
+}
+
+/// `[defaults]`.
+#[derive(Debug)]
+pub(crate) struct RawDefaults {
+    /// The table's own key.
+    pub(crate) key: Span,
+    /// What it says, by name, in the order of the text.
+    pub(crate) flags: Vec<(At<String>, bool)>,
 }
 
 /// `docs`, as a text or as a table.
@@ -144,6 +155,7 @@ pub(crate) fn read(tree: &DeTable<'_>, broken: &Broken, sink: &mut Sink) -> RawM
                 preset(name, &Table::open(at, table, schema::PRESET, broken, sink), sink)
             })
             .collect(),
+        defaults: defaults(&file, sink),
         whole: whole && !broken.hides_tables(),
     }
 }
@@ -209,6 +221,28 @@ fn named<'r, 't>(
     }
     found.sort_by_key(|(name, ..)| name.span.start);
     found
+}
+
+/// The flags of `[defaults]`.
+fn defaults(file: &Table<'_, '_>, sink: &mut Sink) -> Option<RawDefaults> {
+    let (key, value) = file.find("defaults")?;
+    let DeValue::Table(table) = value.get_ref() else {
+        file.wrong_type("defaults", "a table", value, "write `[defaults]`, and `name = true` below", sink);
+        return None;
+    };
+    let mut flags = Vec::new();
+    for (name, value) in table.iter() {
+        let at = At { value: name.get_ref().to_string(), span: name.span() };
+        match value.get_ref() {
+            DeValue::Boolean(flag) => flags.push((at, *flag)),
+            _ => {
+                let hint = "write `true` or `false`, without quotes";
+                file.wrong_type(&format!("defaults.{}", at.value), "`true` or `false`", value, hint, sink);
+            }
+        }
+    }
+    flags.sort_by_key(|(name, _)| name.span.start);
+    Some(RawDefaults { key, flags })
 }
 
 fn driver(at: Span, table: &Table<'_, '_>, sink: &mut Sink) -> RawDriver {

@@ -35,6 +35,8 @@ pub enum Takes {
     Tables(&'static [Key]),
     /// A table of tables with these keys: `[name.<name>]`.
     Named(&'static [Key]),
+    /// A table of flags by name: `name = true`.
+    Flags,
 }
 
 /// The form of the names of drivers, options and presets, as a regular expression.
@@ -57,6 +59,7 @@ pub const MANIFEST: &[Key] = &[
     key("budget", Takes::Table(DEFAULT_BUDGET), "what the gateway of the default features may cost"),
     key("option", Takes::Named(OPTION), "switches that are not drivers"),
     key("preset", Takes::Named(PRESET), "selections that have a name"),
+    key("defaults", Takes::Flags, "other defaults of the main manifest's drivers and options; in overlays"),
 ];
 
 /// The keys of `[[driver]]`.

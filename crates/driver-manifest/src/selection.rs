@@ -14,6 +14,8 @@ pub struct Request {
     pub preset: Option<String>,
     /// Every driver.
     pub all: bool,
+    /// Drivers besides those, which may be all there are.
+    pub also: Vec<String>,
     /// Options to switch on.
     pub with_options: Vec<String>,
     /// Options to switch off.
@@ -150,13 +152,13 @@ impl Assembly {
         ways.extend(request.preset.is_some().then_some("`--preset`"));
         ways.extend(request.all.then_some("`--all`"));
         match ways.len() {
-            0 => errors.push(SelectError::Nothing { known: self.names() }),
-            1 => {}
+            0 if request.also.is_empty() => errors.push(SelectError::Nothing { known: self.names() }),
+            0 | 1 => {}
             _ => errors.push(SelectError::SeveralWays { ways }),
         }
 
         let mut wanted: BTreeSet<&str> = BTreeSet::new();
-        for name in named {
+        for name in named.into_iter().chain(request.also.iter().map(String::as_str)) {
             if self.driver(name).is_some() {
                 wanted.insert(name);
             } else {

@@ -96,12 +96,17 @@ pub(crate) fn read_messages(
     let stdout = child.stdout.take().ok_or_else(|| Error::output(shown, "no standard output"))?;
     let mut artifacts = Vec::new();
     let mut warnings = Vec::new();
+    // Of somebody else's crate a page of the compiler's is no answer to whoever only builds it in.
+    let mut kept = workspace.is_overlay().then(Vec::new);
     for message in Message::parse_stream(BufReader::new(stdout)) {
         match message.map_err(Error::file("read", Path::new("cargo's messages")))? {
             Message::CompilerArtifact(artifact) => artifacts.push(artifact),
             Message::CompilerMessage(message) => {
-                let rendered = message.message.rendered.unwrap_or_default();
-                eprint!("{rendered}");
+                let rendered = message.message.rendered.clone().unwrap_or_default();
+                match &mut kept {
+                    None => eprint!("{rendered}"),
+                    Some(kept) => kept.push(message.clone()),
+                }
                 // `3 warnings emitted` is not a fourth one.
                 warnings.extend((!message.message.spans.is_empty()).then_some(rendered));
             }
@@ -110,7 +115,11 @@ pub(crate) fn read_messages(
     }
     let status = child.wait().map_err(spawn("cargo"))?;
     if !status.success() {
-        return Err(Error::Cargo { line: shown.to_owned(), code: workspace::code(status) });
+        let code = workspace::code(status);
+        return Err(match kept {
+            None => Error::Cargo { line: shown.to_owned(), code },
+            Some(kept) => crate::overlay::told(workspace, shown, code, &kept),
+        });
     }
     let mut compiled = sort(&artifacts, bin);
     compiled.warnings = warnings;
@@ -155,7 +164,7 @@ fn sort(artifacts: &[Artifact], bin: &str) -> Compiled {
 
 /// The package of an id: `registry+https://…#serde@1.0.228`, `path+file:///…/crates/openshell-core#0.1.0`,
 /// `path+file:///…/x#name@0.1.0`.
-fn package(id: &str) -> Option<Package> {
+pub(crate) fn package(id: &str) -> Option<Package> {
     let (source, fragment) = id.split_once('#')?;
     let (name, version) = match fragment.split_once('@') {
         Some(both) => both,

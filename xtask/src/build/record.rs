@@ -10,7 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::line::CargoLine;
 use super::messages::{Compiled, Package, Unit};
 use super::place::Copied;
+use super::source::SourceRecord;
+use crate::overlay::Origin;
 
+/// The name of the lock that a build with drivers from elsewhere leaves beside it.
+pub(super) const LOCK: &str = "Cargo.lock";
 /// The file's name in its folder.
 pub(super) const BUILD_JSON: &str = "build.json";
 
@@ -26,10 +30,22 @@ pub(crate) struct Record {
     pub(crate) drivers: Vec<String>,
     /// Every option, and whether it is on.
     pub(crate) options: BTreeMap<String, bool>,
-    profile: String,
+    pub(crate) profile: String,
     /// The target triple.
     pub(crate) triple: String,
-    rustc: String,
+    pub(crate) rustc: String,
+    /// Whether no path of the machine is in the files, so that they are the same wherever they are built.
+    #[serde(default)]
+    pub(crate) reproducible: bool,
+    /// Where the code of each driver comes from.
+    #[serde(default)]
+    pub(crate) sources: BTreeMap<String, SourceRecord>,
+    /// What was compiled in from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) overlay: Option<Origin>,
+    /// The SHA-256 of Cargo.lock, in hex; beside this file where drivers from elsewhere are in it.
+    #[serde(default)]
+    pub(crate) lock_sha256: String,
     /// The shipped files; what the folder is about comes first.
     pub(crate) files: Vec<FileRecord>,
 }
@@ -98,6 +114,10 @@ impl Record {
             profile: profile.to_owned(),
             triple: triple.to_owned(),
             rustc: rustc.to_owned(),
+            reproducible: false,
+            sources: BTreeMap::new(),
+            overlay: None,
+            lock_sha256: String::new(),
             files: Vec::new(),
         }
     }

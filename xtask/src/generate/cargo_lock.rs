@@ -10,17 +10,31 @@ use crate::workspace::Workspace;
 /// Where it is; a swap that fails puts it back with the generated files.
 pub(crate) const PATH: &str = "Cargo.lock";
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Brings Cargo.lock to the dependencies that were just written, offline.
 pub(crate) fn refresh(workspace: &Workspace, assembly: &Assembly) -> Result<(), Cause> {
+    complete(workspace, true)?;
+    misfits(workspace, assembly, true)
+}
+
+/// Adds to Cargo.lock what the members need and it does not have, and changes nothing else in it.
+pub(crate) fn complete(workspace: &Workspace, offline: bool) -> Result<(), Cause> {
     // `update` is the one call that works offline whatever this machine has fetched.
-    cargo(workspace, &["update", "--workspace", "--offline", "--quiet"])?;
+    let args = ["update", "--workspace", "--quiet"];
+    let args = args.into_iter().chain(offline.then_some("--offline"));
+    cargo(workspace, &args.collect::<Vec<_>>()).map(drop)
+}
+
+/// Whether the crates that only cargo can find are drivers that fit.
+pub(crate) fn misfits(workspace: &Workspace, assembly: &Assembly, offline: bool) -> Result<(), Cause> {
     let fetched: Vec<&Driver> = assembly.drivers.iter().filter(|driver| is_fetched(driver)).collect();
     if fetched.is_empty() {
         return Ok(());
     }
-    let text = cargo(workspace, &["metadata", "--format-version", "1", "--offline", "--locked"])?;
+    let args = ["metadata", "--format-version", "1", "--locked"];
+    let args = args.into_iter().chain(offline.then_some("--offline"));
+    let text = cargo(workspace, &args.collect::<Vec<_>>())?;
     let metadata: Metadata = serde_json::from_slice(&text)?;
     let misfits: Vec<String> = fetched.into_iter().filter_map(|driver| misfit(driver, &metadata)).collect();
     if misfits.is_empty() { Ok(()) } else { Err(misfits.join("; ").into()) }
@@ -35,7 +49,7 @@ fn cargo(workspace: &Workspace, args: &[&str]) -> Result<Vec<u8>, Cause> {
 }
 
 /// A crate that is in no directory of ours: its metadata is known once cargo has resolved it.
-fn is_fetched(driver: &Driver) -> bool {
+pub(crate) fn is_fetched(driver: &Driver) -> bool {
     matches!(&driver.kind, Kind::Crate { source: CrateSource::Registry(_) | CrateSource::Git { .. }, .. })
 }
 

@@ -60,13 +60,14 @@ pub(crate) fn checked(
     Ok(outcome.assembly)
 }
 
-fn style() -> Style {
+/// Colours where a person reads standard error.
+pub(crate) fn style() -> Style {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if plain || !std::io::stderr().is_terminal() { Style::Plain } else { Style::Coloured }
 }
 
 /// The packages of the workspace: a directory below `crates` each.
-fn packages(tree: &Tree) -> BTreeMap<String, PackageFacts> {
+pub(crate) fn packages(tree: &Tree) -> BTreeMap<String, PackageFacts> {
     let names = tree.names("crates").unwrap_or_default();
     let directories = names.into_iter().filter(|(_, is_directory)| *is_directory);
     directories.filter_map(|(name, _)| facts(tree, &format!("crates/{name}/Cargo.toml"))).collect()

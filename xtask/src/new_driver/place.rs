@@ -59,7 +59,7 @@ fn real(path: &Path) -> Result<PathBuf> {
 }
 
 /// The way from a directory to another, with `/`, for a manifest.
-pub(super) fn way(from: &Path, to: &Path) -> Result<String> {
+pub(crate) fn way(from: &Path, to: &Path) -> Result<String> {
     let to = real(to)?;
     let common = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
     let up = from.components().skip(common).map(|_| "..".to_owned());

@@ -12,7 +12,7 @@ use super::graph::{Graph, Query};
 use super::lock::LOCK;
 use crate::build::hex;
 use crate::error::{Error, Result};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, cargo_home};
 
 /// The file, in the target directory: one for whoever asks, so that a graph is asked for once.
 pub(crate) const FILE: &str = "graphs.json";
@@ -77,9 +77,7 @@ pub(super) fn resolved_from(workspace: &Workspace) -> Result<String> {
     let members = workspace.path("crates");
     let entries = std::fs::read_dir(&members).map_err(Error::file("read", &members))?;
     paths.extend(entries.flatten().map(|entry| entry.path().join("Cargo.toml")));
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    paths.extend(home.map(|home| home.join("config.toml")));
+    paths.extend(cargo_home().map(|home| home.join("config.toml")));
     paths.sort();
     let mut hasher = Sha256::new();
     for path in &paths {

@@ -4,6 +4,7 @@
 //! caller drops the assembly when anything at all was an error, so what stands in for it is never seen.
 
 mod claims;
+mod defaults;
 mod driver;
 mod options;
 mod order;
@@ -13,7 +14,7 @@ mod values;
 
 use crate::context::Context;
 use crate::diagnostic::{Code, Sink, Span};
-use crate::model::{Assembly, Budget, Driver, EXTERNAL};
+use crate::model::{Assembly, Budget, Driver, EXTERNAL, OptionSwitch};
 use crate::nearest::{listed, nearest};
 use crate::raw::{At, Field, RawDriver, RawManifest};
 use crate::schema::KINDS;
@@ -45,14 +46,16 @@ pub(crate) fn check(raw: &RawManifest, context: &Context, sink: &mut Sink) -> As
     let known = Known::of(raw, &base);
     let presets = presets::check(raw, &base, &known, sink);
     let order = order::check(raw, &base, context, &known, sink);
-    let is_default = base.drivers.iter().chain(&drivers).any(|driver| driver.default);
+    let mut all = base.drivers.clone();
+    all.append(&mut drivers);
+    let mut options: Vec<OptionSwitch> = base.options.iter().cloned().chain(options).collect();
+    defaults::check(raw, context, &mut all, &mut options, sink);
+    let is_default = all.iter().any(|driver| driver.default);
     if let (Some(first), false, false) = (raw.drivers.first(), is_default, sink.has_errors()) {
         sink.warning(Code::NothingDefault, first.at.clone(), "no driver is in the default features")
             .hint("a plain `cargo build` will have nothing to build: say `default = true` for one");
     }
 
-    let mut all = base.drivers;
-    all.append(&mut drivers);
     if let Some(order) = order {
         all.sort_by_key(|driver| order.iter().position(|name| *name == driver.name));
     }
@@ -63,7 +66,7 @@ pub(crate) fn check(raw: &RawManifest, context: &Context, sink: &mut Sink) -> As
             .chain(presets)
             .map(|preset| presets::in_order(preset, &all))
             .collect(),
-        options: base.options.into_iter().chain(options).collect(),
+        options,
         drivers: all,
         budget,
     }
@@ -130,6 +133,17 @@ fn names(raw: &RawManifest, base: &Assembly, sink: &mut Sink) {
             )
             .label("again here")
             .hint("give the overlay's driver another name");
+        }
+        for (what, is_taken) in [
+            ("an option", base.option(&name.value).is_some()),
+            ("a preset", base.preset(&name.value).is_some()),
+        ] {
+            if is_taken {
+                let message = format!("the main manifest has {what} `{}`", name.value);
+                sink.error(Code::AmbiguousName, name.span.clone(), message)
+                    .label("the driver")
+                    .hint("give the overlay's driver another name");
+            }
         }
         seen.push(name);
     }

@@ -81,6 +81,10 @@ fn an_overlay_joins_the_main_manifest_in_the_order_it_asks_for() {
     );
     assert_eq!(both.preset("overlaid").expect("it is there").drivers, ["pinned", "second", "last"]);
     assert_eq!(both.options.len(), 3);
+    let is_default = |name: &str| both.driver(name).expect("it is there").default;
+    assert!(!is_default("kubernetes") && is_default("acme") && !is_default("pinned"));
+    let main = assembly("whole.toml");
+    assert_ne!(main.option("telemetry").map(|it| it.default), both.option("telemetry").map(|it| it.default));
     assert_eq!(both.budget.crates, Some(240), "the main manifest's");
 }
 
