@@ -5,6 +5,7 @@ mod generated;
 
 mod backend;
 mod certs;
+mod complete;
 mod descriptors;
 mod doors;
 mod drivers;
@@ -22,7 +23,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use openshell_core::{Environment, GatewayArgs, detect, settings, shell};
 
 use generated::CATALOG;
@@ -63,9 +64,17 @@ enum Command {
     },
     /// Make certificates for the TCP listener and its clients, with a CA of their own
     GenerateCerts(certs::Args),
+    /// Print what makes a shell complete commands, options and drivers: eval "$(openshell-gateway completions bash)"
+    Completions {
+        /// The shell
+        shell: complete::Shell,
+    },
 }
 
 fn main() -> ExitCode {
+    if let Some(words) = complete::answer(Cli::command(), &CATALOG) {
+        return shell::print(&words);
+    }
     let cli = Cli::parse();
     let env = Environment::from_process();
     match cli.command {
@@ -87,6 +96,7 @@ fn main() -> ExitCode {
             Ok(report) => shell::print(&report),
             Err(error) => shell::fail(&error),
         },
+        Some(Command::Completions { shell }) => shell::print(&shell.to_string()),
         None => match start::run(&CATALOG, &cli.gateway, &env) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => shell::fail(&error),
