@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod errors;
+mod gateways;
 mod handshake;
 mod idempotency;
 mod identity;
@@ -21,6 +22,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     [
         handshake::CASES,
         identity::CASES,
+        gateways::CASES,
         validation::CASES,
         lifecycle::CASES,
         stop_start::CASES,

@@ -16,6 +16,8 @@ mod cases;
 mod client;
 mod context;
 mod contract;
+#[cfg(target_os = "linux")]
+mod foreign;
 mod forms;
 mod launched;
 mod options;
@@ -24,15 +26,17 @@ mod report;
 mod restart;
 mod runner;
 mod session;
+mod standalone;
 mod state;
 mod watching;
 
 pub use case::{Case, Group, Level};
 pub use cases::all as cases;
 pub use contract::contract;
-pub use launched::Launched;
+pub use launched::{Launched, Place};
 pub use options::{Options, Selector, Target, UnknownCase};
 pub use program::run as run_program;
 pub use report::{Outcome, Report, Verdict};
 pub use restart::{Restart, RestartCommand};
 pub use runner::{RunError, run};
+pub use standalone::hold_program;

@@ -56,6 +56,8 @@ pub struct Options {
     pub many: Option<usize>,
     /// How to stop and start the driver, for the cases that need it.
     pub restart: Option<Arc<dyn Restart>>,
+    /// Where the driver keeps its files, for the case that looks for tokens there.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -73,6 +75,7 @@ impl Default for Options {
             side_by_side: 1,
             many: None,
             restart: None,
+            state_dir: None,
         }
     }
 }

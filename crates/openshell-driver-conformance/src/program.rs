@@ -72,6 +72,10 @@ struct Args {
     /// cases that need a restart are skipped
     #[arg(long, value_name = "COMMAND")]
     restart_command: Option<String>,
+
+    /// Where the driver keeps its files; without it nobody looks for tokens there
+    #[arg(long, value_name = "PATH")]
+    state_dir: Option<PathBuf>,
 }
 
 fn selector(name: &str) -> Result<Selector, String> {
@@ -106,6 +110,7 @@ pub fn run() -> ExitCode {
         side_by_side: usize::from(args.jobs),
         many: args.many.map(usize::from),
         restart,
+        state_dir: args.state_dir,
         ..Options::default()
     };
     let as_text = !args.json && !args.junit;

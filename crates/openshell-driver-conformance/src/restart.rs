@@ -27,6 +27,21 @@ pub trait Restart: Send + Sync {
     /// # Errors
     /// When it does not start.
     async fn start(&self) -> Result<(), String>;
+
+    /// Starts it once more while it runs, on the same socket. What then lies at the socket is looked at afterwards.
+    ///
+    /// # Errors
+    /// When the second one ends as if all was well, or goes on.
+    async fn start_again(&self) -> Result<(), String>;
+
+    /// Starts the same driver for another gateway, on the same backend and a socket of its own: how to stop that one, and
+    /// its socket. `None` where nobody can say how.
+    ///
+    /// # Errors
+    /// When it does not start.
+    async fn beside(&self) -> Result<Option<(Box<dyn Restart>, PathBuf)>, String> {
+        Ok(None)
+    }
 }
 
 /// A driver program: SIGTERM goes to whoever listens on the socket, and a command of the operator's starts it again.
@@ -63,6 +78,12 @@ impl Restart for RestartCommand {
             Ok(status) => Err(format!("`{}` ended with {status}", self.command)),
             Err(error) => Err(format!("cannot run `{}`: {error}", self.command)),
         }
+    }
+
+    async fn start_again(&self) -> Result<(), String> {
+        // The command may have put the driver into the background, and its end says nothing then.
+        let ended = Command::new("/bin/sh").arg("-c").arg(&self.command).status().await;
+        ended.map(|_| ()).map_err(|error| format!("cannot run `{}`: {error}", self.command))
     }
 }
 

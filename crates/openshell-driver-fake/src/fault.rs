@@ -58,6 +58,7 @@ faults! {
     NameAsId = "name-as-id", "The id of an observation is the sandbox's name.";
     NameDropped = "name-dropped", "An observation has no name.";
     WorkspaceDropped = "workspace-dropped", "An observation has no workspace.";
+    SeesOtherGateways = "sees-other-gateways", "Sandboxes of another gateway on the same backend are its own to see and to delete.";
     UnknownGetInternal = "unknown-get-internal", "A get of an unknown id is `INTERNAL`.";
     UnknownGetEmpty = "unknown-get-empty", "A get of an unknown id is an answer without a sandbox.";
     ListWithoutStatus = "list-without-status", "A listed sandbox has no status.";
@@ -95,6 +96,7 @@ faults! {
     StoppedNotSuspended = "stopped-not-suspended", "A stopped sandbox has no condition `Suspended`.";
     StartLies = "start-lies", "A start is answered and nothing starts.";
     StartMakesNew = "start-makes-new", "A start makes a new resource instead of resuming the old one.";
+    WorkspaceLost = "workspace-lost", "A start begins with an empty `/sandbox`.";
     StartNotIdempotent = "start-not-idempotent", "A start of a running sandbox is `FAILED_PRECONDITION`.";
     StartUnknownOk = "start-unknown-ok", "A start of an unknown id is no error.";
     DeleteLies = "delete-lies", "A delete is answered and nothing goes.";
@@ -142,10 +144,14 @@ faults! {
     TokenInEvents = "token-in-events", "Events show the sandboxes' tokens.";
     TokenInErrors = "token-in-errors", "A refused create says the token in its message.";
     SpecEchoed = "spec-echoed", "An observation has the spec that was asked for, without its token.";
+    TokenFileOpen = "token-file-open", "The file with a token has mode 0644.";
 
     SocketOpen = "socket-open", "The socket has mode 0666.";
     DirectoryOpen = "directory-open", "The socket's directory has mode 0755.";
     SocketIsLink = "socket-is-link", "A symbolic link to the socket lies at its path.";
+    StrangersServed = "strangers-served", "Whoever can connect is served, whatever the user id.";
+    TakesLiveSocket = "takes-live-socket", "A second start puts its socket in the place of the first one's.";
+    StopsAtOnce = "stops-at-once", "SIGTERM breaks off the calls under way; a create takes a quarter of a second.";
     IgnoresSigterm = "ignores-sigterm", "SIGTERM does not end the program.";
     CleanEndOfWatch = "clean-end-of-watch", "A watch ends without an error when the driver stops.";
     LeavesSocket = "leaves-socket", "The socket's file is there after the end.";

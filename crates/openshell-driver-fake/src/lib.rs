@@ -19,6 +19,7 @@ mod run;
 mod scenario;
 mod serve;
 mod service;
+mod tokens;
 mod validate;
 mod view;
 mod watch;

@@ -25,6 +25,10 @@ struct Args {
     #[arg(long, value_name = "ID")]
     gateway_id: Option<String>,
 
+    /// Where to keep the sandboxes' tokens; without it they are kept in memory alone
+    #[arg(long, value_name = "PATH")]
+    state_dir: Option<PathBuf>,
+
     /// What to say, how long to take, and what to break: a TOML file such as faults = ["silent-watch"]
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -87,7 +91,11 @@ pub fn run() -> ExitCode {
         };
         let faults: Vec<&str> = scenario.faults.iter().map(|fault| fault.name()).collect();
         info!(socket = %path.display(), gateway_id, ?faults, "serving");
-        let served = Fake::new(scenario).serve(path, policy, shutdown).await;
+        let fake = match &args.state_dir {
+            Some(state) => Fake::keeping(scenario, state),
+            None => Fake::new(scenario),
+        };
+        let served = fake.serve(path, policy, shutdown).await;
         served.map(|()| ExitCode::SUCCESS)
     });
     served.unwrap_or_else(|error| shell::fail(&error))

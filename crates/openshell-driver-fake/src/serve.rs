@@ -20,6 +20,8 @@ use crate::{Fault, Scenario, relay};
 /// The largest message taken or sent, unless a fault makes it smaller.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 const SMALL_MESSAGE: usize = 64 * 1024;
+/// As long as it takes to say that a watch ends, and no call under way.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// The driver in memory. What it keeps outlives what serves it, so that it can be stopped and served again.
 #[derive(Clone)]
@@ -68,10 +70,25 @@ pub struct Served {
 }
 
 impl Fake {
-    /// A driver without a sandbox.
+    /// A driver without a sandbox, and without files.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        Self { driver: Driver::new(scenario) }
+        Self { driver: Driver::new(scenario, None) }
+    }
+
+    /// A driver without a sandbox, which keeps its sandboxes' tokens below the directory `state`.
+    #[must_use]
+    pub fn keeping(scenario: Scenario, state: &Path) -> Self {
+        Self { driver: Driver::new(scenario, Some(state)) }
+    }
+
+    /// The driver of another gateway on the same backend.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        match self.has(Fault::SeesOtherGateways) {
+            true => self.clone(),
+            false => Self::new(self.driver.scenario.clone()),
+        }
     }
 
     /// Serves at `path` in a task of its own; has to be called in a tokio runtime. It is bound when this returns, unless
@@ -132,7 +149,13 @@ impl Fake {
                 () if self.has(Fault::TwoConnections) => 2,
                 () => Limits::default().connections,
             },
+            drain: if self.has(Fault::StopsAtOnce) { AT_ONCE } else { Limits::default().drain },
             ..Limits::default()
+        };
+        // The files' modes stay as they are.
+        let policy = match self.has(Fault::StrangersServed) {
+            true => PeerPolicy { allowed_uids: (0..=u32::from(u16::MAX)).collect(), ..policy },
+            false => policy,
         };
         let deaf = self.has(Fault::IgnoresSigterm);
         let shutdown = async {
@@ -181,6 +204,10 @@ impl Fake {
         let mut real = path.to_owned();
         if self.has(Fault::SocketIsLink) {
             real.as_mut_os_string().push(".real");
+        }
+        if self.has(Fault::TakesLiveSocket) {
+            // There is none at the first start.
+            let _ = std::fs::remove_file(&real);
         }
         let listener = openshell_uds::bind_for(&real, policy)?;
         if real != path {

@@ -20,6 +20,8 @@ const SLOW: Duration = Duration::from_millis(2500);
 const YOUNG: Duration = Duration::from_millis(500);
 /// How long a create is half done.
 const HALF: Duration = Duration::from_millis(200);
+/// How long a create is under way, for the fault that breaks it off.
+const UNDER_WAY: Duration = Duration::from_millis(250);
 /// Two calls at once meet in here.
 pub(crate) const MEETING: Duration = Duration::from_millis(50);
 /// How many a capped list has.
@@ -160,6 +162,15 @@ impl contract::ComputeDriver for Service {
         self.enter().await;
         if self.has(Fault::CreateHangs) {
             std::future::pending::<()>().await;
+        }
+        if self.has(Fault::StopsAtOnce) {
+            let mut closing = self.closing.clone();
+            let stopped = closing.wait_for(|closing| *closing);
+            let in_time = tokio::time::timeout(UNDER_WAY, async { drop(stopped.await) }).await;
+            if in_time.is_ok() {
+                // Cut at the end of the drain, with everything that is under way.
+                std::future::pending::<()>().await;
+            }
         }
         let sandbox = request.into_inner().sandbox;
         let asked = match self.validate(sandbox.clone()) {

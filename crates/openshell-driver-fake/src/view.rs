@@ -28,6 +28,13 @@ pub(crate) fn image_is_missing(asked: &DriverSandbox) -> bool {
     })
 }
 
+/// Whether the main process ends when it finds in `/sandbox` what it wrote the last time. There are no processes here, so a
+/// command that is told to `exit` for that is taken at its word.
+pub(crate) fn ends_when_it_was_there(asked: &DriverSandbox) -> bool {
+    let command = asked.spec.as_ref().map(|spec| spec.command.as_slice()).unwrap_or_default();
+    command.iter().any(|word| word.contains("-e /sandbox/") && word.contains("exit "))
+}
+
 /// The id of an observation.
 pub(crate) fn shown_id(scenario: &Scenario, kept: &Kept) -> String {
     let id = if scenario.has(Fault::NameAsId) { &kept.asked.name } else { &kept.asked.id };
@@ -104,6 +111,7 @@ fn conditions_of(scenario: &Scenario, kept: &Kept) -> Vec<DriverCondition> {
         Phase::Ready => ("True", RUNNING),
         Phase::Stopped => ("False", reason::STOPPED),
         Phase::Failed => ("False", reason::IMAGE_PULL_FAILED),
+        Phase::Exited => ("False", reason::CONTAINER_EXITED),
         Phase::Deleting => ("False", reason::TERMINATING),
     };
     let mut all = vec![condition(READY, ready, why)];

@@ -1,6 +1,7 @@
 //! What the driver keeps: sandboxes, workspaces, who watches. Every change and its event are one step under one lock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -10,6 +11,7 @@ use openshell_proto::compute::v1::{
 use tokio::sync::mpsc;
 use tonic::Status;
 
+use crate::tokens::Tokens;
 use crate::{Fault, Scenario, view};
 
 /// Events that wait for a reader before it is cut.
@@ -25,6 +27,8 @@ pub(crate) enum Phase {
     Stopped,
     /// Its image does not exist.
     Failed,
+    /// Its main process has ended.
+    Exited,
     Deleting,
 }
 
@@ -72,6 +76,8 @@ pub(crate) struct World {
 /// The driver's memory; outlives what serves it.
 pub(crate) struct Driver {
     pub(crate) scenario: Scenario,
+    /// Where the tokens of its sandboxes are kept, if anywhere.
+    tokens: Option<Tokens>,
     world: Mutex<World>,
     /// Held by the create that is under way, for the fault that allows one.
     pub(crate) creating: tokio::sync::Mutex<()>,
@@ -80,10 +86,11 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(scenario: Scenario) -> Arc<Self> {
+    pub(crate) fn new(scenario: Scenario, state: Option<&Path>) -> Arc<Self> {
+        let tokens = state.map(|state| Tokens::new(state, scenario.has(Fault::TokenFileOpen)));
         let world = Mutex::new(World::default());
         let creating = tokio::sync::Mutex::default();
-        Arc::new(Self { scenario, world, creating, open_watches: tokio::sync::watch::Sender::new(0) })
+        Arc::new(Self { scenario, tokens, world, creating, open_watches: tokio::sync::watch::Sender::new(0) })
     }
 
     pub(crate) fn has(&self, fault: Fault) -> bool {
@@ -98,6 +105,9 @@ impl Driver {
     /// Adds a sandbox that starts; after the scenario's time it is ready, unless a fault has it wait for its next run.
     pub(crate) fn add(self: &Arc<Self>, asked: DriverSandbox) {
         let id = asked.id.clone();
+        if let (Some(tokens), Some(spec)) = (&self.tokens, &asked.spec) {
+            tokens.keep(&id, &spec.sandbox_token);
+        }
         let kept =
             Kept { asked, phase: Phase::Starting, run: 1, born: Instant::now(), since: SystemTime::now() };
         {
@@ -136,10 +146,7 @@ impl Driver {
             tokio::time::sleep(driver.scenario.start).await;
             let mut world = driver.world();
             let phase = match world.sandboxes.get(&id) {
-                Some(kept) if kept.run == run && kept.phase == Phase::Starting => {
-                    let missing = view::image_is_missing(&kept.asked) && !driver.has(Fault::BadImageReady);
-                    if missing { Phase::Failed } else { Phase::Ready }
-                }
+                Some(kept) if kept.run == run && kept.phase == Phase::Starting => driver.outcome(kept),
                 _ => return,
             };
             if phase == Phase::Failed || !driver.has(Fault::NeverReady) {
@@ -148,11 +155,23 @@ impl Driver {
         });
     }
 
+    /// What a start comes to.
+    fn outcome(&self, kept: &Kept) -> Phase {
+        if view::image_is_missing(&kept.asked) && !self.has(Fault::BadImageReady) {
+            return Phase::Failed;
+        }
+        let wrote = kept.run > 1 && !self.has(Fault::WorkspaceLost);
+        if wrote && view::ends_when_it_was_there(&kept.asked) { Phase::Exited } else { Phase::Ready }
+    }
+
     /// Removes a sandbox and tells it.
     pub(crate) fn remove(&self, id: &str) {
         let mut world = self.world();
         let Some(kept) = world.sandboxes.remove(id) else { return };
         world.spent.insert(id.to_owned());
+        if let Some(tokens) = &self.tokens {
+            tokens.forget(id);
+        }
         if !self.has(Fault::DeleteUnseen) {
             let gone = wire::WatchSandboxesDeletedEvent { sandbox_id: view::shown_id(&self.scenario, &kept) };
             self.send(&mut world, &WatchSandboxesEvent { payload: Some(Payload::Deleted(gone)) });
@@ -227,7 +246,7 @@ mod tests {
     #[test]
     fn nothing_is_told_of_a_sandbox_after_its_end_whoever_changes_it_meanwhile() {
         for round in 0..2000 {
-            let driver = Driver::new(Scenario::with(Fault::HalfCreate));
+            let driver = Driver::new(Scenario::with(Fault::HalfCreate), None);
             driver.add(DriverSandbox { id: "a".to_owned(), ..DriverSandbox::default() });
             let mut watch = driver.subscribe();
             std::thread::scope(|scope| {

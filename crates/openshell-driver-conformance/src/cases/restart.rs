@@ -1,12 +1,15 @@
 //! SIGTERM, and the life after it. All of it needs to be told how to stop and start the driver.
 
+use std::error::Error as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_proto::compute::v1::GetCapabilitiesRequest;
+use openshell_proto::compute::v1::{CreateSandboxRequest, GetCapabilitiesRequest};
 
 use crate::case::{Case, Checked, Level, Unmet, expect, failed, skipped};
-use crate::context::{Ctx, must};
+use crate::context::{Ctx, must, said};
 use crate::restart::Restart;
 use crate::session::wait_for_socket;
 use crate::state;
@@ -20,6 +23,22 @@ pub(crate) const CASES: &[Case] = &[
         why: "Whoever does not stop is killed, in the middle of whatever it does.",
         mend: "Handle SIGTERM: accept nothing new, drain for a few seconds, exit with 0.",
         run: |ctx| Box::pin(stops(ctx)),
+    },
+    Case {
+        id: "restart.second-start",
+        level: Level::Required,
+        checks: "A second start on the same socket gives up, and leaves the first one its socket.",
+        why: "Two drivers behind one path are a gateway that talks to one and sandboxes of the other.",
+        mend: "Connect to a socket that lies there before replacing it: only one that nobody answers at is stale.",
+        run: |ctx| Box::pin(second_start(ctx)),
+    },
+    Case {
+        id: "restart.drained",
+        level: Level::Required,
+        checks: "A call that is under way at SIGTERM is answered.",
+        why: "A create that breaks off has made something, or not; nobody knows.",
+        mend: "Accept nothing new, tell connections to go away (`GOAWAY`), and let their calls end.",
+        run: |ctx| Box::pin(drained(ctx)),
     },
     Case {
         id: "restart.watch-told",
@@ -58,7 +77,7 @@ pub(crate) const CASES: &[Case] = &[
 /// Between two tries of the first call after a restart.
 const PAUSE: Duration = Duration::from_millis(50);
 
-fn keeper(ctx: &Ctx) -> Checked<Arc<dyn Restart>> {
+pub(super) fn keeper(ctx: &Ctx) -> Checked<Arc<dyn Restart>> {
     match &ctx.session.options.restart {
         Some(restart) => Ok(Arc::clone(restart)),
         None => skipped("it needs to stop the driver: --restart-command says how to start it again"),
@@ -99,6 +118,48 @@ async fn stops(ctx: &Ctx) -> Checked {
     let keeper = keeper(ctx)?;
     stop(ctx, &*keeper).await?;
     start(ctx, &*keeper).await
+}
+
+/// The socket's file, to be told from another one.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+async fn second_start(ctx: &Ctx) -> Checked {
+    let keeper = keeper(ctx)?;
+    let path = &ctx.session.path;
+    let before = identity(path);
+    let second = match tokio::time::timeout(ctx.timeout(), keeper.start_again()).await {
+        Ok(second) => second.map_err(Unmet::Failed),
+        Err(_) => failed(format!("the second start was not over within {:?}", ctx.timeout())),
+    };
+    // One in the background has tried by then.
+    tokio::time::sleep(ctx.quiet()).await;
+    second?;
+    expect(identity(path) == before, || format!("`{}` is another socket now", path.display()))
+}
+
+async fn drained(ctx: &Ctx) -> Checked {
+    let keeper = keeper(ctx)?;
+    ctx.needs(&["lifecycle.create"])?;
+    let asked = ctx.sandbox()?;
+    let mut client = ctx.client();
+    let request = CreateSandboxRequest { sandbox: Some(asked) };
+    let call = tokio::spawn(async move { client.create_sandbox(request).await });
+    // Until it has got there, and not until it is over.
+    tokio::time::sleep(ctx.quiet() / 4).await;
+    stop(ctx, &*keeper).await?;
+    let answer = tokio::time::timeout(ctx.timeout(), call).await;
+    start(ctx, &*keeper).await?;
+    match answer {
+        // What the driver says has no further cause; a connection that broke off has.
+        Ok(Ok(Err(status))) if status.source().is_some() => {
+            failed(format!("the connection broke off: {}", said("CreateSandbox", &status)))
+        }
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => failed(format!("the call failed: {error}")),
+        Err(_) => failed(format!("`CreateSandbox` was not answered within {:?}", ctx.timeout())),
+    }
 }
 
 async fn watch_told(ctx: &Ctx) -> Checked {

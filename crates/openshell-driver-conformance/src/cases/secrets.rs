@@ -1,11 +1,14 @@
 //! A sandbox's token is for the sandbox alone.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
 use openshell_proto::compute::v1::{
     CreateSandboxRequest, DriverSandbox, GetSandboxRequest, WatchSandboxesEvent,
 };
 use prost::Message as _;
 
-use crate::case::{Case, Checked, Level, expect, failed};
+use crate::case::{Case, Checked, Level, expect, failed, skipped};
 use crate::context::{Ctx, must};
 use crate::watching::shown;
 
@@ -50,7 +53,18 @@ pub(crate) const CASES: &[Case] = &[
         mend: "Leave `spec` unset in answers and events.",
         run: |ctx| Box::pin(no_spec(ctx)),
     },
+    Case {
+        id: "secrets.on-disk",
+        level: Level::Required,
+        checks: "A file of the driver's that holds a token has mode 0600, in a directory of mode 0700.",
+        why: "Other users of the host read files, too.",
+        mend: "Make the directory 0700 first, and create the file with its mode instead of changing it afterwards.",
+        run: |ctx| Box::pin(on_disk(ctx)),
+    },
 ];
+
+/// The largest file that is looked through for a token.
+const LARGEST: u64 = 1024 * 1024;
 
 fn token(sandbox: &DriverSandbox) -> String {
     sandbox.spec.as_ref().map(|spec| spec.sandbox_token.clone()).unwrap_or_default()
@@ -117,4 +131,49 @@ async fn no_spec(ctx: &Ctx) -> Checked {
     }
     let specs = events.iter().filter_map(|event| shown(event, &made.id)).filter(|shown| shown.spec.is_some());
     expect(specs.count() == 0, || "an event has a `spec`".to_owned())
+}
+
+async fn on_disk(ctx: &Ctx) -> Checked {
+    let Some(directory) = ctx.session.options.state_dir.clone() else {
+        return skipped("nobody says where the driver keeps its files: --state-dir");
+    };
+    let (made, _) = ctx.running().await?;
+    let token = token(&made);
+    let shown = directory.display().to_string();
+    let found = tokio::task::spawn_blocking(move || holders(&directory, token.as_bytes())).await;
+    let found = found.or_else(|error| failed(format!("the look through `{shown}` failed: {error}")))?;
+    if found.is_empty() {
+        return skipped(format!("no file in `{shown}` holds the token"));
+    }
+    let open = found.iter().flat_map(|file| [(file.as_path(), "file"), (parent(file), "directory")]);
+    for (path, what) in open {
+        // What has gone meanwhile is nobody's to read.
+        let Ok(metadata) = std::fs::symlink_metadata(path) else { continue };
+        let mode = metadata.mode() & 0o777;
+        expect(mode & 0o077 == 0, || format!("the {what} `{}` has mode {mode:04o}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn parent(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+/// The files below a directory whose bytes hold the token. Disks, which are large, are the sandbox's own inside.
+fn holders(directory: &Path, token: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => found.extend(holders(&path, token)),
+            Ok(metadata) if metadata.is_file() && metadata.len() <= LARGEST => {
+                let bytes = std::fs::read(&path).unwrap_or_default();
+                if bytes.windows(token.len()).any(|window| window == token) {
+                    found.push(path);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }

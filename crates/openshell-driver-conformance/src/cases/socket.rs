@@ -6,7 +6,7 @@ use std::path::Path;
 use openshell_proto::compute::v1::GetCapabilitiesRequest;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::case::{Case, Checked, Level, expect, failed};
+use crate::case::{Case, Checked, Level, expect, failed, skipped};
 use crate::client;
 use crate::context::{Ctx, must};
 
@@ -50,6 +50,14 @@ pub(crate) const CASES: &[Case] = &[
         why: "Somebody will try `curl`.",
         mend: "Close such a connection, and go on accepting.",
         run: |ctx| Box::pin(junk_client(ctx)),
+    },
+    Case {
+        id: "socket.foreign-user",
+        level: Level::Required,
+        checks: "A client of another user id is not answered, even if the file's mode lets it connect.",
+        why: "Modes are changed by mistake, and a process that may override them is not yet the gateway.",
+        mend: "Look at the peer's credentials (`SO_PEERCRED`) after accepting, and close what is neither this user nor listed.",
+        run: |ctx| Box::pin(foreign_user(ctx)),
     },
 ];
 
@@ -111,4 +119,29 @@ async fn junk_client(ctx: &Ctx) -> Checked {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(ctx.quiet() * 4, stream.read_to_end(&mut answer)).await;
     still_answers(ctx).await
+}
+
+#[cfg(target_os = "linux")]
+async fn foreign_user(ctx: &Ctx) -> Checked {
+    use crate::foreign::{Foreign, dial};
+
+    if !rustix::process::geteuid().is_root() {
+        return skipped("it needs to be root, to dial as somebody else");
+    }
+    let (session, prompt) = (&ctx.session, ctx.session.options.prompt);
+    let path = session.path.clone();
+    // `nobody` on most systems, and the first one below whom nobody let in.
+    let stranger = (1..=65_534).rev().find(|uid| !session.options.allow_uids.contains(uid));
+    let Some(uid) = stranger else { return skipped("every user id is let in") };
+    let dialled = tokio::task::spawn_blocking(move || dial(&path, uid, prompt)).await;
+    match dialled.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        Ok(Foreign::Refused) => Ok(()),
+        Ok(Foreign::Served) => failed(format!("the user id {uid} was answered")),
+        Err(error) => skipped(format!("cannot become the user id {uid}: {error}")),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn foreign_user(_: &Ctx) -> Checked {
+    skipped("only Linux gives a thread a user id of its own")
 }

@@ -1,6 +1,9 @@
 //! Stop and start: the workspace and the resource are kept.
 
-use crate::case::{Case, Checked, Level, expect, skipped};
+use openshell_driver_api::conditions::reason;
+use openshell_proto::compute::v1::DriverSandbox;
+
+use crate::case::{Case, Checked, Level, Unmet, expect, failed, skipped};
 use crate::context::{Ctx, must};
 use crate::state;
 
@@ -46,6 +49,14 @@ pub(crate) const CASES: &[Case] = &[
         run: |ctx| Box::pin(start_same_resource(ctx)),
     },
     Case {
+        id: "lifecycle.workspace-kept",
+        level: Level::Required,
+        checks: "What a sandbox wrote into `/sandbox` is there after a stop and a start.",
+        why: "It is the workspace: everything that somebody did there.",
+        mend: "Keep it on a volume of the sandbox's own, and remove that only with the sandbox.",
+        run: |ctx| Box::pin(workspace_kept(ctx)),
+    },
+    Case {
         id: "lifecycle.delete-stopped",
         level: Level::Required,
         checks: "A stopped sandbox can be deleted.",
@@ -87,6 +98,34 @@ async fn start_same_resource(ctx: &Ctx) -> Checked {
     ctx.start(&made.id).await?;
     let (is, _) = state::resource(&ctx.wait_ready(&made.id).await?);
     expect(was == is, || format!("the resource was `{was}` and is `{is}`"))
+}
+
+/// A main process that ends with this when it finds what it wrote the last time.
+const LEAVES_A_FILE: &str =
+    "[ -e /sandbox/kept ] && exit 7; touch /sandbox/kept || exit 1; trap 'exit 0' TERM; sleep 3600 & wait";
+
+async fn workspace_kept(ctx: &Ctx) -> Checked {
+    ctx.needs(&["lifecycle.stopped-there", "lifecycle.stop", "lifecycle.start"])?;
+    let mut asked = ctx.sandbox()?;
+    if let Some(spec) = asked.spec.as_mut() {
+        spec.command = ["sh", "-c", LEAVES_A_FILE].map(str::to_owned).to_vec();
+    }
+    ctx.create(&asked).await?;
+    match ctx.wait_ready(&asked.id).await {
+        Ok(_) => {}
+        // Other sandboxes of this image run.
+        Err(Unmet::Failed(why)) => return skipped(format!("the image runs no `sh` that may write: {why}")),
+        Err(skipped) => return Err(skipped),
+    }
+    ctx.stop(&asked.id).await?;
+    ctx.wait_for(&asked.id, "a stop", state::is_stopped).await?;
+    ctx.start(&asked.id).await?;
+    let ended = |sandbox: &DriverSandbox| state::terminal(sandbox).is_some();
+    let found = ctx.wait_for(&asked.id, "an end, as the file was there", ended).await?;
+    match state::terminal(&found) {
+        Some(reason::CONTAINER_EXITED | reason::PROCESS_EXITED) => Ok(()),
+        _ => failed(format!("after the start it is {}", state::shown(&found))),
+    }
 }
 
 async fn delete_stopped(ctx: &Ctx) -> Checked {

@@ -21,7 +21,11 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn start(scenario: Scenario) -> Arc<Self> {
         let home = TempDir::new().expect("a directory");
-        let fake = Fake::new(scenario.clone());
+        let fake = Fake::keeping(scenario.clone(), &home.path().join("state"));
+        Self::of(fake, scenario, home)
+    }
+
+    fn of(fake: Fake, scenario: Scenario, home: TempDir) -> Arc<Self> {
         let served = fake.start(&home.path().join("run/driver.sock")).expect("a socket");
         Arc::new(Self { fake, scenario, home, served: Mutex::new(Some(served)) })
     }
@@ -50,6 +54,39 @@ impl Restart for Bench {
         *self.served.lock().await = Some(served);
         Ok(())
     }
+
+    async fn start_again(&self) -> Result<(), String> {
+        // One that has the socket now serves from here on.
+        if let Ok(served) = self.fake.start(&self.path()) {
+            *self.served.lock().await = Some(served);
+        }
+        Ok(())
+    }
+
+    async fn beside(&self) -> Result<Option<(Box<dyn Restart>, PathBuf)>, String> {
+        let home = TempDir::new().map_err(|error| error.to_string())?;
+        let beside = Self::of(self.fake.beside(), self.scenario.clone(), home);
+        let socket = beside.path();
+        Ok(Some((Box::new(Beside(beside)), socket)))
+    }
+}
+
+/// Another gateway's driver.
+struct Beside(Arc<Bench>);
+
+#[async_trait]
+impl Restart for Beside {
+    async fn stop(&self) -> Result<(), String> {
+        self.0.stop().await
+    }
+
+    async fn start(&self) -> Result<(), String> {
+        self.0.start().await
+    }
+
+    async fn start_again(&self) -> Result<(), String> {
+        self.0.start_again().await
+    }
 }
 
 /// Short times for a driver that is quick, and everything that can be tested.
@@ -63,6 +100,7 @@ pub(crate) fn options(bench: &Arc<Bench>) -> Options {
         // More than a hundred are worth their while only where lists end early.
         many: bench.scenario.has(Fault::ListCapped).then_some(101).or(Some(3)),
         restart: Some(Arc::clone(bench) as Arc<dyn Restart>),
+        state_dir: Some(bench.home.path().join("state")),
         ..Options::default()
     }
 }

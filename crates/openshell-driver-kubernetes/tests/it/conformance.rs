@@ -1,14 +1,12 @@
 //! The driver contract on a real cluster: the driver in this process, and the same driver as a program of its own. A pod
 //! takes seconds to start and to go, so of the program only what a program adds is looked at.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_driver_conformance::{Launched, Options, Selector, Target, run};
-use tokio::process::Command;
+use openshell_driver_conformance::{Options, Selector, Target, hold_program, run};
 
-use crate::bench::{Bench, PATIENCE, image, skip};
+use crate::bench::{Bench, PATIENCE, image};
 
 /// Cases that run at a time; most of it is waiting for the kubelet.
 const SIDE_BY_SIDE: usize = 8;
@@ -47,28 +45,18 @@ async fn the_driver_in_this_process_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_drivers_program_keeps_what_a_program_adds() {
-    let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
-        return skip("no programs: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
-    };
     let Some(bench) = Bench::new("").await else { return };
     let home = tempfile::tempdir().expect("a directory");
-    let (state, socket) = (home.path().join("state"), home.path().join("run/driver.sock"));
     let config = home.path().join("gateway.toml");
     let table =
         format!("[openshell.drivers.kubernetes]\nnamespace = \"{}\"\nstop_timeout = 1\n", bench.namespace);
     std::fs::write(&config, table).expect("a file");
-    let program = Path::new(&folder).join("openshell-driver-kubernetes");
-    let (path, id) = (socket.clone(), bench.gateway_id.clone());
-    let launched = Launched::start(move || {
-        let mut command = Command::new(&program);
-        command.args(["--log-level", "warn", "--gateway-id", &id]).arg("--config").arg(&config);
-        command.arg("--bind-socket").arg(&path).arg("--state-dir").arg(&state);
-        command
-    });
-    let restart = Some(Arc::new(launched.expect("a program")) as _);
     let only = OF_A_PROGRAM.iter().map(|name| Selector::parse(name).expect("a group")).collect();
-    let options = Options { restart, only, ..options() };
-    let report = run(Target::Socket(socket), options).await.expect("a report");
+    let options = Options { only, ..options() };
+    let report = hold_program("kubernetes", &bench.gateway_id, options, move |command| {
+        command.arg("--config").arg(&config);
+    });
+    let Some(report) = report.await else { return };
     assert_eq!(report.failed().count(), 0, "{report}");
     nothing_is_left(&bench).await;
 }
