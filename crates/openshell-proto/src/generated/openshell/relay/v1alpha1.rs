@@ -107,6 +107,10 @@ pub struct Upload {
     /// is not there.
     #[prost(string, tag = "1")]
     pub directory: ::prost::alloc::string::String,
+    /// What the one entry at the archive's top is called there; unless a directory has that name already: then it goes into
+    /// that, under its own name, as with cp(1). Empty: each entry is called what it is called.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
 /// Files out of the sandbox, with the rights of the sandbox's user.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
