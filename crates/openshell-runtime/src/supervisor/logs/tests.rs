@@ -1,3 +1,5 @@
+//! What is kept of logs, and what those who follow get.
+
 use super::*;
 
 fn line(number: i64) -> SandboxLogLine {
