@@ -14,6 +14,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use openshell_driver_api::conditions::{READY, find};
+use openshell_driver_api::supervisor::{ENDPOINT, PROGRAM_NAME, SupervisorDelivery};
 use openshell_driver_api::{
     ComputeDriver, DriverContext, EventStream, ObservedSandbox, ProbeEnv, SandboxId, SandboxRequest,
     SandboxSpec, Table, Template, WatchEvent, labels,
@@ -78,6 +79,28 @@ impl Bench {
             return None;
         }
         Some(bench)
+    }
+
+    /// The same, whose sandboxes have a supervisor: the program that `cargo xtask test` has built. No gateway answers it.
+    pub(crate) async fn supervised(config: &str) -> Option<Self> {
+        let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
+            let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|word| word.trim() == "programs"), "programs are required");
+            println!("skipped: no supervisor: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
+            return None;
+        };
+        let mut bench = Self::new(config).await?;
+        let program = PathBuf::from(folder).join(PROGRAM_NAME);
+        assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
+        let delivery = SupervisorDelivery { program, sockets: bench.state.path().join("sandboxes") };
+        bench.driver = open_with(&bench.gateway_id, &bench.state, &bench.table, Some(delivery)).await;
+        Some(bench)
+    }
+
+    /// Makes what the gateway makes before it asks for a sandbox.
+    pub(crate) fn open_door(&self, id: &str) {
+        let door = self.state.path().join("sandboxes").join(id);
+        std::fs::create_dir_all(door).expect("a directory");
     }
 
     /// A driver on the engine behind a socket.
@@ -168,14 +191,23 @@ impl Drop for Bench {
 }
 
 async fn open(gateway_id: &str, state: &tempfile::TempDir, table: &Table) -> Arc<dyn ComputeDriver> {
+    open_with(gateway_id, state, table, None).await
+}
+
+async fn open_with(
+    gateway_id: &str,
+    state: &tempfile::TempDir,
+    table: &Table,
+    supervisor: Option<SupervisorDelivery>,
+) -> Arc<dyn ComputeDriver> {
     let context = DriverContext {
         name: "docker".to_owned(),
         gateway_id: gateway_id.to_owned(),
         // As the gateway lays it out.
         state_dir: state.path().join("drivers/docker"),
         telemetry: false,
-        endpoint: String::new(),
-        supervisor: None,
+        endpoint: supervisor.as_ref().map_or_else(String::new, |_| ENDPOINT.to_owned()),
+        supervisor,
     };
     openshell_driver_docker::REGISTRATION.factory.open(context, table).await.expect("a driver")
 }

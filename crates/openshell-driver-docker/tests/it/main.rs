@@ -16,4 +16,5 @@ mod port;
 mod posture;
 mod proxy;
 mod registry;
+mod supervised;
 mod watch;
