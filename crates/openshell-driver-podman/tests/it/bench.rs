@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use openshell_driver_api::conditions::{READY, find};
+use openshell_driver_api::supervisor::{ENDPOINT, PROGRAM_NAME, SupervisorDelivery};
 use openshell_driver_api::{
     ComputeDriver, DriverContext, DriverError, EventStream, ObservedSandbox, ProbeEnv, SandboxId,
     SandboxRequest, SandboxSpec, Table, Template, WatchEvent, labels,
@@ -70,6 +71,29 @@ impl Bench {
     /// A driver on the service that is there; `None`, and a word about it, when there is none.
     pub(crate) async fn new(config: &str) -> Option<Self> {
         Some(Self::at(&socket().await?, config).await)
+    }
+
+    /// The same, whose sandboxes have a supervisor: the program that `cargo xtask test` has built. No gateway answers it.
+    pub(crate) async fn supervised(config: &str) -> Option<Self> {
+        let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
+            let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
+            assert!(!required.split(',').any(|word| word.trim() == "programs"), "programs are required");
+            println!("skipped: no supervisor: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
+            return None;
+        };
+        let mut bench = Self::new(config).await?;
+        let program = PathBuf::from(folder).join(PROGRAM_NAME);
+        assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
+        let delivery = SupervisorDelivery { program, sockets: bench.state.path().join("sandboxes") };
+        let opened = open_with(&bench.gateway_id, &bench.state, &bench.table, Some(delivery)).await;
+        bench.driver = opened.expect("a driver");
+        Some(bench)
+    }
+
+    /// Makes what the gateway makes before it asks for a sandbox.
+    pub(crate) fn open_door(&self, id: &str) {
+        let door = self.state.path().join("sandboxes").join(id);
+        std::fs::create_dir_all(door).expect("a directory");
     }
 
     /// A driver on the service behind a socket.
@@ -197,14 +221,23 @@ async fn try_open(
     state: &tempfile::TempDir,
     table: &Table,
 ) -> Result<Arc<dyn ComputeDriver>, DriverError> {
+    open_with(gateway_id, state, table, None).await
+}
+
+async fn open_with(
+    gateway_id: &str,
+    state: &tempfile::TempDir,
+    table: &Table,
+    supervisor: Option<SupervisorDelivery>,
+) -> Result<Arc<dyn ComputeDriver>, DriverError> {
     let context = DriverContext {
         name: "podman".to_owned(),
         gateway_id: gateway_id.to_owned(),
         // As the gateway lays it out.
         state_dir: state.path().join("drivers/podman"),
         telemetry: false,
-        endpoint: String::new(),
-        supervisor: None,
+        endpoint: supervisor.as_ref().map_or_else(String::new, |_| ENDPOINT.to_owned()),
+        supervisor,
     };
     openshell_driver_podman::REGISTRATION.factory.open(context, table).await
 }

@@ -16,4 +16,5 @@ mod proxy;
 mod registry;
 mod removed;
 mod service;
+mod supervised;
 mod watch;
