@@ -140,17 +140,9 @@ impl ComputeDriver for RemoteDriver {
                 client.get_sandbox(request).await
             })
             .await?;
-        let observed = answer.sandbox.and_then(convert::observed_from_wire);
-        match observed {
-            Some(observed) if observed.id == *id => Ok(observed),
-            Some(other) => {
-                let message = format!("the driver was asked for `{id}` and answered with `{}`", other.id);
-                Err(DriverError::new(ErrorKind::Internal, OPERATION, message))
-            }
-            None => {
-                Err(DriverError::new(ErrorKind::Internal, OPERATION, "the driver's answer names no sandbox"))
-            }
-        }
+        let nameless =
+            || DriverError::new(ErrorKind::Internal, OPERATION, "the driver's answer names no sandbox");
+        answer.sandbox.and_then(convert::observed_from_wire).ok_or_else(nameless)
     }
 
     async fn list(&self) -> Result<Vec<ObservedSandbox>, DriverError> {

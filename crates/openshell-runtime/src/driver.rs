@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, StreamExt};
 use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverError, ErrorKind, EventStream, ListenerRequirement, ObservedSandbox,
-    SandboxId, SandboxRequest, WatchEvent,
+    SandboxId, SandboxRequest, SandboxStatus, WatchEvent,
 };
 use tracing::Instrument as _;
 
@@ -121,7 +121,7 @@ impl Driver {
     }
 
     /// Removes a sandbox and looks whether it is gone: a driver may take a delete and need time for it.
-    pub(crate) async fn delete(&self, id: SandboxId) -> Result<Removal, DriverError> {
+    pub(crate) async fn delete(&self, id: SandboxId, name: &str) -> Result<Removal, DriverError> {
         let driver = Arc::clone(&self.inner);
         let key = id.clone();
         let call = async move { driver.delete(&key).await };
@@ -131,15 +131,27 @@ impl Driver {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Removal::Gone),
             Err(error) => return Err(error),
         }
-        Ok(if self.exists(id).await.unwrap_or(true) { Removal::Taken } else { Removal::Gone })
+        Ok(if matches!(self.find(id, name).await, Ok(None)) { Removal::Gone } else { Removal::Taken })
     }
 
-    /// Whether the backend has it.
-    pub(crate) async fn exists(&self, id: SandboxId) -> Result<bool, DriverError> {
-        let driver = Arc::clone(&self.inner);
-        match self.bounded(Rpc::Get, self.deadlines.get, async move { driver.get(&id).await }).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+    /// How the sandbox of that id and name is; `None` where the backend has none of that id.
+    ///
+    /// # Errors
+    /// `Internal`, too, when the answer is about another sandbox. What has the name in the place of the id is the one that
+    /// was asked for: some drivers in the field answer so.
+    pub(crate) async fn find(&self, id: SandboxId, name: &str) -> Result<Option<SandboxStatus>, DriverError> {
+        let (driver, name) = (Arc::clone(&self.inner), name.to_owned());
+        let call = async move {
+            let observed = said::observed(driver.get(&id).await?);
+            if observed.id == id || observed.id.as_str() == name {
+                return Ok(observed.status);
+            }
+            let message = format!("the driver was asked for `{id}` and answered with `{}`", observed.id);
+            Err(DriverError::new(ErrorKind::Internal, Rpc::Get.operation(), message))
+        };
+        match self.bounded(Rpc::Get, self.deadlines.get, call).await {
+            Ok(status) => Ok(Some(status)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -11,6 +11,7 @@
 mod drive;
 mod follow;
 mod lanes;
+mod looks;
 mod timer;
 mod workspaces;
 
@@ -34,6 +35,7 @@ use crate::supervisor::Supervisors;
 use crate::usage::{self, UsageAction, UsageEvent, UsageOutcome};
 pub(crate) use drive::{Pace, Settled};
 use lanes::Lanes;
+use looks::Looks;
 pub(crate) use workspaces::WorkspaceSettled;
 
 /// How many sandboxes are worked on at once when nobody waits for them: after a start, or a loss of the backend.
@@ -47,6 +49,7 @@ pub(crate) struct Engine {
     pub(crate) hub: Hub,
     pub(crate) supervisors: Supervisors,
     lanes: Lanes,
+    looks: Looks,
     link: watch::Sender<Link>,
     timer: Notify,
     stopping: watch::Sender<bool>,
@@ -102,6 +105,7 @@ impl Engine {
             store,
             driver,
             lanes: Lanes::default(),
+            looks: Looks::default(),
             link: watch::Sender::new(Link { up: false, capabilities }),
             timer: Notify::new(),
             stopping: watch::Sender::new(false),
@@ -115,7 +119,10 @@ impl Engine {
     /// Starts the tasks: what was owed when the gateway went away, the watch of the driver, the clock.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), StoreError> {
         let before = self.phases().await?;
-        before.values().for_each(|phase| self.counters().entered(*phase));
+        for (id, phase) in &before {
+            self.counters().entered(*phase);
+            self.looks.follow(id, *phase, false);
+        }
         let all = self.store.count().await?;
         for _ in before.len() as u64..all {
             self.counters().found_foreign();
@@ -123,10 +130,12 @@ impl Engine {
         self.resume_supervision().await?;
         self.resume().await?;
         self.resume_workspaces().await?;
-        let (follower, clock, porter) = (Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let (follower, clock) = (Arc::clone(self), Arc::clone(self));
+        let (porter, looker) = (Arc::clone(self), Arc::clone(self));
         self.spawn(async move { porter.close_doors().await });
         self.spawn(async move { follower.follow(before).await });
         self.spawn(async move { clock.keep_time().await });
+        self.spawn(async move { looker.look_again().await });
         Ok(())
     }
 
@@ -251,6 +260,7 @@ impl Engine {
             tracing::info!(sandbox = before.id, name = before.name, "sandbox is gone");
             self.hub.gone(&before.id);
             self.supervisors.gone(&before.id);
+            self.looks.forget(&before.id);
             self.settings.usage.record(UsageEvent {
                 action: UsageAction::Delete,
                 outcome: UsageOutcome::Ok,
@@ -265,6 +275,7 @@ impl Engine {
             // Of the run before. One whose backend ran all the while comes back, and is of the new one.
             self.supervisors.end_session(&after.id, &Status::aborted("the sandbox is started"));
         }
+        self.follow_state(after);
         // The clock looks at no others.
         if after.life.waiting_since_ms.is_some() && after.life.owed.is_none() {
             self.timer.notify_one();

@@ -289,7 +289,7 @@ impl Engine {
             }
             Step::Stop => self.driver.stop(id).await?,
             Step::Delete | Step::CleanUp => {
-                return Ok(match self.driver.delete(id).await? {
+                return Ok(match self.driver.delete(id, &record.name).await? {
                     Removal::Gone => Answer::Gone,
                     Removal::Taken => Answer::Done,
                 });

@@ -1,24 +1,29 @@
 //! The watch of the driver: subscribe, compare the whole, follow the changes; on any end, all of it again.
 //!
 //! The subscription comes before the list, so that what changes in between is in the stream. A row that the list does
-//! not have is asked for by its id before anything follows from it. What the backend has and the store has not, an
+//! not have is asked for by its id before anything follows from it, and so is one that a driver tells of by its name. What the backend has and the store has not, an
 //! orphan, is logged and left alone: a store that was restored from a backup must not cost anybody a sandbox.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use openshell_driver_api::{DriverError, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent};
+use openshell_driver_api::{DriverError, ErrorKind, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent};
 
 use super::{Changed, Engine, Fate, Link, Trace};
 use crate::driver::Events;
 use crate::lifecycle::{Phase, Step};
+use crate::names;
 use crate::said;
 use crate::store::{Db, Record, StoreError};
 
 /// How many reports, of a list or of a stream, are stored in one transaction at most.
 const BATCH: usize = 200;
+/// How long a watch has to be up so that the next pause is the shortest again.
+const HELD: Duration = Duration::from_secs(5);
+/// The longest pause between two looks for a driver that is away.
+const AWAY: Duration = Duration::from_millis(400);
 /// How a failure of the watch is called where it had been open.
 const WATCH: &str = "watch";
 /// The most listeners of a driver that the log tells.
@@ -66,7 +71,7 @@ enum Before {
 impl Engine {
     pub(super) async fn follow(self: Arc<Self>, before: HashMap<String, Phase>) {
         let mut memory = Memory { before: Some(Before::Start(before)), orphans: HashSet::new() };
-        let mut attempt = 0;
+        let (mut attempt, mut said) = (0, String::new());
         loop {
             let began = Instant::now();
             let ended = tokio::select! {
@@ -80,22 +85,41 @@ impl Engine {
                 memory.before = self.phases().await.ok().map(Before::Loss);
             }
             // One that held has shown that the driver works; one that broke at once has not.
-            if was_up && began.elapsed() >= self.settings.backoff.longest {
+            if was_up && began.elapsed() >= HELD.min(self.settings.backoff.longest) {
                 attempt = 0;
             }
-            let pause = self.settings.backoff.pause(attempt);
+            let pause = self.tell_end(&ended, was_up, attempt, &mut said);
             attempt += 1;
-            tracing::warn!(
-                driver = self.settings.driver_name,
-                error = &ended as &dyn Error,
-                ?pause,
-                "the watch of the driver ended; coming back for the whole state"
-            );
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.stopped() => return,
             }
         }
+    }
+
+    /// Logs why a session ended, once where the next ones end in the same way, and says how long to wait for the next.
+    fn tell_end(&self, ended: &Ended, was_up: bool, attempt: u32, said: &mut String) -> Duration {
+        let mut pause = self.settings.backoff.pause(attempt);
+        let mut says = ended.to_string();
+        if let Ended::Driver(error) = ended {
+            says = error.to_string();
+            // Nobody answers: to find that out costs nobody anything, and whoever comes back is met soon.
+            if !was_up && error.kind() == ErrorKind::Unavailable {
+                pause = pause.min(AWAY);
+            }
+        }
+        let (driver, error) = (&self.settings.driver_name, ended as &dyn Error);
+        match was_up || says != *said {
+            true => tracing::warn!(
+                driver,
+                error,
+                ?pause,
+                "the watch of the driver ended; coming back for the whole state"
+            ),
+            false => tracing::debug!(driver, error, ?pause, "the watch of the driver does not come up"),
+        }
+        *said = says;
+        pause
     }
 
     /// The phase of every sandbox of this gateway's driver.
@@ -156,7 +180,7 @@ impl Engine {
             Ok(wanted) if wanted.is_empty() => {}
             Ok(wanted) => {
                 let wanted: Vec<String> = wanted.iter().take(LISTENERS).map(said::listener).collect();
-                tracing::info!(
+                tracing::debug!(
                     driver = self.settings.driver_name,
                     ?wanted,
                     "the driver names listeners for its sandboxes, and this gateway opens none for it"
@@ -216,13 +240,36 @@ impl Engine {
                 WatchEvent::Sandbox(observed) => reports.push(Said::State(observed)),
                 WatchEvent::Platform { id, event } => reports.push(Said::Event(id, event)),
                 WatchEvent::Deleted(id) => {
-                    self.observe(std::mem::take(&mut reports)).await?;
-                    self.missing(id).await?;
+                    self.take_reports(std::mem::take(&mut reports)).await?;
+                    for id in self.namesakes(&id).await?.into_iter().chain([id]) {
+                        self.missing(id).await?;
+                    }
                 }
             }
         }
-        self.observe(reports).await?;
+        self.take_reports(reports).await
+    }
+
+    /// Stores and tells reports; one that is of no id that there is may be of a name, and is no more than a hint then.
+    async fn take_reports(self: &Arc<Self>, reports: Vec<Said>) -> Result<(), StoreError> {
+        let unknown: HashSet<SandboxId> = self.observe(reports).await?.into_iter().collect();
+        for id in unknown {
+            for id in self.namesakes(&id).await? {
+                self.missing(id).await?;
+            }
+        }
         Ok(())
+    }
+
+    /// The sandboxes that have for a name what a driver gives for an id: some drivers in the field take the one for the
+    /// other. There may be one in each workspace, so that nothing follows from it but a question by the id.
+    async fn namesakes(&self, id: &SandboxId) -> Result<Vec<SandboxId>, StoreError> {
+        if names::check(id.as_str()).is_err() {
+            return Ok(Vec::new());
+        }
+        let (driver, name) = (self.settings.driver_name.clone(), id.to_string());
+        let ids = self.store.read(move |db| db.ids_by_name(&driver, &name)).await?;
+        Ok(ids.into_iter().filter_map(|id| SandboxId::new(id).ok()).collect())
     }
 
     /// Compares the whole: everything that the backend has, and everything that it should have.
@@ -236,6 +283,10 @@ impl Engine {
         let mut listed = listed.into_iter().peekable();
         while listed.peek().is_some() {
             for id in self.observe(listed.by_ref().take(BATCH).map(Said::State).collect()).await? {
+                // What goes by a name here is asked for below, as whatever was made and is not in the list.
+                if !self.namesakes(&id).await?.is_empty() {
+                    continue;
+                }
                 if memory.orphans.insert(id.clone()) {
                     tracing::warn!(
                         sandbox = %id,
@@ -307,22 +358,27 @@ impl Engine {
             // Whoever deletes it asks again and is told.
             Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
             owed => {
-                // Somebody is about to ask already.
-                if !self.doubted().insert(id.clone()) {
-                    return Ok(());
-                }
-                let engine = Arc::clone(self);
-                // A gateway that stops looks again when it comes up.
-                let _stopping = self.spawn(async move {
-                    if owed.is_some() {
-                        // A call is under way, and may have been answered before the sandbox went.
-                        engine.wait_for_turn(&id).await;
-                    }
-                    engine.confirm_gone(id).await;
-                });
+                // A call that is under way may have been answered before the sandbox went.
+                self.doubt(id, owed.is_some());
             }
         }
         Ok(())
+    }
+
+    /// Looks at a sandbox in a task of its own, after the calls that are under way for it where there are any.
+    pub(super) fn doubt(self: &Arc<Self>, id: SandboxId, under_way: bool) {
+        // Somebody is about to ask already.
+        if !self.doubted().insert(id.clone()) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        // A gateway that stops looks again when it comes up.
+        let _stopping = self.spawn(async move {
+            if under_way {
+                engine.wait_for_turn(&id).await;
+            }
+            engine.look_at(id).await;
+        });
     }
 
     fn doubted(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
@@ -338,8 +394,8 @@ impl Engine {
         }
     }
 
-    /// Asks for one sandbox by its id, while no other call for it is under way, and stores that it is gone.
-    async fn confirm_gone(self: &Arc<Self>, id: SandboxId) {
+    /// Asks for one sandbox by its id, while no other call for it is under way, and stores how it is, or that it is gone.
+    async fn look_at(self: &Arc<Self>, id: SandboxId) {
         let Ok(_permit) = self.background.acquire().await else { return };
         let _lane = tokio::select! {
             lane = self.lanes.enter(id.as_str()) => lane,
@@ -347,26 +403,35 @@ impl Engine {
         };
         // Before the question: what is said from here on is a question of its own.
         self.doubted().remove(&id);
-        match self.store.get(id.as_str()).await {
-            Ok(Some(record)) if record.life.made && record.life.owed.is_none() => {}
+        let record = match self.store.get(id.as_str()).await {
+            Ok(Some(record)) if record.life.made && record.life.owed.is_none() => record,
             _ => return,
-        }
-        match self.driver.exists(id.clone()).await {
-            Ok(true) => return,
-            Ok(false) => {}
+        };
+        let found = match self.driver.find(id.clone(), &record.name).await {
+            Ok(found) => found,
             Err(error) => {
+                let away = error.kind() == ErrorKind::Unavailable;
                 let error = &error as &dyn Error;
-                tracing::warn!(sandbox = %id, error, "the driver does not say whether it is gone");
+                match away {
+                    // The watch says so, once and not for each sandbox.
+                    true => tracing::debug!(sandbox = %id, error, "the driver does not say how it is"),
+                    false => tracing::warn!(sandbox = %id, error, "the driver does not say how it is"),
+                }
                 return;
             }
-        }
-        let gone = |record: &mut Record, now| {
-            // What was asked for in the meantime goes first.
-            let goes = record.life.owed.is_none() && record.life.gone(now);
-            (if goes { Fate::Go } else { Fate::Stay }, ())
         };
-        if let Err(error) = self.change(id.as_str(), gone).await {
-            tracing::error!(sandbox = %id, error = &error as &dyn Error, "that it is gone could not be stored");
+        let seen = move |stored: &mut Record, now| match found {
+            // What the watch has told in the meantime may be newer.
+            Some(status) if stored.resource_version == record.resource_version => {
+                stored.life.observe(status, now);
+                (Fate::Stay, ())
+            }
+            // What was asked for in the meantime goes first.
+            None if stored.life.owed.is_none() && stored.life.gone(now) => (Fate::Go, ()),
+            _ => (Fate::Stay, ()),
+        };
+        if let Err(error) = self.change(id.as_str(), seen).await {
+            tracing::error!(sandbox = %id, error = &error as &dyn Error, "what was seen of it could not be stored");
         }
     }
 

@@ -40,6 +40,15 @@ impl Db<'_> {
         Ok(self.workspaces_where("name = ?1", [name])?.pop())
     }
 
+    /// The ids of the sandboxes of a driver that have this name, in whichever workspaces.
+    pub(crate) fn ids_by_name(&self, driver: &str, name: &str) -> Result<Vec<String>, StoreError> {
+        // By way of the workspaces, for a name is indexed with its workspace.
+        let sql = "SELECT sandbox.id FROM workspace CROSS JOIN sandbox \
+                   ON sandbox.workspace = workspace.name AND sandbox.name = ?2 WHERE sandbox.driver = ?1";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        Ok(statement.query_map([driver, name], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// Workspaces in the order of creation, then id. The filter's own workspace is not looked at.
     pub(crate) fn list_workspaces(&self, filter: &Filter) -> Result<Vec<Workspace>, StoreError> {
         let (mut clauses, mut values) = (vec!["1".to_owned()], Vec::<Value>::new());
