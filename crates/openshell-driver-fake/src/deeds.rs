@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::service::{MEETING, Service};
 use crate::world::Phase;
-use crate::{Fault, validate};
+use crate::{Fault, validate, view};
 
 /// How long a delete goes on after its answer.
 const AFTERWARDS: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl Service {
     }
 
     pub(crate) fn validate(&self, sandbox: Option<DriverSandbox>) -> Result<Option<DriverSandbox>, Status> {
-        let Some(asked) = sandbox else {
+        let Some(asked) = sandbox.map(|asked| view::understood(&self.driver.scenario, asked)) else {
             let missing = Status::invalid_argument("the request has no `sandbox`");
             return if self.has(Fault::MissingSandboxAccepted) { Ok(None) } else { Err(missing) };
         };

@@ -15,12 +15,14 @@ use tonic::Status;
 use tonic::body::Body;
 use tower_service::Service as HttpService;
 
-use crate::Fault;
 use crate::service::Service;
 use crate::world::Driver;
+use crate::{Contract, Fault};
 
 /// The one method whose request is empty, so that whatever is in it is unknown.
 const GREETING: &str = "/openshell.compute.v1.ComputeDriver/GetCapabilities";
+/// `supports_gpu = true` and `gpu_count = 2` as the fields 4 and 5, which are reserved now.
+const GPUS: &[u8] = &[4 << 3, 1, 5 << 3, 2];
 /// A frame's flag and length.
 const PREFIX: usize = 5;
 
@@ -57,7 +59,8 @@ where
             let greeting = request.uri().path() == GREETING;
             let (refused, echoed) =
                 (driver.has(Fault::UnknownFieldsRefused), driver.has(Fault::UnknownFieldsEchoed));
-            if !(greeting && (refused || echoed)) {
+            let early = driver.scenario.contract == Contract::Early;
+            if !(greeting && (refused || echoed || early)) {
                 let answer = inner.call(request).await?;
                 let unknown = answer.headers().get("grpc-status").is_some_and(|status| status == "12");
                 let served = unknown && driver.has(Fault::UnknownMethodInternal);
@@ -71,6 +74,7 @@ where
                 return Ok(Status::invalid_argument("the request has a field that is not known").into_http());
             }
             let answer = inner.call(Request::from_parts(head, Full::new(body))).await?;
+            let answer = if early { append(answer, &Bytes::from_static(GPUS)).await } else { answer };
             Ok(if echoed { append(answer, &message).await } else { answer })
         })
     }

@@ -27,5 +27,5 @@ mod world;
 
 pub use fault::Fault;
 pub use run::run;
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Contract, Scenario, ScenarioError};
 pub use serve::{Fake, Served, StartError};

@@ -14,7 +14,29 @@ use crate::Fault;
 const LONGEST_MS: i64 = 600_000;
 
 const KEYS: &[&str] =
-    &["driver_name", "driver_version", "default_image", "start_ms", "socket_late_ms", "faults"];
+    &["driver_name", "driver_version", "default_image", "contract", "start_ms", "socket_late_ms", "faults"];
+
+/// Which fields of the contract the driver was built with. Both are whole contracts: what one does not know is dropped, as
+/// the other side's protobuf library drops it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Contract {
+    /// The present ones.
+    #[default]
+    Current,
+    /// Those before `workspace`, `resource_requirements`, `command`, `tty`, `deleting` and `gateway_manages_lifecycle`;
+    /// `GetCapabilities` still has `supports_gpu` and `gpu_count`, whose numbers are reserved now.
+    Early,
+}
+
+impl Contract {
+    fn parse(word: &str) -> Result<Self, (String, Option<String>)> {
+        match word {
+            "current" => Ok(Self::Current),
+            "early" => Ok(Self::Early),
+            _ => Err(("is no contract".to_owned(), Some("`current` or `early`".to_owned()))),
+        }
+    }
+}
 
 /// How the driver behaves. The default keeps the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +47,8 @@ pub struct Scenario {
     pub driver_version: String,
     /// What `GetCapabilities` says; empty: there is none.
     pub default_image: String,
+    /// Which fields it knows.
+    pub contract: Contract,
     /// How long a sandbox takes to become ready.
     pub start: Duration,
     /// How long the socket is late.
@@ -39,6 +63,7 @@ impl Default for Scenario {
             driver_name: "fake".to_owned(),
             driver_version: env!("CARGO_PKG_VERSION").to_owned(),
             default_image: "fake:latest".to_owned(),
+            contract: Contract::default(),
             start: Duration::from_millis(20),
             socket_late: Duration::ZERO,
             faults: BTreeSet::new(),
@@ -128,6 +153,7 @@ impl Scenario {
         let driver_name = reader.text("driver_name", own).unwrap_or(default.driver_name);
         let driver_version = reader.text("driver_version", own).unwrap_or(default.driver_version);
         let default_image = reader.text("default_image", own).unwrap_or(default.default_image);
+        let contract = reader.text("contract", Contract::parse).unwrap_or_default();
         let mut millis = |key, otherwise| {
             let given = reader.integer(key, 0, LONGEST_MS).and_then(|given| u64::try_from(given).ok());
             given.map_or(otherwise, Duration::from_millis)
@@ -139,7 +165,7 @@ impl Scenario {
         if !wrong.is_empty() {
             return Err(ScenarioError::Values { path: path.to_owned(), faults: wrong });
         }
-        Ok(Self { driver_name, driver_version, default_image, start, socket_late, faults })
+        Ok(Self { driver_name, driver_version, default_image, contract, start, socket_late, faults })
     }
 }
 
@@ -163,11 +189,12 @@ mod tests {
 
     #[test]
     fn a_scenario_is_read_whole() {
-        let text = "driver_name = 'other'\nstart_ms = 7\nfaults = ['silent-watch', 'list-capped']";
+        let text = "driver_name = 'other'\ncontract = 'early'\nstart_ms = 7\nfaults = ['silent-watch', 'list-capped']";
         let scenario = Scenario::parse(Path::new("s.toml"), text).expect("a scenario");
         assert_eq!((scenario.driver_name.as_str(), scenario.start), ("other", Duration::from_millis(7)));
         assert!(scenario.has(Fault::SilentWatch) && scenario.has(Fault::ListCapped));
         assert!(!scenario.has(Fault::Flood));
+        assert_eq!(scenario.contract, Contract::Early);
     }
 
     #[test]

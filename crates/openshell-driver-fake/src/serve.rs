@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openshell_core::shell::{FAILURE, Remedy};
+use openshell_proto::compute::v1::DriverSandbox;
 use openshell_proto::compute::v1::compute_driver_server::ComputeDriverServer;
 use openshell_uds::{BindError, Limits, Listener, PeerPolicy};
 use tokio::sync::{oneshot, watch};
@@ -89,6 +90,12 @@ impl Fake {
             true => self.clone(),
             false => Self::new(self.driver.scenario.clone()),
         }
+    }
+
+    /// What it was asked to make and still has, as it understood it, tokens and all.
+    #[must_use]
+    pub fn asked(&self) -> Vec<DriverSandbox> {
+        self.driver.world().sandboxes.values().map(|kept| kept.asked.clone()).collect()
     }
 
     /// Serves at `path` in a task of its own; has to be called in a tokio runtime. It is bound when this returns, unless

@@ -7,10 +7,22 @@ use openshell_proto::compute::v1::{
 };
 
 use crate::world::{Kept, Phase};
-use crate::{Fault, Scenario};
+use crate::{Contract, Fault, Scenario};
 
 /// The padding of a giant answer.
 const GIANT: usize = 1024 * 1024;
+
+/// A request as the driver's protobuf library reads it.
+pub(crate) fn understood(scenario: &Scenario, mut asked: DriverSandbox) -> DriverSandbox {
+    if scenario.contract == Contract::Early {
+        asked.workspace.clear();
+        if let Some(spec) = &mut asked.spec {
+            spec.command.clear();
+            (spec.tty, spec.resource_requirements) = (false, None);
+        }
+    }
+    asked
+}
 
 /// Where a sandbox is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +97,7 @@ fn status(scenario: &Scenario, kept: &Kept) -> DriverSandboxStatus {
         sandbox_name,
         instance_id: kept.run.to_string(),
         conditions: conditions_of(scenario, kept),
-        deleting: kept.phase == Phase::Deleting,
+        deleting: kept.phase == Phase::Deleting && scenario.contract == Contract::Current,
         ..DriverSandboxStatus::default()
     }
 }

@@ -50,6 +50,7 @@ impl Plan {
         let table = settings.driver(&selection);
         let mut warnings = settings.warnings.clone();
         warnings.extend(settings.config.warnings(catalog, selection.name.key()));
+        warnings.extend(unread(&selection, &table));
         let program = Program::prepare(catalog, &settings, &selection, &table, &mut warnings)?;
         let supervisor = Supervisor::prepare(catalog, &settings, &selection, &table, &mut warnings)?;
         Ok(Self { settings, selection, table, program, supervisor, tls, warnings })
@@ -84,6 +85,20 @@ impl Plan {
         let _ = writeln!(out, "database: {}", self.settings.database.display());
         out
     }
+}
+
+/// A warning for what is left in the table of a driver that is in this build and runs behind a socket: the program at the
+/// other end has a configuration of its own.
+fn unread(selection: &Selection, table: &DriverTable) -> Option<Problem> {
+    let (How::Socket { path }, false) = (&selection.how, table.own.is_empty()) else { return None };
+    let keys = table.own.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+    let (name, path) = (&selection.name, path.display());
+    let message = format!("{keys} of `{name}` has no effect: it runs behind the socket `{path}`");
+    let problem = match &table.location {
+        Some(at) => Problem::at(at.clone(), message),
+        None => Problem::new(message),
+    };
+    Some(problem.hint("give this to the configuration of the program that listens there"))
 }
 
 /// `check-config`: everything up to the selection, and what it came to.

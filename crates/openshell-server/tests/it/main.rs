@@ -11,6 +11,7 @@ mod outage;
 mod process;
 mod programs;
 mod python;
+mod quirks;
 mod refusals;
 mod shutdown;
 mod startup;

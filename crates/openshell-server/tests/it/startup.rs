@@ -18,6 +18,52 @@ fn check_config_says_what_would_run_and_touches_nothing() {
     assert!(UnixStream::connect(home.socket()).is_err(), "nothing is bound");
 }
 
+/// `check-config` with this in gateway.toml: what it says, all of it.
+fn checked(config: &str, args: &[&str]) -> (bool, String) {
+    let home = Home::new();
+    let path = home.write("gateway.toml", config);
+    let args = [&["check-config", "--config", path.to_str().expect("UTF-8")], args].concat();
+    let output = home.gateway(&args);
+    (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_name_and_a_socket_in_the_file_are_all_that_a_driver_needs() {
+    let table = "[openshell.drivers.kyma]\ndriver_socket = \"/run/kyma.sock\"\n";
+    let (fine, said) = checked(table, &["--drivers", "kyma"]);
+    assert!(
+        fine && said.contains("driver: kyma (the command line says so)\nbehind: /run/kyma.sock\n"),
+        "{said}"
+    );
+    let chosen = format!("[openshell.gateway]\ncompute_drivers = [\"kyma\"]\n{table}");
+    let (fine, said) = checked(&chosen, &[]);
+    assert!(fine && said.contains("driver: kyma (gateway.toml says so)\nbehind: /run/kyma.sock\n"), "{said}");
+    let (fine, said) = checked(&format!("{table}image = \"x\"\n"), &["--drivers", "kyma"]);
+    assert!(!fine && said.contains("unknown key `image`"), "{said}");
+    assert!(
+        said.contains("`kyma` runs as a program of its own: give this to that program's configuration"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_socket_replaces_a_driver_of_this_build_and_that_is_said() {
+    let socket = ["--drivers", "docker", "--compute-driver-socket", "/run/other.sock"];
+    let (fine, said) = checked("", &socket);
+    assert!(
+        fine && said.contains("driver: docker (the command line says so)\nbehind: /run/other.sock\n"),
+        "{said}"
+    );
+    let note = "note: `docker` is in this build, and runs behind the socket `/run/other.sock` all the same\n";
+    assert!(said.contains(note) && !said.contains("warning"), "{said}");
+    let (fine, said) = checked("[openshell.drivers.docker]\nnetwork = \"none\"\n", &socket);
+    assert!(fine, "{said}");
+    assert!(
+        said.contains("`network` of `docker` has no effect: it runs behind the socket `/run/other.sock`"),
+        "{said}"
+    );
+}
+
 /// What `drivers --json` says of one driver.
 fn listed(listing: &serde_json::Value, name: &str) -> serde_json::Value {
     let mut drivers = listing["drivers"].as_array().expect("a list").iter();
