@@ -1,6 +1,7 @@
 //! `ci`: every check of the project as a job, timed; all of them run, then all failures are said. A workflow calls
 //! this and nothing else.
 
+mod again;
 mod checks;
 mod compiled_out;
 mod report;
@@ -50,6 +51,8 @@ enum Job {
     Size,
     /// The real gateway in every profile: clean without a driver, caught with it (full)
     Profiles,
+    /// A driver from elsewhere compiled in, twice, in two directories, to the same bytes (full)
+    Again,
     /// The figures of the toolchain (full)
     Bench,
     /// Documentation without a warning (full)
@@ -73,7 +76,7 @@ const QUICK: [Job; 10] = [
     Job::Bytes,
     Job::Test,
 ];
-const LONG: [Job; 5] = [Job::Doc, Job::Deny, Job::Profiles, Job::Subsets, Job::Bench];
+const LONG: [Job; 6] = [Job::Doc, Job::Deny, Job::Again, Job::Profiles, Job::Subsets, Job::Bench];
 
 /// What the jobs work on.
 struct Ci {
@@ -145,6 +148,7 @@ impl Job {
             Self::Test => ci.cargo(&["--locked", "xtask", "test", "--locked"]),
             Self::Bytes => checks::same_bytes(ci, "release"),
             Self::Size => checks::size(ci),
+            Self::Again => again::same_bytes(ci),
             Self::Bench => checks::bench(ci),
             Self::Doc => checks::doc(ci),
             Self::Deny => checks::deny(ci),

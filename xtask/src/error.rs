@@ -102,10 +102,13 @@ impl Error {
 
     /// A refusal that says which file it is about.
     pub(crate) fn about(self, shown: &str) -> Self {
+        self.within(&format!("`{shown}`"))
+    }
+
+    /// A refusal that says, in words, what it is a part of.
+    pub(crate) fn within(self, place: &str) -> Self {
         match self {
-            Self::Refused { message, hint } => {
-                Self::Refused { message: format!("`{shown}`: {message}"), hint }
-            }
+            Self::Refused { message, hint } => Self::Refused { message: format!("{place}: {message}"), hint },
             other => other,
         }
     }

@@ -25,11 +25,12 @@ use driver_manifest::{Assembly, Budget, Context, CrateSource, Kind, Role, Select
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::build::{hex, reproducible};
+use crate::build::{hex, reproducible, turn};
 use crate::error::{Error, Result};
 use crate::generate::{packages, style};
 use crate::new_driver::way;
 use crate::workspace::{MANIFEST, Workspace, read_named};
+pub(crate) use adopt::holds_registration;
 use adopt::{Adopted, adopt};
 pub(crate) use faults::told;
 pub(crate) use tree::{Tree, read_into};
@@ -90,7 +91,7 @@ impl OverlayArgs {
                 })?;
             let source = match registry(source) {
                 Some(_) => source.to_owned(),
-                None => way(&real(root)?, Path::new(source))?,
+                None => directory(&way(&real(root)?, Path::new(source))?),
             };
             if with.insert(name.to_owned(), source).is_some() {
                 let message = format!("two `--with` name the driver `{name}`");
@@ -108,6 +109,11 @@ impl OverlayArgs {
         });
         Ok(Origin { manifest: manifest.transpose()?, with })
     }
+}
+
+/// A way that is no `CRATE@VERSION`, whatever the directory is called.
+fn directory(way: &str) -> String {
+    if way.contains('/') { way.to_owned() } else { format!("./{way}") }
 }
 
 /// The crate and the version of `CRATE@VERSION`; a directory that is there is a directory, whatever it is called.
@@ -185,11 +191,11 @@ impl Overlay {
         for driver in first.drivers.iter().filter(|driver| !before.contains(&driver.name)) {
             let Kind::Crate { package, source: CrateSource::Path(path) } = &driver.kind else { continue };
             let path = beside.join(path).to_string_lossy().into_owned();
-            let shown = format!("{}: driver `{}`", manifest.path, driver.name);
-            let adopted = adopt(&workspace.path(&path), &path, ours).map_err(|error| error.about(&shown))?;
+            let place = format!("`{}`: the driver `{}`", manifest.path, driver.name);
+            let adopted = adopt(&workspace.path(&path), &path, ours).map_err(|error| error.within(&place))?;
             if adopted.name != *package {
                 let message = format!("`{path}` is the package `{}`, not `{package}`", adopted.name);
-                return Err(Error::refused(message, format!("package = \"{}\"", adopted.name)).about(&shown));
+                return Err(Error::refused(message, format!("package = \"{}\"", adopted.name)).within(&place));
             }
             context.foreign.insert(adopted.name.clone(), adopted.facts.clone());
             self.take(&driver.name, path, adopted)?;
@@ -292,6 +298,8 @@ impl Overlay {
         fs::create_dir_all(&root).map_err(Error::file("create", &root))?;
         // Paths are cut where cargo says them, and cargo knows no link.
         let root = real(&root)?;
+        // Nobody builds there meanwhile.
+        let _turn = turn(&root);
         let origin = serde_json::to_string(&self.origin).unwrap_or_default();
         let manifest = format!("{}\n# overlay: {origin}\n", workspace.read(MANIFEST)?);
         let tree = tree::files(workspace, &self.assembly, &self.adopted, &manifest)?;
@@ -301,5 +309,20 @@ impl Overlay {
         let seed = seed.map_or_else(|| workspace.read("Cargo.lock"), |seed| Ok(seed.to_owned()))?;
         lock::write(&made, &tree, &seed, &self.assembly, offline)?;
         Ok(made)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_of_the_registry_and_a_directory_are_told_apart() {
+        assert_eq!(registry("acme-driver@1.2"), Some(("acme-driver", "1.2")));
+        for path in ["../acme", "acme", "./acme@1", "a/b@2", "acme@", "@1"] {
+            assert_eq!(registry(path), None, "{path}");
+        }
+        assert_eq!(directory("acme@1"), "./acme@1");
+        assert_eq!(directory("../acme"), "../acme");
     }
 }

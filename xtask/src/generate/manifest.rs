@@ -6,10 +6,11 @@ use std::io::IsTerminal;
 
 use driver_codegen::engine::Tree;
 use driver_codegen::{MANIFEST, package_facts, package_manifests};
-use driver_manifest::{Assembly, Context, PackageFacts, Style, read as read_manifest};
+use driver_manifest::{Assembly, Context, DRIVER_API, PackageFacts, Style, read as read_manifest};
 
 use super::inputs::input_digest;
 use crate::error::{Error, Result};
+use crate::overlay;
 use crate::selection;
 use crate::workspace::Workspace;
 
@@ -81,13 +82,22 @@ fn foreign(tree: &Tree, assembly: &Assembly, context: &Context) -> Result<BTreeM
         if context.packages.as_ref().is_some_and(|packages| packages.contains_key(package)) {
             continue;
         }
-        let (name, facts) = facts(tree, &path).ok_or_else(|| Error::Refused {
-            message: format!("driver `{driver}`: there is no package at `{path}`"),
-            hint: None,
+        let (name, facts) = facts(tree, &path).ok_or_else(|| {
+            let message = format!("driver `{driver}`: there is no package at `{path}`");
+            Error::refused(
+                message,
+                format!("`path` in {MANIFEST} names the directory of the crate's Cargo.toml"),
+            )
         })?;
         if name != package {
             let message = format!("driver `{driver}`: `{path}` is the package `{name}`, not `{package}`");
-            return Err(Error::Refused { message, hint: None });
+            return Err(Error::refused(message, format!("package = \"{name}\"")));
+        }
+        if facts.driver_api.as_deref() == Some(DRIVER_API) {
+            let mut files = overlay::Tree::new();
+            let directory = tree.root().join(path.trim_end_matches("Cargo.toml"));
+            overlay::read_into(&mut files, &directory, "")?;
+            overlay::holds_registration(&name, &files)?;
         }
         found.insert(name, facts);
     }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use driver_codegen::package_facts;
-use driver_manifest::PackageFacts;
+use driver_manifest::{DRIVER_API, PackageFacts};
 use sha2::{Digest, Sha256};
 use toml_edit::{DocumentMut, Item, TableLike, value};
 
@@ -201,16 +201,22 @@ impl Package {
                 format!("a driver's is called as its package: leave `name` out of `[lib]` in `{shown}`");
             return Err(Error::refused(message, hint));
         }
-        let exports = |bytes: &Vec<u8>| {
-            let text = String::from_utf8_lossy(bytes);
-            text.contains("register!") || text.contains(REGISTRATION)
-        };
-        let mut sources = self.files.iter().filter(|(path, _)| path.ends_with(".rs"));
-        if self.facts.driver_api.is_some() && !sources.any(|(_, bytes)| exports(bytes)) {
-            return Err(no_registration(name));
+        if self.facts.driver_api.as_deref() == Some(DRIVER_API) {
+            holds_registration(name, &self.files)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
+}
+
+/// Whether something in a package's sources may register a driver; that it does is the compiler's to say.
+pub(crate) fn holds_registration(package: &str, files: &Files) -> Result<()> {
+    let registers = |bytes: &Vec<u8>| {
+        let text = String::from_utf8_lossy(bytes);
+        text.contains("register!") || text.contains(REGISTRATION)
+    };
+    let mut sources = files.iter().filter(|(path, _)| path.ends_with(".rs"));
+    if sources.any(|(_, bytes)| registers(bytes)) { Ok(()) } else { Err(no_registration(package)) }
 }
 
 /// A crate that says it is a driver and exports none.

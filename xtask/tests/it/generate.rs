@@ -193,6 +193,10 @@ fn somebody_elses_crate_has_to_fit() {
     );
     crate_of("1");
     let output = xtask(dir.path(), &["gen"]);
+    assert!(stderr(&output).contains("the crate `theirs` exports no `REGISTRATION`"), "{}", stderr(&output));
+    let library = dir.path().join("vendor/theirs/src/lib.rs");
+    fs::write(&library, "openshell_driver_api::register!(Factory);\n").unwrap();
+    let output = xtask(dir.path(), &["gen"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let server = fs::read_to_string(dir.path().join("crates/openshell-server/Cargo.toml")).unwrap();
     assert!(server.contains("theirs = { path = \"../../vendor/theirs\", optional = true }"), "{server}");

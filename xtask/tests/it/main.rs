@@ -10,6 +10,7 @@ mod matrix;
 mod menu;
 #[cfg(unix)]
 mod new_driver;
+mod overlay;
 mod size;
 mod tidy;
 mod verify;
