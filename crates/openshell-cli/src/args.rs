@@ -121,6 +121,7 @@ pub(crate) enum Command {
     /// Show whether the gateway works, which compute driver it runs, and why it was chosen
     Status(StatusArgs),
     /// Print what makes a shell complete commands, options and names: eval "$(openshell completion bash)"
+    #[command(visible_alias = "completions")]
     Completion(CompletionArgs),
     /// Print the manual page, or write one for each command
     #[command(hide = true)]

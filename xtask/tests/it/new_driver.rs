@@ -97,7 +97,7 @@ fn the_page_leads_to_a_driver_that_keeps_the_contract() {
                 continue;
             }
             // Another test's, in a copy of this workspace.
-            "in-tree" | "compiled-in" => continue,
+            "in-tree" | "with" | "compiled-in" => continue,
             other => panic!("{PAGE} has commands of an unknown kind: `{other}`"),
         }
         script.push_str(&commands.replace(PAGE_DIRECTORY, &directory.display().to_string()));
@@ -220,6 +220,10 @@ fn a_driver_of_the_tree_is_listed_generated_and_goes_again() {
     let own = home.path().join("openshell-driver-kyma");
     let made = xtask(&copied, &["new-driver", "kyma", "--out-of-tree", &own.display().to_string()]);
     assert!(made.status.success(), "{}", stderr(&made));
+    let script = commands("with") + " --dry-run";
+    assert!(script.starts_with("cargo xtask build --with kyma="), "{script}");
+    let output = shell(&script, &copied, home.path());
+    assert!(stdout(&output).contains("--features driver-kyma,"), "{}{}", stdout(&output), stderr(&output));
     let script = commands("compiled-in");
     assert!(script.contains("cargo xtask edit add kyma --kind crate"), "{script}");
     let output = shell(&script, &copied, home.path());
