@@ -58,10 +58,13 @@ fn package(message: &CompilerMessage) -> String {
         .map_or_else(|| message.target.name.clone(), |package| package.name)
 }
 
-/// The file and line of a message, below its package.
+/// The file and line of a message: of a macro where it is called, which is where somebody has to mend it.
 fn place(message: &CompilerMessage) -> String {
     let spans = &message.message.spans;
-    let span = spans.iter().find(|span| span.is_primary).or_else(|| spans.first());
+    let mut span = spans.iter().find(|span| span.is_primary).or_else(|| spans.first());
+    while let Some(expansion) = span.and_then(|span| span.expansion.as_ref()) {
+        span = Some(&expansion.span);
+    }
     span.map_or_else(
         || "it does not say where".to_owned(),
         |span| format!("{}:{}", Path::new(&span.file_name).display(), span.line_start),

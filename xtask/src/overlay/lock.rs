@@ -69,12 +69,28 @@ fn made_of(tree: &Tree, seed: &str) -> String {
     hex(&hasher.finalize())
 }
 
-/// What cargo says, as one line: its first sentence and what it was required by.
+/// What cargo says, as one line: what is wrong and what it was required by, without its advice.
 fn first_lines(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.take(4).collect::<Vec<_>>().join(" ")
+    let lines = lines.take_while(|line| !line.starts_with("As a reminder"));
+    lines.take(4).collect::<Vec<_>>().join(" ").replace("cargo says: error: ", "cargo says: ")
 }
 
 fn show(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_says_is_one_line() {
+        let said = "cargo says: error: no matching package named `x` found\nlocation searched: crates.io index\n\
+                    required by package `p v0.1.0`\nAs a reminder, you're using offline mode\n";
+        assert_eq!(
+            first_lines(said),
+            "cargo says: no matching package named `x` found location searched: crates.io index required by package `p v0.1.0`"
+        );
+    }
 }
