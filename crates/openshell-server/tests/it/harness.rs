@@ -231,12 +231,20 @@ impl Drop for Process {
 
 /// The live processes whose command lines contain all of these.
 pub(crate) fn processes(parts: &[&str]) -> Vec<i32> {
+    processes_by("cmdline", |line| parts.iter().all(|part| line.contains(part)))
+}
+
+/// The live processes that were started with this `NAME=value`, in whatever container.
+pub(crate) fn processes_given(variable: &str) -> Vec<i32> {
+    processes_by("environ", |environment| environment.split('\0').any(|found| found == variable))
+}
+
+/// The live processes with such a file in `/proc`. One that has ended and was not waited for has an empty one.
+fn processes_by(file: &str, wanted: impl Fn(&str) -> bool) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // One that has ended and was not waited for has none.
-        let line = text(&std::fs::read(entry.path().join("cmdline")).unwrap_or_default());
-        if parts.iter().all(|part| line.contains(part)) {
+        if wanted(&text(&std::fs::read(entry.path().join(file)).unwrap_or_default())) {
             found.push(pid);
         }
     }

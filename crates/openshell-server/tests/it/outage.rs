@@ -1,18 +1,21 @@
 //! A backend that is killed and comes back while clients create and delete: the gateway stays up, says what is wrong, and
 //! afterwards has a row for each resource and a resource for each row, each reported as it is.
 
+mod cluster;
+
 use std::collections::BTreeMap;
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN};
-use crate::harness::{Home, PATIENCE, Process, program, required, text};
+use crate::client::{Channel, get};
+use crate::harness::{Home, PATIENCE, Process, processes_given, program, required, signal, text};
+use cluster::{ApiServer, Way};
+use rustix::process::Signal;
 
 /// How many sandboxes live through it, and how many clients create and delete beside them.
 const SURVIVORS: usize = 4;
@@ -208,84 +211,6 @@ fn podman(root: &Path) -> Command {
     command
 }
 
-/// The way to the cluster's API server, which is cut and opened again: the server itself is everybody's.
-struct Way {
-    port: u16,
-    server: String,
-    open: Arc<AtomicBool>,
-    connections: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Way {
-    fn new() -> Self {
-        let server = shell("kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}'");
-        let address = server.trim_start_matches("https://").to_owned();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let (open, connections) = (Arc::new(AtomicBool::new(true)), Arc::<Mutex<Vec<TcpStream>>>::default());
-        let (opened, kept) = (Arc::clone(&open), Arc::clone(&connections));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                let server = opened.load(Ordering::SeqCst).then(|| TcpStream::connect(&address));
-                // Closed at once: as if nobody listened.
-                let Some(Ok(server)) = server else { continue };
-                for (from, to) in [(&stream, &server), (&server, &stream)] {
-                    let (mut from, mut to) = (from.try_clone().expect("a fd"), to.try_clone().expect("a fd"));
-                    kept.lock().expect("a lock").push(from.try_clone().expect("a fd"));
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Self { port, server, open, connections }
-    }
-
-    /// A configuration for clients that takes this way.
-    fn kubeconfig(&self) -> String {
-        let config = shell("kubectl config view --raw --minify --flatten");
-        config.replace(&self.server, &format!("https://127.0.0.1:{}", self.port))
-    }
-}
-
-impl Own for Way {
-    fn config(&self) -> String {
-        // The gateway's environment names the configuration; see `Stage`.
-        String::new()
-    }
-
-    fn image(&self) -> String {
-        (KUBERNETES.image)()
-    }
-
-    fn kill(&mut self) {
-        self.open.store(false, Ordering::SeqCst);
-        for connection in self.connections.lock().expect("a lock").drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn restore(&mut self) {
-        self.open.store(true, Ordering::SeqCst);
-    }
-
-    fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool> {
-        let template = "{{range .items}}{{index .metadata.annotations \"openshell.ai/sandbox-id\"}} \
-                        {{if .status.phase}}{{.status.phase}}{{else}}none{{end}}{{\"\\n\"}}{{end}}";
-        let get = |kind: &str| {
-            shell(&format!(
-                "kubectl get {kind} -A -l openshell.ai/gateway-id={gateway_id} -o go-template='{template}'"
-            ))
-        };
-        // What a sandbox is while it has no pod is its record.
-        let mut found = workloads(&get("configmaps"));
-        found.extend(workloads(&get("pods")));
-        found
-    }
-}
-
 /// A gateway on a backend of the test's own, and clients.
 struct Stage {
     home: Home,
@@ -298,7 +223,9 @@ impl Stage {
     fn set(backend: Backend, own: &dyn Own, environment: &[(&str, &Path)]) -> Option<Self> {
         let client = program("openshell")?;
         let home = Home::new();
-        let id = format!("e2e-outage-{}-{}", backend.name, std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("e2e-outage-{}-{}-{count}", backend.name, std::process::id());
         let config = home.write("gateway.toml", own.config());
         let mut args = vec!["--gateway-id", &id, "--drivers", backend.name];
         args.extend(["--config", config.to_str().expect("UTF-8")]);
@@ -325,6 +252,12 @@ impl Stage {
             (word(&metadata["id"]), (word(&metadata["name"]), word(&row["status"]["phase"]).to_lowercase()))
         });
         rows.collect()
+    }
+
+    /// The id of a row.
+    fn id_of(&self, name: &str) -> String {
+        let found = self.rows().into_iter().find(|(_, (found, _))| found == name);
+        found.unwrap_or_else(|| panic!("no `{name}`")).0
     }
 
     /// Creates and deletes until it is over; what fails while the backend is away is the client's to try again.
@@ -364,6 +297,7 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         ]);
     }
     stage.ok(&["sandbox", "stop", "survivor-0", "--wait=60"]);
+    let ended = stage.id_of("survivor-1");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for number in 0..CLIENTS {
@@ -373,18 +307,25 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         std::thread::sleep(Duration::from_secs(2));
         own.kill();
         let killed = Instant::now();
+        // What ends while nobody looks. An engine may have taken it along.
+        for pid in processes_given(&format!("OPENSHELL_SANDBOX_ID={ended}")) {
+            signal(pid, Signal::KILL);
+        }
         // It answers, with everything it knows, and says that it is not well.
-        let mut unwell = None;
+        let (mut unwell, mut unready) = (false, String::new());
         while killed.elapsed() < AWAY {
             assert!(stage.rows().len() >= SURVIVORS);
-            let status = stage.client(&["status"]);
-            if !status.status.success() {
-                unwell = Some(format!("{}{}", text(&status.stdout), text(&status.stderr)));
+            unwell |= !stage.client(&["status"]).status.success();
+            let answer = get(&Channel::Unix(stage.home.socket()), "/readyz", &[]).expect("an answer");
+            if answer.http != 200 {
+                unready = text(&answer.body);
             }
             std::thread::sleep(Duration::from_millis(200));
         }
         let log = stage.gateway.log();
-        assert!(unwell.is_some(), "`status` never says that the backend is away\n{log}");
+        assert!(unwell, "`status` never says that the backend is away\n{log}");
+        let away = format!("the watch of the driver `{}` is down\n", backend.name);
+        assert_eq!(unready, away, "what /readyz says\n{log}");
         own.restore();
         std::thread::sleep(Duration::from_secs(2));
         over.store(true, Ordering::SeqCst);
@@ -413,9 +354,15 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         let name = format!("survivor-{number}");
         let phase = rows.values().find(|(found, _)| *found == name).map(|(_, phase)| phase.as_str());
         let phase = phase.unwrap_or_else(|| panic!("`{name}` is lost"));
-        assert!(number > 0 || phase == "stopped", "what was stopped is {phase}");
+        match number {
+            0 => assert_eq!(phase, "stopped", "what was stopped"),
+            1 => assert_ne!(phase, "ready", "what ended meanwhile"),
+            _ => {}
+        }
     }
     stage.ok(&["status"]);
+    let ready = get(&Channel::Unix(stage.home.socket()), "/readyz", &[]).expect("an answer");
+    assert_eq!(ready.http, 200, "{}", text(&ready.body));
     for (name, _) in rows.values() {
         stage.ok(&["sandbox", "delete", name]);
     }
@@ -448,16 +395,30 @@ fn podman_is_killed_under_load_and_comes_back() {
     outage(PODMAN, &mut engine, &stage);
 }
 
+/// A gateway that reaches the cluster in a way of the test's own.
+fn cluster(kubeconfig: &str, own: &mut dyn Own) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig).expect("a file");
+    let Some(stage) = Stage::set(KUBERNETES, own, &[("KUBECONFIG", &path)]) else { return };
+    let _leftovers = Leftovers(KUBERNETES, stage.id.clone());
+    outage(KUBERNETES, own, &stage);
+}
+
 #[test]
 fn the_way_to_kubernetes_is_cut_under_load_and_opens_again() {
     if !KUBERNETES.is_there() {
         return;
     }
     let mut way = Way::new();
-    let folder = tempfile::tempdir().expect("a directory");
-    let kubeconfig = folder.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, way.kubeconfig()).expect("a file");
-    let Some(stage) = Stage::set(KUBERNETES, &way, &[("KUBECONFIG", &kubeconfig)]) else { return };
-    let _leftovers = Leftovers(KUBERNETES, stage.id.clone());
-    outage(KUBERNETES, &mut way, &stage);
+    cluster(&way.kubeconfig(), &mut way);
+}
+
+#[test]
+fn an_api_server_is_killed_under_load_and_comes_back() {
+    if !KUBERNETES.is_there() {
+        return;
+    }
+    let Some(mut server) = ApiServer::new() else { return };
+    cluster(&server.kubeconfig(), &mut server);
 }
