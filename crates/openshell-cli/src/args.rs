@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, and in which words.
 
 mod gateway;
+mod inside;
 mod sandbox;
 mod workspace;
 
@@ -12,6 +13,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::ArgValueCompleter;
 
 pub(crate) use self::gateway::{AddArgs, GatewayCommand, SelectArgs};
+pub(crate) use self::inside::{
+    ConnectArgs, DownloadArgs, ExecArgs, ForwardArgs, InsideArg, LogLevel, LogSource, LogsArgs, SignalArgs,
+    SurroundingsArg, UploadArgs,
+};
 pub(crate) use self::sandbox::{
     ChangeArgs, CreateArgs, EventsArgs, GetArgs, ListArgs, ManyArgs, Phase, SandboxCommand, Sort, WatchArgs,
     WorkspaceArg,
@@ -20,6 +25,9 @@ pub(crate) use self::workspace::WorkspaceCommand;
 use crate::complete;
 use crate::error::Kind;
 use crate::parse;
+
+/// How long a call may take when nothing is said.
+const CALL: Duration = Duration::from_secs(30);
 
 /// Talk to an OpenShell gateway
 #[derive(Debug, Parser)]
@@ -51,9 +59,10 @@ pub(crate) struct Common {
     #[arg(long, global = true, value_name = "UID")]
     pub(crate) trust_uid: Vec<u32>,
 
-    /// How long each call may take: 30, 1.5s, 500ms, 2m
-    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = parse::duration)]
-    pub(crate) timeout: Duration,
+    /// How long each call may take: 30, 1.5s, 500ms, 2m; with `exec`, how long the command may run [default: 30s, and for
+    /// ever]
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse::duration)]
+    pub(crate) timeout: Option<Duration>,
 
     /// In which form to print
     #[arg(long, short, global = true, value_name = "FORM", value_enum)]
@@ -73,6 +82,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// How long each call may take.
+    pub(crate) fn limit(&self) -> Duration {
+        self.timeout.unwrap_or(CALL)
+    }
+
     /// In which form to print.
     pub(crate) fn form(&self) -> Form {
         if self.json { Form::Json } else { self.output.unwrap_or(Form::Table) }
@@ -84,7 +98,7 @@ impl Common {
             gateway,
             gateway_socket,
             trust_uid: Vec::new(),
-            timeout,
+            timeout: Some(timeout),
             output: None,
             json: false,
             no_headers: false,

@@ -1,116 +1,22 @@
 //! What can go wrong, the exit code of each kind of it, and what to do about it.
 
+mod kind;
+
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::transfer::Quiet;
 use openshell_core::shell;
 use tonic::{Code, Status};
 
+pub(crate) use self::kind::Kind;
 use crate::connect::DialError;
 use crate::contexts::StoreError;
 use crate::target::TargetError;
 use crate::{output, text};
-
-/// The kinds of outcome that a script can tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Failure,
-    Usage,
-    NotFound,
-    AlreadyExists,
-    Unavailable,
-    Precondition,
-    Invalid,
-    Deadline,
-    Unimplemented,
-    Denied,
-    Ambiguous,
-    Untrusted,
-    Interrupted,
-}
-
-impl Kind {
-    const ALL: [Self; 13] = [
-        Self::Failure,
-        Self::Usage,
-        Self::NotFound,
-        Self::AlreadyExists,
-        Self::Unavailable,
-        Self::Precondition,
-        Self::Invalid,
-        Self::Deadline,
-        Self::Unimplemented,
-        Self::Denied,
-        Self::Ambiguous,
-        Self::Untrusted,
-        Self::Interrupted,
-    ];
-
-    fn of(code: Code) -> Self {
-        match code {
-            Code::NotFound => Self::NotFound,
-            Code::AlreadyExists => Self::AlreadyExists,
-            Code::Unavailable => Self::Unavailable,
-            Code::FailedPrecondition | Code::ResourceExhausted | Code::Aborted => Self::Precondition,
-            Code::InvalidArgument | Code::OutOfRange => Self::Invalid,
-            Code::DeadlineExceeded => Self::Deadline,
-            Code::Unimplemented => Self::Unimplemented,
-            Code::PermissionDenied | Code::Unauthenticated => Self::Denied,
-            _ => Self::Failure,
-        }
-    }
-
-    /// The exit code.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Failure => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::AlreadyExists => 4,
-            Self::Unavailable => 5,
-            Self::Precondition => 6,
-            Self::Invalid => 7,
-            Self::Deadline => 8,
-            Self::Unimplemented => 9,
-            Self::Denied => 10,
-            Self::Ambiguous => 11,
-            Self::Untrusted => 12,
-            // What a shell says of a program that SIGINT has ended.
-            Self::Interrupted => 130,
-        }
-    }
-
-    fn meaning(self) -> &'static str {
-        match self {
-            Self::Failure => {
-                "it failed, or the sandbox did while --wait waited, or several failed in different ways"
-            }
-            Self::Usage => "the command line is wrong",
-            Self::NotFound => "there is no such sandbox, workspace or gateway",
-            Self::AlreadyExists => "the name is taken",
-            Self::Unavailable => "the gateway, or the driver behind it, does not answer",
-            Self::Precondition => "not in this phase, or not now",
-            Self::Invalid => "the gateway or its driver refused the request as wrong",
-            Self::Deadline => "it took longer than --timeout or --wait allows",
-            Self::Unimplemented => "the gateway or its driver cannot do this",
-            Self::Denied => "not allowed",
-            Self::Ambiguous => "more than one sandbox or gateway could be meant",
-            Self::Untrusted => "the gateway could not be trusted: its certificate, or the way there",
-            Self::Interrupted => "interrupted while it waited; the sandbox is left as it is",
-        }
-    }
-
-    /// The exit codes as `--help` prints them.
-    pub(crate) fn table() -> String {
-        let mut out = "Exit codes:\n   0  done".to_owned();
-        for kind in Self::ALL {
-            out += &format!("\n {:>3}  {}", kind.code(), kind.meaning());
-        }
-        out
-    }
-}
 
 /// What the gateway answered instead of what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +76,36 @@ pub(crate) enum CliError {
     /// An id's beginning that several have.
     #[error("`{given}` begins the ids of several sandboxes: {candidates}")]
     Ambiguous { given: String, candidates: String },
+    /// What ends with a command's code otherwise could not get that far.
+    #[error(transparent)]
+    Inside(Box<Self>),
+    /// The way into a sandbox ended before what went on there did.
+    #[error("cannot {what}: the connection to the sandbox broke")]
+    Cut { what: String, hint: String },
+    /// The sandbox has tried, and says why not.
+    #[error("cannot {what}: {said}")]
+    Said { what: String, said: String, hints: Vec<String> },
+    /// Files could not be read or written at this end.
+    #[error("cannot {what}")]
+    Files {
+        what: String,
+        hints: Vec<String>,
+        #[source]
+        source: Quiet,
+    },
+    /// A signal came while files were on their way.
+    #[error("stopped: {left}")]
+    Stopped { left: &'static str, hint: String },
+    /// The terminal cannot be given to somebody else.
+    #[error("cannot take the terminal")]
+    Terminal(#[source] io::Error),
+    /// A port cannot be listened at.
+    #[error("cannot listen at {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     /// Several were named, and not all of it was done. Each error has been told.
     #[error("{failed} of {all} failed")]
     Some { failed: usize, all: usize, kind: Kind },
@@ -242,7 +178,9 @@ impl CliError {
             Self::Lost { .. } => Kind::Unavailable,
             Self::Ambiguous { .. } => Kind::Ambiguous,
             Self::Some { kind, .. } => *kind,
-            Self::Interrupted { .. } => Kind::Interrupted,
+            Self::Interrupted { .. } | Self::Stopped { .. } => Kind::Interrupted,
+            Self::Inside(_) => Kind::Inside,
+            Self::Cut { .. } => Kind::Unavailable,
             Self::Usage(_) | Self::Needs { .. } => Kind::Usage,
             Self::Refused { source, .. } => Kind::of(source.code),
             Self::Silent { .. } | Self::TooLate { .. } => Kind::Deadline,
@@ -250,8 +188,12 @@ impl CliError {
             | Self::Missed { .. }
             | Self::Unwell { .. }
             | Self::Declined
+            | Self::Said { .. }
+            | Self::Files { .. }
+            | Self::Listen { .. }
             | Self::File { .. }
             | Self::Output(_)
+            | Self::Terminal(_)
             | Self::Runtime(_) => Kind::Failure,
         }
     }
@@ -272,6 +214,16 @@ impl CliError {
         }
     }
 
+    /// The same from a command that ends with the code of what it runs. A wrong command line stays one, and so does a reader
+    /// that went away.
+    pub(crate) fn inside(self) -> Self {
+        match self.kind() {
+            Kind::Usage => self,
+            _ if matches!(self, Self::Output(_)) => self,
+            _ => Self::Inside(Box::new(self)),
+        }
+    }
+
     /// The code of the gateway's refusal, when that is what this is.
     pub(crate) fn refusal(&self) -> Option<Code> {
         match self {
@@ -286,7 +238,12 @@ impl CliError {
             Self::Target(error) => error.hints(),
             Self::Store(error) => store_hints(error),
             Self::Dial(error) | Self::Add(error) => error.hints(),
-            Self::Lost { hint, .. } => vec![hint.clone()],
+            Self::Lost { hint, .. } | Self::Cut { hint, .. } | Self::Stopped { hint, .. } => {
+                vec![hint.clone()]
+            }
+            Self::Inside(error) => error.hints(),
+            Self::Said { hints, .. } | Self::Files { hints, .. } => hints.clone(),
+            Self::Listen { .. } => vec!["take another port, or 0 for any that is free".to_owned()],
             Self::Ambiguous { .. } => vec!["give more of the id, or the name".to_owned()],
             Self::Interrupted { hints, .. } => hints.clone(),
             Self::Needs { hint, .. } => vec![hint.clone()],
@@ -304,6 +261,7 @@ impl CliError {
             | Self::Usage(_)
             | Self::File { .. }
             | Self::Output(_)
+            | Self::Terminal(_)
             | Self::Runtime(_) => Vec::new(),
         }
     }
@@ -355,27 +313,6 @@ fn store_hints(error: &StoreError) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_kind_has_a_code_of_its_own_and_a_line_of_help() {
-        let mut codes: Vec<u8> = Kind::ALL.iter().map(|kind| kind.code()).collect();
-        codes.dedup();
-        assert_eq!(codes, (1..=12).chain([130]).collect::<Vec<u8>>());
-        assert_eq!(Kind::table().lines().count(), 15);
-    }
-
-    #[test]
-    fn the_documentation_has_the_same_table() {
-        let docs = include_str!("../../../docs/cli.md");
-        for kind in Kind::ALL {
-            let row = format!(
-                "\n| {} | {} |\n",
-                kind.code(),
-                kind.meaning().replace("--wait", "`--wait`").replace("--timeout", "`--timeout`")
-            );
-            assert!(docs.contains(&row), "docs/cli.md lacks {row}");
-        }
-    }
 
     #[test]
     fn a_hint_of_the_gateway_is_printed_once_where_hints_are() {

@@ -32,14 +32,20 @@ const LARGEST_ANSWER: usize = 256 << 20;
 /// A gateway that hangs in the middle of a stream is noticed within the sum of these.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
+/// What may be under way to us, in bytes: on one stream, on all of them, in one frame. A stream that nobody reads holds its
+/// own window and no more, since the connection's cannot be used up.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+const FRAME: u32 = 512 << 10;
+
 /// How long until a gateway that is not there yet is looked for again.
 const ANEW: Duration = Duration::from_millis(50);
 
 /// The gateway's methods, each call of them with the token.
-pub(crate) type Client = OpenShellClient<InterceptedService<Channel, Credentials>>;
-
-/// The methods that gateways of this project have besides.
-type OwnClient = GatewayClient<InterceptedService<Channel, Credentials>>;
+pub(crate) type Client = OpenShellClient<Service>;
+/// The methods that are this project's own, in the same way.
+pub(crate) type OwnClient = GatewayClient<Service>;
+type Service = InterceptedService<Channel, Credentials>;
 
 /// Puts the token into each call, when there is one.
 #[derive(Debug, Clone)]
@@ -88,11 +94,11 @@ impl Gateway {
         let policy = trusted(&common.trust_uid);
         let bearer = target.token.as_deref().map(connect::bearer).transpose().map_err(CliError::Dial)?;
         let refused = Arc::new(AtomicBool::new(false));
-        let stream = tokio::time::timeout(common.timeout, connect::dial(&target, &policy, &refused))
+        let stream = tokio::time::timeout(common.limit(), connect::dial(&target, &policy, &refused))
             .await
             .map_err(|_| CliError::Silent {
                 what: "connect to the gateway".to_owned(),
-                limit: common.timeout,
+                limit: common.limit(),
             })?
             .map_err(CliError::Dial)?;
 
@@ -117,13 +123,18 @@ impl Gateway {
             .map_err(not_a_gateway)?
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_adaptive_window(false)
+            .max_frame_size(FRAME)
             .connect_with_connector(connector)
             .await
             .map_err(not_a_gateway)?;
-        let own = GatewayClient::with_interceptor(channel.clone(), Credentials(bearer.clone()));
-        let client = OpenShellClient::with_interceptor(channel, Credentials(bearer))
-            .max_decoding_message_size(LARGEST_ANSWER);
-        Ok(Self { client, own, timeout: common.timeout, target, refused, answered: Arc::default() })
+        let credentials = Credentials(bearer);
+        let own = GatewayClient::with_interceptor(channel.clone(), credentials.clone());
+        let client =
+            OpenShellClient::with_interceptor(channel, credentials).max_decoding_message_size(LARGEST_ANSWER);
+        Ok(Self { client, own, timeout: common.limit(), target, refused, answered: Arc::default() })
     }
 
     /// The same for a gateway that has yet to come up: asked again while nobody is there, for as long as `limit`. What
@@ -189,6 +200,11 @@ impl Gateway {
     /// The client for a stream, which has no deadline as a whole.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// The client for what `openshell.v1` does not have.
+    pub(crate) fn own_client(&self) -> OwnClient {
+        self.own.clone()
     }
 
     /// Waits for a part of a call within the deadline.

@@ -1,5 +1,6 @@
-//! Values of the command line: pairs, times, and the settings of drivers.
+//! Values of the command line: pairs, times, signals, ports, and the settings of drivers.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -32,6 +33,79 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) => Ok(time),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// The signals that have a name here, by their numbers on Linux (signal(7), for x86 and ARM).
+const SIGNALS: [(&str, i32); 20] = [
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ABRT", 6),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("CHLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("WINCH", 28),
+    ("IO", 29),
+];
+
+/// `TERM`, `SIGTERM` or `15`.
+pub(crate) fn signal(text: &str) -> Result<i32, String> {
+    if let Ok(number) = text.parse() {
+        // As many as Linux has, real-time ones included.
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err("no signal has that number".to_owned())
+        };
+    }
+    let upper = text.to_ascii_uppercase();
+    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let found = SIGNALS.iter().find(|(name, _)| *name == bare).map(|(_, number)| *number);
+    found.ok_or_else(|| "no such signal; write TERM, SIGTERM or 15".to_owned())
+}
+
+/// A port of this machine that becomes one of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forward {
+    /// Where this program listens; port 0 is any.
+    pub(crate) local: SocketAddr,
+    /// The port inside the sandbox.
+    pub(crate) remote: u16,
+}
+
+/// `8080`, `8080:80`, `127.0.0.1:8080:80`, `[::1]:8080:80`; `localhost` will do for an address.
+pub(crate) fn forward(text: &str) -> Result<Forward, String> {
+    let port = |text: &str| -> Result<u16, String> {
+        text.parse().map_err(|_| format!("`{text}` is no port; write [ADDRESS:]LOCAL:REMOTE"))
+    };
+    let (front, remote) = text.rsplit_once(':').unwrap_or((text, text));
+    let (address, local) = match front.rsplit_once(':') {
+        None => (IpAddr::V4(Ipv4Addr::LOCALHOST), front),
+        Some(("localhost", local)) => (IpAddr::V4(Ipv4Addr::LOCALHOST), local),
+        Some((address, local)) => {
+            let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+            let parsed = bare.parse();
+            let parsed =
+                parsed.map_err(|_| format!("`{address}` is no IP address; write 127.0.0.1 or [::1]"))?;
+            (parsed, local)
+        }
+    };
+    let (local, remote) = (port(local)?, port(remote)?);
+    if remote == 0 {
+        return Err("the sandbox's port cannot be 0".to_owned());
+    }
+    Ok(Forward { local: SocketAddr::new(address, local), remote })
 }
 
 /// `{"<driver>": {…}}`, or `@FILE` with that in it.
@@ -77,6 +151,33 @@ mod tests {
         assert_eq!(pair("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
         assert_eq!(pair("A="), Ok(("A".to_owned(), String::new())));
         assert!(pair("A").is_err() && pair("=b").is_err());
+    }
+
+    #[test]
+    fn signals() {
+        for (text, number) in [("TERM", 15), ("sigint", 2), ("SIGHUP", 1), ("9", 9), ("64", 64)] {
+            assert_eq!(signal(text), Ok(number), "{text}");
+        }
+        for text in ["", "SIG", "NOPE", "0", "65", "-1"] {
+            assert!(signal(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ports() {
+        for (text, local, remote) in [
+            ("8080", "127.0.0.1:8080", 8080),
+            ("0:80", "127.0.0.1:0", 80),
+            ("localhost:1:2", "127.0.0.1:1", 2),
+            ("0.0.0.0:8080:80", "0.0.0.0:8080", 80),
+            ("[::1]:8080:80", "[::1]:8080", 80),
+        ] {
+            let local = local.parse().expect("an address");
+            assert_eq!(forward(text), Ok(Forward { local, remote }), "{text}");
+        }
+        for text in ["", "x", "1:", ":1", "0", "1:0", "65536:1", "host:1:2", "1:2:3:4x"] {
+            assert!(forward(text).is_err(), "{text}");
+        }
     }
 
     #[test]

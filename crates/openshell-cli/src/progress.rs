@@ -2,11 +2,14 @@
 //!
 //! It goes to standard error, so that standard output holds what was asked for and nothing else.
 
+mod transfer;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use openshell_proto::openshell::v1::{PlatformEvent, Sandbox};
 
+pub(crate) use self::transfer::Transfer;
 use crate::screen::Screen;
 use crate::text::{bytes, clean};
 use crate::{output, view};
@@ -82,10 +85,15 @@ impl Pull {
         if total == 0 {
             return None;
         }
-        let full = u128::from(done.min(total)) * BAR as u128 / u128::from(total);
-        let full = usize::try_from(full).unwrap_or(BAR);
-        Some(format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full)))
+        Some(bar(done, total))
     }
+}
+
+/// A bar, full when all is done.
+fn bar(done: u64, total: u64) -> String {
+    let full = u128::from(done.min(total)) * BAR as u128 / u128::from(total.max(1));
+    let full = usize::try_from(full).unwrap_or(BAR);
+    format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full))
 }
 
 impl Progress {

@@ -1,5 +1,7 @@
 //! What every command works with: the gateway, the form of output, the workspace that counts when none is named.
 
+use std::time::Duration;
+
 use openshell_core::{Environment, registration};
 use serde_json::Value;
 use tonic::Code;
@@ -7,7 +9,7 @@ use tonic::Code;
 use crate::args::{Common, Form, WorkspaceArg};
 use crate::error::CliError;
 use crate::gateway::Gateway;
-use crate::progress::Progress;
+use crate::progress::{Progress, Transfer};
 use crate::screen::Screen;
 use crate::table::Table;
 use crate::target::{self, Target};
@@ -43,9 +45,29 @@ impl Session {
         One { name: name.to_owned(), workspace: self.workspace(place), anywhere: place.workspace.is_none() }
     }
 
+    /// Shows how files get on.
+    pub(crate) fn transfer(&self, name: &str) -> Transfer {
+        Transfer::new(name, &self.printer.screen, self.printer.quiet)
+    }
+
     /// Shows how a sandbox gets on.
     pub(crate) fn progress(&self, one: &One) -> Progress {
         Progress::new(&one.name, &self.printer.screen, self.printer.quiet)
+    }
+}
+
+/// How this program came to its gateway, for what outlives a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    pub(crate) common: Common,
+    pub(crate) env: Environment,
+}
+
+impl Way {
+    /// Goes there anew; a gateway that is away is waited for.
+    pub(crate) async fn again(&self, limit: Duration) -> Result<Session, CliError> {
+        let gateway = Gateway::wait_for(|| find(&self.common, &self.env), &self.common, limit).await?;
+        Ok(Session::new(gateway, Printer::new(&self.common, &self.env), &self.env))
     }
 }
 

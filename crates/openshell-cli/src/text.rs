@@ -19,6 +19,32 @@ pub(crate) fn clean(text: &str) -> String {
     out
 }
 
+/// A line of a program's output for a terminal: with its tabs and its colours, and nothing else that a terminal obeys.
+pub(crate) fn shown(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(letter) = rest.chars().next() {
+        if let Some(length) = colour(rest) {
+            out.push_str(&rest[..length]);
+            rest = &rest[length..];
+            continue;
+        }
+        match letter {
+            '\t' => out.push(letter),
+            letter => out.push_str(&clean(letter.encode_utf8(&mut [0; 4]))),
+        }
+        rest = &rest[letter.len_utf8()..];
+    }
+    out
+}
+
+/// The length of a colour that a text begins with: `ESC [ … m`, with numbers between (ECMA-48, SGR).
+fn colour(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':')?;
+    numbers[end..].starts_with('m').then_some(end + 3)
+}
+
 /// A path as a shell reads it.
 pub(crate) fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
@@ -132,6 +158,17 @@ mod tests {
             (u64::MAX, "16777215.9 TiB"),
         ] {
             assert_eq!(bytes(count), text);
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_shown_colours_and_obeys_nothing_else() {
+        for (line, expected) in [
+            ("a\tb \u{1b}[1;32mgreen\u{1b}[0m ü", "a\tb \u{1b}[1;32mgreen\u{1b}[0m ü"),
+            ("\u{1b}[2J\u{1b}]0;title\u{7}\r", "\\u{1b}[2J\\u{1b}]0;title\\u{7}\\r"),
+            ("\u{1b}[32", "\\u{1b}[32"),
+        ] {
+            assert_eq!(shown(line), expected);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openshell_proto::datamodel::v1::ObjectMeta;
 use openshell_proto::openshell::v1::{
-    PlatformEvent, Sandbox, SandboxCondition, SandboxPhase, SandboxSpec, SandboxStatus,
+    PlatformEvent, Sandbox, SandboxCondition, SandboxLogLine, SandboxPhase, SandboxSpec, SandboxStatus,
 };
 use openshell_proto::structs;
 use serde_json::{Value, json};
@@ -310,6 +310,18 @@ fn status_json(sandbox: &Sandbox, status: &SandboxStatus) -> Value {
         "main_process_instance_id": status.main_process_instance_id,
         "exit_code": status.exit_code,
         "conditions": conditions,
+    })
+}
+
+/// A line of a log, for programs.
+pub(crate) fn log_json(line: &SandboxLogLine) -> Value {
+    json!({
+        "timestamp_ms": line.timestamp_ms,
+        "level": line.level,
+        "target": line.target,
+        "message": line.message,
+        "source": line.source,
+        "fields": line.fields,
     })
 }
 

@@ -39,6 +39,18 @@ pub enum FilesError {
 }
 
 impl FilesError {
+    /// It and its causes on one line, for whoever is told of it through a pipe.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut out = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(source) = cause {
+            out += &format!(": {source}");
+            cause = source.source();
+        }
+        out.replace('\n', " ")
+    }
+
     /// For an error of the system about a file.
     pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self + use<> {
         let path = path.to_owned();

@@ -26,6 +26,10 @@ const BLOCK: u64 = 512;
 pub fn pack(out: impl Write, paths: &[PathBuf], watch: &mut Watch<'_>) -> Result<u64, FilesError> {
     let mut total = 0_u64;
     for path in paths {
+        // Before anything is written: whoever reads the archive has made nothing for it yet.
+        if let Err(source) = path.symlink_metadata() {
+            return Err(FilesError::File { doing: "read", path: path.clone(), source });
+        }
         // What cannot be read is told when it is its turn.
         walk(path, &top(path), &mut |met| {
             let size = met.what.ok().filter(Metadata::is_file).map_or(0, |what| what.len());

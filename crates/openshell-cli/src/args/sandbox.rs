@@ -8,6 +8,7 @@ use clap_complete::ArgValueCompleter;
 use openshell_proto::openshell::v1::SandboxPhase;
 use serde_json::{Map, Value};
 
+use super::inside::{ConnectArgs, DownloadArgs, ExecArgs, ForwardArgs, LogsArgs, SignalArgs, UploadArgs};
 use crate::{complete, parse};
 
 /// The commands on sandboxes.
@@ -25,6 +26,20 @@ pub(crate) enum SandboxCommand {
     Watch(WatchArgs),
     /// Show what the backend said of one sandbox
     Events(EventsArgs),
+    /// Run a command in a sandbox, with its input, output and exit code
+    Exec(ExecArgs),
+    /// Open a shell in a sandbox, on this terminal
+    Connect(ConnectArgs),
+    /// Copy files into a sandbox
+    Upload(UploadArgs),
+    /// Copy files out of a sandbox
+    Download(DownloadArgs),
+    /// Show what a sandbox wrote
+    Logs(LogsArgs),
+    /// Make ports of a sandbox ports of this machine, until Ctrl-C
+    Forward(ForwardArgs),
+    /// Send a signal to a sandbox's main process
+    Signal(SignalArgs),
     /// Stop sandboxes and keep their workspace
     Stop(ChangeArgs),
     /// Start stopped or failed sandboxes again

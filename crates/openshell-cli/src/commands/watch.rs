@@ -99,6 +99,8 @@ pub(crate) struct Watch<'a> {
     request: WatchSandboxRequest,
     stream: Option<Streaming<SandboxStreamEvent>>,
     first: Option<Payload>,
+    /// Whether it may come back when it is cut.
+    again: bool,
     progressed: bool,
 }
 
@@ -109,9 +111,19 @@ impl<'a> Watch<'a> {
         one: &'a One,
         request: WatchSandboxRequest,
     ) -> Result<Self, CliError> {
-        let mut watch = Self { session, one, request, stream: None, first: None, progressed: false };
+        let mut watch =
+            Self { session, one, request, stream: None, first: None, again: true, progressed: false };
         watch.reopen().await?;
         Ok(watch)
+    }
+
+    /// The same for one that does not come back when it is cut: what it begins with would be told twice.
+    pub(crate) async fn once(
+        session: &'a Session,
+        one: &'a One,
+        request: WatchSandboxRequest,
+    ) -> Result<Self, CliError> {
+        Ok(Self { again: false, ..Self::open(session, one, request).await? })
     }
 
     async fn reopen(&mut self) -> Result<(), CliError> {
@@ -158,7 +170,7 @@ impl<'a> Watch<'a> {
                 // A kind of event that this program does not know.
                 Ok(Some(SandboxStreamEvent { payload: None })) => {}
                 // Only when we read anything: a gateway that cuts at once is not asked for ever.
-                Err(status) if status.code() == Code::ResourceExhausted && self.progressed => {
+                Err(status) if status.code() == Code::ResourceExhausted && self.again && self.progressed => {
                     self.progressed = false;
                     self.reopen().await?;
                 }

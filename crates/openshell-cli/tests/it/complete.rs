@@ -27,6 +27,9 @@ fn names_come_from_the_gateway() {
     let names = |words: &[&str]| offered(&socket, words).good();
     assert_eq!(names(&["openshell", "sandbox", "get", "al"]).lines().collect::<Vec<_>>(), ["alpha", "alps"]);
     assert_eq!(names(&["openshell", "sandbox", "delete", "alpha", "b"]).trim(), "beta");
+    for command in ["exec", "connect", "upload", "download", "logs", "forward", "signal"] {
+        assert_eq!(names(&["openshell", "sandbox", command, "b"]).trim(), "beta", "{command}");
+    }
     assert_eq!(names(&["openshell", "--gateway-socket", "/absent", "sandbox", "get", "al"]), "");
     assert!(names(&["openshell", "sand"]).starts_with("sandbox"));
     assert!(names(&["openshell", "sandbox", "list", "--phase", "st"]).contains("stopped"));

@@ -1,5 +1,9 @@
 //! A gateway in this process: it answers from what a test put in, and remembers what it was asked.
 
+mod forward;
+mod own;
+mod process;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -7,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use openshell_proto::datamodel::v1::{ObjectMeta, Workspace, WorkspacePhase, WorkspaceStatus};
+use openshell_proto::gateway::v1alpha1::SignalSandboxRequest;
 use openshell_proto::openshell::v1::open_shell_server::{OpenShell, OpenShellServer};
 use openshell_proto::openshell::v1::{
     ComputeDriverCapabilities, ComputeDriverInfo, CreateSandboxRequest, CreateWorkspaceRequest,
@@ -17,10 +22,11 @@ use openshell_proto::openshell::v1::{
     ListSandboxesRequest, ListSandboxesResponse, ListWorkspacesRequest, ListWorkspacesResponse,
     PushSandboxLogsRequest, PushSandboxLogsResponse, RefreshSandboxTokenRequest, RefreshSandboxTokenResponse,
     RelayFrame, ReportMainProcessExitRequest, ReportMainProcessExitResponse, Sandbox, SandboxCondition,
-    SandboxPhase, SandboxResponse, SandboxSpec, SandboxStatus, SandboxStreamEvent, SandboxTemplate,
-    ServiceStatus, StartSandboxRequest, StopSandboxRequest, SupervisorMessage, TcpForwardFrame,
-    WatchSandboxRequest, sandbox_stream_event,
+    SandboxLogLine, SandboxPhase, SandboxResponse, SandboxSpec, SandboxStatus, SandboxStreamEvent,
+    SandboxTemplate, ServiceStatus, StartSandboxRequest, StopSandboxRequest, SupervisorMessage,
+    TcpForwardFrame, WatchSandboxRequest, sandbox_stream_event,
 };
+use openshell_proto::relay::v1alpha1::{Start, to_supervisor};
 use openshell_uds::PeerPolicy;
 use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt as _};
@@ -47,6 +53,19 @@ pub(crate) struct State {
     pub(crate) workspaces: Vec<Workspace>,
     /// The `authorization` of each call that came over TCP.
     pub(crate) shown: Vec<Option<String>>,
+    /// What was started in sandboxes, and which signals their main processes were sent.
+    pub(crate) starts: Vec<Start>,
+    pub(crate) signals: Vec<SignalSandboxRequest>,
+    /// Signals and sizes that reached what runs.
+    pub(crate) heard: Vec<to_supervisor::Frame>,
+    /// Programs that no sandbox has.
+    pub(crate) absent: Vec<String>,
+    /// What a download brings, in place of what is there.
+    pub(crate) archive: Option<Vec<u8>>,
+    /// Channels break as soon as something runs.
+    pub(crate) breaks: bool,
+    pub(crate) logs: Vec<SandboxLogLine>,
+    pub(crate) log_requests: Vec<GetSandboxLogsRequest>,
 }
 
 /// A fake gateway that listens until it is dropped.
@@ -65,26 +84,41 @@ impl Gateway {
     /// The same with the socket in a directory that is there already.
     pub(crate) fn start_in(dir: tempfile::TempDir) -> Self {
         let mut gateway = Self::new(dir);
-        let listener = openshell_uds::bind(&gateway.socket()).expect("a socket");
-        let service = gateway.service();
+        gateway.listen();
+        gateway
+    }
+
+    fn listen(&mut self) {
+        let listener = loop {
+            match openshell_uds::bind(&self.socket()) {
+                Ok(listener) => break listener,
+                // One that was killed may still be on its way out.
+                Err(openshell_uds::BindError::AlreadyAnswers { .. }) => {
+                    std::thread::sleep(Duration::from_millis(5))
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let service = own::Both { shell: self.service(), own: own::service(&self.state) };
         let (stop, stopped) = oneshot::channel();
-        gateway.stop = Some(stop);
-        gateway.spawn(async move {
+        self.stop = Some(stop);
+        self.spawn(async move {
             let shutdown = async { drop(stopped.await) };
             openshell_uds::serve(listener, PeerPolicy::default(), service, shutdown, Duration::ZERO).await
         });
-        gateway
+    }
+
+    /// The next gateway at the same place, after this one was killed.
+    pub(crate) fn revive(&mut self) {
+        self.kill();
+        self.runtime = Some(runtime());
+        self.listen();
     }
 
     /// One that listens nowhere yet.
     pub(crate) fn new(dir: tempfile::TempDir) -> Self {
         let state = Arc::new(Mutex::new(State { health: ServiceStatus::Healthy, ..State::default() }));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        Self { state, dir, stop: None, runtime: Some(runtime) }
+        Self { state, dir, stop: None, runtime: Some(runtime()) }
     }
 
     /// What answers calls.
@@ -123,6 +157,11 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().expect("a runtime")
 }
 
 /// A sandbox in a phase, with a reason under `Ready=False` where one is given.
@@ -365,11 +404,26 @@ impl OpenShell for Service {
         Ok(Response::new(DeleteWorkspaceResponse { deleted: true }))
     }
 
+    async fn get_sandbox_logs(
+        &self,
+        request: Request<GetSandboxLogsRequest>,
+    ) -> Answer<GetSandboxLogsResponse> {
+        let mut state = self.enter().await?;
+        state.log_requests.push(request.into_inner());
+        Ok(Response::new(GetSandboxLogsResponse { logs: state.logs.clone(), buffer_total: 0 }))
+    }
+
+    async fn forward_tcp(
+        &self,
+        request: Request<Streaming<TcpForwardFrame>>,
+    ) -> Answer<Self::ForwardTcpStream> {
+        drop(self.enter().await?);
+        forward::forward(request.into_inner()).await
+    }
+
     absent! {
         exec_sandbox(ExecSandboxRequest) -> Self::ExecSandboxStream;
-        forward_tcp(Streaming<TcpForwardFrame>) -> Self::ForwardTcpStream;
         exec_sandbox_interactive(Streaming<ExecSandboxInput>) -> Self::ExecSandboxInteractiveStream;
-        get_sandbox_logs(GetSandboxLogsRequest) -> GetSandboxLogsResponse;
         push_sandbox_logs(Streaming<PushSandboxLogsRequest>) -> PushSandboxLogsResponse;
         connect_supervisor(Streaming<SupervisorMessage>) -> Self::ConnectSupervisorStream;
         report_main_process_exit(ReportMainProcessExitRequest) -> ReportMainProcessExitResponse;
