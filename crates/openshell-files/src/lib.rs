@@ -47,7 +47,7 @@ pub enum Event<'a> {
         /// Where it is, or would be.
         path: &'a Path,
         /// Completes "`path` …".
-        why: &'static str,
+        why: &'a str,
     },
 }
 

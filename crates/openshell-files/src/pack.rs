@@ -72,8 +72,8 @@ impl<W: Write> Packer<'_, '_, W> {
             Err(source) if path == asked => {
                 return Err(FilesError::File { doing: "read", path: asked.to_owned(), source });
             }
-            Err(_) => {
-                self.skip(path, "cannot be read");
+            Err(error) => {
+                self.unread(path, &error);
                 return Ok(());
             }
         };
@@ -93,8 +93,8 @@ impl<W: Write> Packer<'_, '_, W> {
                 Ok(link) => self
                     .header(name, EntryType::Symlink, &what, 0, Some(link.as_os_str()))
                     .map_err(FilesError::Stream),
-                Err(_) => {
-                    self.skip(path, "cannot be read");
+                Err(error) => {
+                    self.unread(path, &error);
                     Ok(())
                 }
             };
@@ -114,8 +114,12 @@ impl<W: Write> Packer<'_, '_, W> {
             Err(source) if path == asked => {
                 return Err(FilesError::File { doing: "read", path: asked.to_owned(), source });
             }
-            Ok(_) | Err(_) => {
-                self.skip(path, "cannot be read");
+            Err(error) => {
+                self.unread(path, &error);
+                return Ok(());
+            }
+            Ok(_) => {
+                self.skip(path, "has become something else");
                 return Ok(());
             }
         };
@@ -203,7 +207,11 @@ impl<W: Write> Packer<'_, '_, W> {
         Ok(self.skipped)
     }
 
-    fn skip(&mut self, path: &Path, why: &'static str) {
+    fn unread(&mut self, path: &Path, error: &io::Error) {
+        self.skip(path, &format!("cannot be read: {error}"));
+    }
+
+    fn skip(&mut self, path: &Path, why: &str) {
         self.skipped += 1;
         (self.watch)(Event::Skipped { path, why });
     }
