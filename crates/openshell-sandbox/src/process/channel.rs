@@ -9,7 +9,7 @@ use openshell_guest::second::{Plan, Refusal, Stdin};
 use openshell_guest::start::Streams;
 use openshell_guest::streams::{made_by, terminal};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use crate::process::{Reaper, frames};
 const TIMED_OUT: i32 = 124;
 /// How long such a command may take to end of TERM.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The code of a process whose end was not seen.
+/// The code of a process that was ended by KILL.
 const KILLED: i32 = 137;
 
 /// What to run in a channel.
@@ -39,6 +39,14 @@ pub(crate) struct Wanted {
     pub(crate) timeout: Option<Duration>,
     /// Whether much is to go through it.
     pub(crate) large: bool,
+}
+
+/// How a process has ended.
+enum Ending {
+    /// With this code.
+    Exited(i32),
+    /// Its keeper is gone.
+    Unkept,
 }
 
 /// The supervisor's ends of a process's streams.
@@ -63,7 +71,14 @@ pub(crate) async fn run(wanted: Wanted, input: Receiver<Bytes>, output: Sender<B
                 return;
             }
             match drive(kept, ends, &wanted, input, &output).await {
-                Some(code) => frames::exited(code),
+                Some(Ending::Exited(code)) => frames::exited(code),
+                Some(Ending::Unkept) => {
+                    // Only who may do anything in the sandbox can have ended its keeper: this is all that is left to be done.
+                    if let Some(process) = Pid::from_raw(pid) {
+                        let _ = kill_process_group(process, Signal::KILL);
+                    }
+                    frames::exited(KILLED)
+                }
                 None => return,
             }
         }
@@ -125,7 +140,7 @@ async fn drive(
     wanted: &Wanted,
     input: Receiver<Bytes>,
     output: &Sender<Bytes>,
-) -> Option<i32> {
+) -> Option<Ending> {
     let Ends { stdin, stdout, stderr, is_terminal } = ends;
     let (tell, ended) = watch::channel(None);
     let piece = if wanted.large { LARGE } else { SMALL };
@@ -150,8 +165,8 @@ async fn drive(
             () = &mut pumps, if !pumped => pumped = true,
             word = kept.word(), if code.is_none() => {
                 code = Some(match word {
-                    Some(Word::Exited(code)) => code,
-                    _ => KILLED,
+                    Some(Word::Exited(code)) => Ending::Exited(code),
+                    _ => Ending::Unkept,
                 });
                 alarm = None;
                 // Received by the pumps, if they still run.
@@ -175,7 +190,7 @@ async fn drive(
     }
     if timed_out {
         kept.order(&Order::Kill);
-        return Some(TIMED_OUT);
+        return Some(Ending::Exited(TIMED_OUT));
     }
     kept.order(&Order::Leave);
     code

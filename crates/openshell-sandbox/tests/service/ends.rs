@@ -103,3 +103,13 @@ pub(crate) async fn leaves_no_zombie(sandbox: Arc<Sandbox>) {
         .collect();
     assert!(children.is_empty(), "{children:?}");
 }
+
+pub(crate) async fn a_keeper_that_is_killed_takes_its_command_along(sandbox: Arc<Sandbox>) {
+    let mut channel = Channel::shell(&sandbox, "echo $PPID is ready; sleep 44443; sleep 44443");
+    let text = channel.until("ready").await;
+    let keeper = text.split_whitespace().next().and_then(|number| number.parse().ok());
+    let keeper = rustix::process::Pid::from_raw(keeper.expect("a number")).expect("a process");
+    rustix::process::kill_process(keeper, rustix::process::Signal::KILL).expect("killed");
+    assert_eq!(channel.end().await.code, 137);
+    assert_eq!(running("44443").await, 0);
+}

@@ -48,6 +48,7 @@ const TESTS: &[Test] = tests![
     ends::a_broken_channel_ends_everything,
     ends::a_broken_channel_ends_who_forks_without_end,
     ends::a_broken_channel_is_seen_while_input_waits,
+    ends::a_keeper_that_is_killed_takes_its_command_along,
     ends::leaves_no_zombie,
     terminals::is_one,
     terminals::has_the_size_that_it_is_given,
