@@ -32,6 +32,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const FRAME: u32 = 256 << 10;
 /// What one channel keeps for the gateway while it waits for its window.
 const SEND_BUFFER: usize = 64 << 10;
+/// How many channels that were given up are remembered for what is still on its way to them.
+const RESETS: usize = 1024;
 /// How often a sign of life is asked for while anything is open, and how long it may take. The session has its heartbeats;
 /// this is for a connection that has lost its session and still carries channels.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
@@ -62,6 +64,9 @@ impl Wire {
             .initial_stream_window_size(STREAM_WINDOW)
             .max_frame_size(FRAME)
             .max_send_buf_size(SEND_BUFFER)
+            // Both limits are there against a hostile peer, and counted for as long as the connection lives, which may be weeks.
+            .max_concurrent_reset_streams(RESETS)
+            .max_local_error_reset_streams(None)
             .keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .handshake(stream)

@@ -217,3 +217,30 @@ async fn there_may_be_a_thousand_and_no_more() {
     drop(open_again(&gateway, "another").await);
     assert_eq!(gateway.exec(&["/bin/true"]).await.outcome().await.code, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_are_dropped_at_once_while_they_talk_leave_the_connection_alone() {
+    if is_not_root() {
+        return;
+    }
+    let (gateway, _program) = up().await;
+    let mut readers = JoinSet::new();
+    let mut pids = Vec::new();
+    for _ in 0..64 {
+        let mut exec = gateway.exec(&["/usr/bin/yes"]).await;
+        pids.push(exec.started().await);
+        readers.spawn(async move { while exec.next().await.is_some() {} });
+    }
+    let steady = gateway.exec(&["/bin/cat"]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    readers.shutdown().await;
+    for pid in pids {
+        group_gone(pid).await;
+    }
+    let mut steady = steady;
+    steady.started().await;
+    steady.stdin(b"still here").await;
+    steady.stdin_end().await;
+    assert_eq!(steady.outcome().await.stdout, b"still here");
+    assert_eq!(gateway.heard().connections, 1);
+}
