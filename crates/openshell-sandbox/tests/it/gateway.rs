@@ -122,6 +122,9 @@ impl Gateway {
                         .initial_stream_window_size(1 << 20)
                         .max_frame_size(256 << 10)
                         .max_concurrent_streams(2048)
+                        // As bounded as at a door that sandboxes come to.
+                        .max_local_error_reset_streams(64)
+                        .max_pending_accept_reset_streams(32)
                         .serve_connection(TokioIo::new(stream), service);
                     tokio::pin!(connection);
                     tokio::select! {
