@@ -20,13 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Where systems keep the certificates that they trust, the first that is there: Debian and Alpine, Fedora, openSUSE, RHEL,
-/// and what OpenSSL falls back to (`X509_get_default_cert_file`).
-const BUNDLES: [&str; 5] = [
+/// Where systems keep the certificates that they trust, the first that is there: Debian and Alpine, Fedora and RHEL,
+/// openSUSE, and what OpenSSL falls back to (`X509_get_default_cert_file`).
+const BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
 
