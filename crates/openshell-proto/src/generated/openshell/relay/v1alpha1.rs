@@ -116,7 +116,8 @@ pub struct Upload {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Download {
     /// A file or a directory, absolute or from where the main process was started. The archive's paths begin with its last
-    /// component. A global header of the archive tells in `OPENSHELL.total` how many bytes its files have.
+    /// component; one that stands for what is in a directory (`.`, `..`, `/`, or with `/.` at its end) has none, and they begin
+    /// below it. A global header of the archive tells in `OPENSHELL.total` how many bytes its files have.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
 }
