@@ -4,15 +4,15 @@ use std::fmt;
 
 /// How it is called.
 pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--workdir DIR] [--capabilities HEX] \
-    [-- PROGRAM [ARGUMENT…]] | files upload DIR | files download PATH | --version";
+    [-- PROGRAM [ARGUMENT…]] | files upload DIR NAME | files download PATH | --version";
 
 /// What to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     /// The first process of a sandbox.
     Run(Run),
-    /// Unpack what comes on the standard input.
-    Upload(String),
+    /// Unpack what comes on the standard input: into which directory, under which name.
+    Upload(String, String),
     /// Pack onto the standard output.
     Download(String),
     /// Say the version.
@@ -63,12 +63,14 @@ pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Arguments,
         Some("files") => {
             let direction = words.next();
             let path = words.next().filter(|path| !path.is_empty());
+            // Its own name, where there is no other.
+            let name = direction.as_deref().filter(|word| *word == "upload").and_then(|_| words.next());
             if let Some(word) = words.next() {
                 return Err(Wrong::Word(word));
             }
-            match (direction.as_deref(), path) {
-                (Some("upload"), Some(path)) => Ok(Arguments::Upload(path)),
-                (Some("download"), Some(path)) => Ok(Arguments::Download(path)),
+            match (direction.as_deref(), path, name) {
+                (Some("upload"), Some(path), Some(name)) => Ok(Arguments::Upload(path, name)),
+                (Some("download"), Some(path), None) => Ok(Arguments::Download(path)),
                 _ => Err(Wrong::Value("files")),
             }
         }
@@ -123,7 +125,7 @@ mod tests {
             of("run --user u:g --workdir /w --capabilities e0 -- sh -c -- --user"),
             run("u:g", Some("/w"), 0xe0, &["sh", "-c", "--", "--user"])
         );
-        assert_eq!(of("files upload /a"), Ok(Arguments::Upload("/a".to_owned())));
+        assert_eq!(of("files upload /a b"), Ok(Arguments::Upload("/a".to_owned(), "b".to_owned())));
         assert_eq!(of("files download a"), Ok(Arguments::Download("a".to_owned())));
         assert_eq!(of("--version"), Ok(Arguments::Version));
     }
@@ -137,6 +139,8 @@ mod tests {
         assert_eq!(of("run --workdir relative"), Err(Wrong::Value("--workdir")));
         assert_eq!(of("run --capabilities x"), Err(Wrong::Value("--capabilities")));
         assert_eq!(of("files upload"), Err(Wrong::Value("files")));
-        assert_eq!(of("files upload a b"), Err(Wrong::Word("b".to_owned())));
+        assert_eq!(of("files upload a"), Err(Wrong::Value("files")));
+        assert_eq!(of("files upload a b c"), Err(Wrong::Word("c".to_owned())));
+        assert_eq!(of("files download a b"), Err(Wrong::Word("b".to_owned())));
     }
 }

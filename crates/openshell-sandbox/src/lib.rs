@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
     }
     match args::read(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())) {
         Ok(Arguments::Run(arguments)) => ExitCode::from(run::run(arguments)),
-        Ok(Arguments::Upload(directory)) => files::upload(&directory),
+        Ok(Arguments::Upload(directory, name)) => files::upload(&directory, &name),
         Ok(Arguments::Download(path)) => files::download(&path),
         Ok(Arguments::Version) => {
             println!("openshell-sandbox {}", env!("CARGO_PKG_VERSION"));

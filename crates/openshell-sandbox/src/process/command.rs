@@ -26,19 +26,20 @@ pub(crate) fn command(wanted: Command, identity: &Identity) -> Wanted {
 
 /// An upload.
 pub(crate) fn upload(wanted: Upload, identity: &Identity) -> Wanted {
-    files("upload", wanted.directory, Stdin::Passed, identity)
+    files("upload", wanted.directory, Some(wanted.name), Stdin::Passed, identity)
 }
 
 /// A download.
 pub(crate) fn download(wanted: Download, identity: &Identity) -> Wanted {
-    files("download", wanted.path, Stdin::Empty, identity)
+    files("download", wanted.path, None, Stdin::Empty, identity)
 }
 
 /// A process of its own, because it has to be the user, whom the kernel keeps by the thread, and because it can then
 /// be ended like any other.
-fn files(direction: &str, path: String, stdin: Stdin, identity: &Identity) -> Wanted {
+fn files(direction: &str, path: String, name: Option<String>, stdin: Stdin, identity: &Identity) -> Wanted {
     // Where the main process was started.
     let path = if path.is_empty() { ".".to_owned() } else { path };
-    let argv = vec![SELF.to_owned(), "files".to_owned(), direction.to_owned(), path];
+    let mut argv = vec![SELF.to_owned(), "files".to_owned(), direction.to_owned(), path];
+    argv.extend(name);
     Wanted { plan: identity.plan(argv, "", [], false, stdin), terminal: None, timeout: None, large: true }
 }

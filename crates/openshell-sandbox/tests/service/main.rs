@@ -59,6 +59,8 @@ const TESTS: &[Test] = tests![
     files::what_is_there_is_replaced_and_not_followed,
     files::what_the_user_may_not_is_refused,
     files::a_cut_archive_is_an_error,
+    files::one_entry_may_get_another_name,
+    files::a_channel_that_breaks_leaves_no_half,
     files::large_ones_need_little_memory,
 ];
 
