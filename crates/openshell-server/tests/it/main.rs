@@ -15,3 +15,4 @@ mod quirks;
 mod refusals;
 mod shutdown;
 mod startup;
+mod supervisor;
