@@ -179,12 +179,12 @@ pub fn observed_to_wire(sandbox: ObservedSandbox) -> wire::DriverSandbox {
     }
 }
 
-/// What a backend reports, from the wire; `None` when it has no id, which nothing can be done with. A spec in it is not
+/// What a backend reports, from the wire; `None` when it has no id that can be one, which nothing can be done with. A spec in it is not
 /// looked at.
 #[must_use]
 pub fn observed_from_wire(sandbox: wire::DriverSandbox) -> Option<ObservedSandbox> {
     let wire::DriverSandbox { id, name, namespace, spec: _, status, workspace } = sandbox;
-    let id = SandboxId::new(id).ok()?;
+    let id = known_id(id)?;
     let wire::DriverSandboxStatus { sandbox_name, instance_id, agent_fd, sandbox_fd, conditions, deleting } =
         status.unwrap_or_default();
     let conditions = conditions.into_iter().map(|condition| {
@@ -195,6 +195,12 @@ pub fn observed_from_wire(sandbox: wire::DriverSandbox) -> Option<ObservedSandbo
     let conditions = conditions.collect();
     let status = SandboxStatus { sandbox_name, instance_id, agent_fd, sandbox_fd, conditions, deleting };
     Some(ObservedSandbox { id, name, namespace, workspace, status })
+}
+
+/// An id that somebody may have given; one that is longer than any is no id, and would be kept and logged like one.
+fn known_id(id: String) -> Option<SandboxId> {
+    const LONGEST: usize = 256;
+    SandboxId::new(id).ok().filter(|id| id.as_str().len() <= LONGEST)
 }
 
 /// One item of a watch, for the wire.
@@ -236,11 +242,9 @@ pub fn event_from_wire(event: wire::WatchSandboxesEvent) -> Result<WatchEvent, &
             let sandbox = event.sandbox.ok_or("it holds no sandbox")?;
             observed_from_wire(sandbox).map(WatchEvent::Sandbox).ok_or(NO_ID)
         }
-        Payload::Deleted(event) => {
-            SandboxId::new(event.sandbox_id).map(WatchEvent::Deleted).map_err(|_| NO_ID)
-        }
+        Payload::Deleted(event) => known_id(event.sandbox_id).map(WatchEvent::Deleted).ok_or(NO_ID),
         Payload::PlatformEvent(event) => {
-            let id = SandboxId::new(event.sandbox_id).map_err(|_| NO_ID)?;
+            let id = known_id(event.sandbox_id).ok_or(NO_ID)?;
             let wire::DriverPlatformEvent { timestamp_ms, source, r#type, reason, message, metadata } =
                 event.event.ok_or("it holds no event")?;
             let event = PlatformEvent { timestamp_ms, source, kind: r#type, reason, message, metadata };

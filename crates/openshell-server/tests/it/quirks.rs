@@ -17,7 +17,7 @@ use prost::Message;
 use serde_json::json;
 
 use crate::client::{Channel, call_with};
-use crate::harness::{GATEWAY, Home, PATIENCE, Process};
+use crate::harness::{GATEWAY, Home, PATIENCE, Process, program, text};
 
 /// The name that the gateway has the driver under; the driver calls itself something else.
 const NAME: &str = "kyma";
@@ -85,6 +85,12 @@ const QUIRKS: &[Quirk] = &[
     Quirk { name: "a watch whose header is late", faults: &[Fault::WatchHeaderLate], ..QUIRK },
     Quirk { name: "watches aborted", faults: &[Fault::WatchAborted], ends: Some("ABORTED"), ..QUIRK },
     Quirk { name: "watches lose data", faults: &[Fault::WatchDataLoss], ends: Some("DATA_LOSS"), ..QUIRK },
+    Quirk {
+        name: "watches overflow",
+        faults: &[Fault::WatchExhausted],
+        ends: Some("RESOURCE_EXHAUSTED"),
+        ..QUIRK
+    },
     Quirk { name: "watches end", faults: &[Fault::WatchEnds], ends: Some("OK"), ..QUIRK },
     // Two minutes of two and a half, at a twenty-fifth of the time.
     Quirk { name: "a socket that is late", late: Some((4_800, 6_000)), ..QUIRK },
@@ -351,6 +357,37 @@ fn every_quirk_of_drivers_in_the_field_is_lived_with() {
             });
         }
     });
+}
+
+#[test]
+fn the_client_shows_what_is_known_of_a_driver() {
+    let Some(client) = program("openshell") else { return };
+    let faults = BTreeSet::from([Fault::NoStart, Fault::NoWorkspaces]);
+    let stage = Stage::set(Scenario { faults, ..Scenario::default() }, "");
+    stage.create("one").expect("a sandbox");
+    stage.until_phase("one", SandboxPhase::Ready);
+    let run = |args: &[&str]| {
+        let output = stage.home.command(&client).args(args).output().expect("the client starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let shown = run(&["status"]);
+    let rows: Vec<String> =
+        shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for row in [
+        "driver: kyma, fake 0.1.0",
+        &format!("reached: at the socket {}", stage.socket().display()),
+        "sandboxes: 1, 0 with a supervisor",
+        "lacks: EnsureWorkspace",
+        "CreateSandbox yes 1 0",
+        "StartSandbox not known 0 0",
+    ] {
+        assert!(rows.iter().any(|found| found == row), "no `{row}` in\n{shown}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(&["status", "--output", "json"])).expect("JSON");
+    assert_eq!(json["gateway_id"], stage.id);
+    assert_eq!(json["compute_drivers"][0]["kind"], "socket", "{json:#}");
+    assert_eq!(json["compute_drivers"][0]["methods"].as_array().map(Vec::len), Some(12));
 }
 
 #[test]
