@@ -397,7 +397,7 @@ impl Engine {
     /// Asks for one sandbox by its id, while no other call for it is under way, and stores how it is, or that it is gone.
     async fn look_at(self: &Arc<Self>, id: SandboxId) {
         let Ok(_permit) = self.background.acquire().await else { return };
-        let _lane = tokio::select! {
+        let mut lane = tokio::select! {
             lane = self.lanes.enter(id.as_str()) => lane,
             () = self.stopped() => return,
         };
@@ -407,7 +407,12 @@ impl Engine {
             Ok(Some(record)) if record.life.made && record.life.owed.is_none() => record,
             _ => return,
         };
-        let found = match self.driver.find(id.clone(), &record.name).await {
+        let asked = tokio::select! {
+            asked = self.driver.find(id.clone(), &record.name) => asked,
+            // Somebody wants it gone, and a driver that hangs is not to keep it from that.
+            _ = lane.hurry.changed() => return,
+        };
+        let found = match asked {
             Ok(found) => found,
             Err(error) => {
                 let away = error.kind() == ErrorKind::Unavailable;
