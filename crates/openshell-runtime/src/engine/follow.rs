@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openshell_driver_api::{DriverError, ErrorKind, ObservedSandbox, PlatformEvent, SandboxId, WatchEvent};
 
 use super::{Changed, Engine, Fate, Link, Trace};
 use crate::driver::Events;
-use crate::lifecycle::{Phase, Step};
+use crate::lifecycle::Phase;
 use crate::names;
 use crate::said;
 use crate::store::{Db, Record, StoreError};
@@ -349,95 +349,6 @@ impl Engine {
             }
         };
         Ok(self.store.write(job, after).await?.0)
-    }
-
-    /// The backend seems not to have a sandbox any more.
-    async fn missing(self: &Arc<Self>, id: SandboxId) -> Result<(), StoreError> {
-        let Some(record) = self.store.get(id.as_str()).await? else { return Ok(()) };
-        match record.life.owed {
-            // Whoever deletes it asks again and is told.
-            Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
-            owed => {
-                // A call that is under way may have been answered before the sandbox went.
-                self.doubt(id, owed.is_some());
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at a sandbox in a task of its own, after the calls that are under way for it where there are any.
-    pub(super) fn doubt(self: &Arc<Self>, id: SandboxId, under_way: bool) {
-        // Somebody is about to ask already.
-        if !self.doubted().insert(id.clone()) {
-            return;
-        }
-        let engine = Arc::clone(self);
-        // A gateway that stops looks again when it comes up.
-        let _stopping = self.spawn(async move {
-            if under_way {
-                engine.wait_for_turn(&id).await;
-            }
-            engine.look_at(id).await;
-        });
-    }
-
-    fn doubted(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
-        // No code that may panic runs under this lock.
-        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ready once nothing is done for a sandbox, or the gateway stops.
-    async fn wait_for_turn(&self, id: &SandboxId) {
-        tokio::select! {
-            _lane = self.lanes.enter(id.as_str()) => {}
-            () = self.stopped() => {}
-        }
-    }
-
-    /// Asks for one sandbox by its id, while no other call for it is under way, and stores how it is, or that it is gone.
-    async fn look_at(self: &Arc<Self>, id: SandboxId) {
-        let Ok(_permit) = self.background.acquire().await else { return };
-        let mut lane = tokio::select! {
-            lane = self.lanes.enter(id.as_str()) => lane,
-            () = self.stopped() => return,
-        };
-        // Before the question: what is said from here on is a question of its own.
-        self.doubted().remove(&id);
-        let record = match self.store.get(id.as_str()).await {
-            Ok(Some(record)) if record.life.made && record.life.owed.is_none() => record,
-            _ => return,
-        };
-        let asked = tokio::select! {
-            asked = self.driver.find(id.clone(), &record.name) => asked,
-            // Somebody wants it gone, and a driver that hangs is not to keep it from that.
-            _ = lane.hurry.changed() => return,
-        };
-        let found = match asked {
-            Ok(found) => found,
-            Err(error) => {
-                let away = error.kind() == ErrorKind::Unavailable;
-                let error = &error as &dyn Error;
-                match away {
-                    // The watch says so, once and not for each sandbox.
-                    true => tracing::debug!(sandbox = %id, error, "the driver does not say how it is"),
-                    false => tracing::warn!(sandbox = %id, error, "the driver does not say how it is"),
-                }
-                return;
-            }
-        };
-        let seen = move |stored: &mut Record, now| match found {
-            // What the watch has told in the meantime may be newer.
-            Some(status) if stored.resource_version == record.resource_version => {
-                stored.life.observe(status, now);
-                (Fate::Stay, ())
-            }
-            // What was asked for in the meantime goes first.
-            None if stored.life.owed.is_none() && stored.life.gone(now) => (Fate::Go, ()),
-            _ => (Fate::Stay, ()),
-        };
-        if let Err(error) = self.change(id.as_str(), seen).await {
-            tracing::error!(sandbox = %id, error = &error as &dyn Error, "what was seen of it could not be stored");
-        }
     }
 
     /// Starts again what should run and was found standing still, for drivers that leave that to the gateway. After a

@@ -1,16 +1,18 @@
 //! Second looks. A sandbox that is on its way to another state is asked for by its id, at growing intervals, until it is
-//! there: a watch that is silent, or tells of it by another name, then holds up nothing but its own news.
+//! there: a watch that is silent, or tells of it by another name, then holds up nothing but its own news. So is one that
+//! seems to be gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use openshell_driver_api::SandboxId;
+use openshell_driver_api::{ErrorKind, SandboxId};
 use tokio::sync::Notify;
 
-use super::Engine;
-use crate::lifecycle::Phase;
-use crate::store::Record;
+use super::{Engine, Fate};
+use crate::lifecycle::{Phase, Step};
+use crate::store::{Record, StoreError};
 
 /// How long the watch has until the first look, and the longest pause between two.
 const FIRST: Duration = Duration::from_secs(2);
@@ -82,6 +84,95 @@ impl Engine {
                 () = self.looks.more.notified() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
+        }
+    }
+
+    /// The backend seems not to have a sandbox any more.
+    pub(super) async fn missing(self: &Arc<Self>, id: SandboxId) -> Result<(), StoreError> {
+        let Some(record) = self.store.get(id.as_str()).await? else { return Ok(()) };
+        match record.life.owed {
+            // Whoever deletes it asks again and is told.
+            Some(Step::Delete | Step::CleanUp) => self.lanes.hurry(id.as_str()),
+            owed => {
+                // A call that is under way may have been answered before the sandbox went.
+                self.doubt(id, owed.is_some());
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a sandbox in a task of its own, after the calls that are under way for it where there are any.
+    fn doubt(self: &Arc<Self>, id: SandboxId, under_way: bool) {
+        // Somebody is about to ask already.
+        if !self.doubted().insert(id.clone()) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        // A gateway that stops looks again when it comes up.
+        let _stopping = self.spawn(async move {
+            if under_way {
+                engine.wait_for_turn(&id).await;
+            }
+            engine.look_at(id).await;
+        });
+    }
+
+    fn doubted(&self) -> MutexGuard<'_, HashSet<SandboxId>> {
+        // No code that may panic runs under this lock.
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready once nothing is done for a sandbox, or the gateway stops.
+    async fn wait_for_turn(&self, id: &SandboxId) {
+        tokio::select! {
+            _lane = self.lanes.enter(id.as_str()) => {}
+            () = self.stopped() => {}
+        }
+    }
+
+    /// Asks for one sandbox by its id, while no other call for it is under way, and stores how it is, or that it is gone.
+    async fn look_at(self: &Arc<Self>, id: SandboxId) {
+        let Ok(_permit) = self.background.acquire().await else { return };
+        let mut lane = tokio::select! {
+            lane = self.lanes.enter(id.as_str()) => lane,
+            () = self.stopped() => return,
+        };
+        // Before the question: what is said from here on is a question of its own.
+        self.doubted().remove(&id);
+        let record = match self.store.get(id.as_str()).await {
+            Ok(Some(record)) if record.life.made && record.life.owed.is_none() => record,
+            _ => return,
+        };
+        let asked = tokio::select! {
+            asked = self.driver.find(id.clone(), &record.name) => asked,
+            // Somebody wants it gone, and a driver that hangs is not to keep it from that.
+            _ = lane.hurry.changed() => return,
+        };
+        let found = match asked {
+            Ok(found) => found,
+            Err(error) => {
+                let away = error.kind() == ErrorKind::Unavailable;
+                let error = &error as &dyn Error;
+                match away {
+                    // The watch says so, once and not for each sandbox.
+                    true => tracing::debug!(sandbox = %id, error, "the driver does not say how it is"),
+                    false => tracing::warn!(sandbox = %id, error, "the driver does not say how it is"),
+                }
+                return;
+            }
+        };
+        let seen = move |stored: &mut Record, now| match found {
+            // What the watch has told in the meantime may be newer.
+            Some(status) if stored.resource_version == record.resource_version => {
+                stored.life.observe(status, now);
+                (Fate::Stay, ())
+            }
+            // What was asked for in the meantime goes first.
+            None if stored.life.owed.is_none() && stored.life.gone(now) => (Fate::Go, ()),
+            _ => (Fate::Stay, ()),
+        };
+        if let Err(error) = self.change(id.as_str(), seen).await {
+            tracing::error!(sandbox = %id, error = &error as &dyn Error, "what was seen of it could not be stored");
         }
     }
 
