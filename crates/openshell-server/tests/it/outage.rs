@@ -9,13 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::backend::{Backend, DOCKER, KUBERNETES, Leftovers, PODMAN};
 use crate::client::{Channel, get};
-use crate::harness::{Home, PATIENCE, Process, processes_given, program, required, signal, text};
+use crate::harness::{Home, PATIENCE, Process, processes_given, program, required, text};
 use cluster::{ApiServer, Way};
-use rustix::process::Signal;
 
 /// How many sandboxes live through it, and how many clients create and delete beside them.
 const SURVIVORS: usize = 4;
@@ -277,6 +277,15 @@ impl Stage {
     }
 }
 
+/// Tells the clients that it is over when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Kills the backend under load and brings it back.
 fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
     let image = own.image();
@@ -300,6 +309,8 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
     let ended = stage.id_of("survivor-1");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Also when a look fails: the clients would go on, and the scope wait for them.
+        let _over = Over(&over);
         for number in 0..CLIENTS {
             let (image, over) = (&image, &over);
             scope.spawn(move || stage.load(number, image, over));
@@ -309,7 +320,8 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         let killed = Instant::now();
         // What ends while nobody looks. An engine may have taken it along.
         for pid in processes_given(&format!("OPENSHELL_SANDBOX_ID={ended}")) {
-            signal(pid, Signal::KILL);
+            // The first process of a container takes the others along.
+            let _ = kill_process(Pid::from_raw(pid).expect("a pid"), Signal::KILL);
         }
         // It answers, with everything it knows, and says that it is not well.
         let (mut unwell, mut unready) = (false, String::new());
@@ -328,7 +340,6 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         assert_eq!(unready, away, "what /readyz says\n{log}");
         own.restore();
         std::thread::sleep(Duration::from_secs(2));
-        over.store(true, Ordering::SeqCst);
     });
     let agrees = || {
         let (rows, there) = (stage.rows(), own.workloads(&stage.id));
