@@ -63,6 +63,8 @@ enum Which {
     Calls,
     /// An event's way to 100 watchers
     Watch,
+    /// What a socket to the driver costs a call, and a driver's restart
+    External,
     /// Resident memory, idle and after 10,000 calls
     Memory,
     /// From a create to Ready, against the backend's own client
@@ -225,6 +227,7 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
             | Which::Start
             | Which::Calls
             | Which::Watch
+            | Which::External
             | Which::Memory
             | Which::Ready
             | Which::Many

@@ -11,7 +11,7 @@ use openshell_driver_api::{
     conditions,
 };
 use openshell_driver_remote::{ServeOptions, serve};
-use openshell_uds::PeerPolicy;
+use openshell_uds::{Listener, PeerPolicy};
 use tokio::sync::mpsc;
 
 use crate::Result;
@@ -33,19 +33,23 @@ impl Memory {
     pub(crate) fn serve(directory: &Path) -> Result<(Self, PathBuf)> {
         let (driver, socket) = (Self::default(), directory.join("driver").join("driver.sock"));
         let listener = openshell_uds::bind(&socket)?;
-        let served = serve(
-            Arc::new(driver.clone()),
-            listener,
-            PeerPolicy::default(),
-            std::future::pending(),
-            ServeOptions::default(),
-        );
-        tokio::spawn(async move {
-            if let Err(error) = served.await {
-                eprintln!("the driver's socket failed: {error}");
-            }
-        });
+        tokio::spawn(driver.clone().listen(listener));
         Ok((driver, socket))
+    }
+
+    /// Serves one at `socket` and does nothing else, until the process is killed.
+    pub(crate) async fn serve_alone(socket: &Path) -> Result<()> {
+        Self::default().listen(openshell_uds::bind(socket)?).await;
+        Err("the driver's socket is closed".into())
+    }
+
+    async fn listen(self, listener: Listener) {
+        let options = ServeOptions::default();
+        let served =
+            serve(Arc::new(self), listener, PeerPolicy::default(), std::future::pending(), options).await;
+        if let Err(error) = served {
+            eprintln!("the driver's socket failed: {error}");
+        }
     }
 
     /// The backend says that a sandbox is in another state.

@@ -25,6 +25,7 @@
 mod calls;
 mod client;
 mod driver;
+mod external;
 mod figure;
 mod gateway;
 mod many;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 
+use driver::Memory;
 use figure::Figure;
 use gateway::On;
 use script::Script;
@@ -72,6 +74,9 @@ struct Args {
     /// How long the soak goes on
     #[arg(long, default_value_t = 300)]
     seconds: u64,
+    /// Serve the driver in memory at this socket and measure nothing: what `external` starts
+    #[arg(long, value_name = "PATH", hide = true)]
+    serve: Option<PathBuf>,
 }
 
 /// A gateway and the driver to name to it.
@@ -105,6 +110,8 @@ enum Which {
     Calls,
     /// From an event of the driver to its last watcher
     Watch,
+    /// What a socket to the driver costs a call, and a driver's restart
+    External,
     /// Resident memory, idle and after calls
     Memory,
     /// From a create to Ready, against the backend's own client
@@ -147,6 +154,9 @@ impl Report {
 
 /// Measures what was asked for, and says whether all of it holds.
 async fn measure(args: &Args) -> Result<bool> {
+    if let Some(socket) = &args.serve {
+        Memory::serve_alone(socket).await?;
+    }
     let wants = |which| args.only.is_empty() || args.only.contains(&which);
     let mut report = Report { holds: true };
     if wants(Which::Start) {
@@ -157,6 +167,9 @@ async fn measure(args: &Args) -> Result<bool> {
     }
     if wants(Which::Watch) {
         watch::measure(args, &mut report).await?;
+    }
+    if wants(Which::External) {
+        external::measure(args, &mut report).await?;
     }
     let Some(backend) = &args.backend else {
         eprintln!("no --backend: nothing is measured on an engine");
