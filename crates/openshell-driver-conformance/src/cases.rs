@@ -73,7 +73,8 @@ const ALONE: &[&str] = &[
     "lifecycle.list-whole",
 ];
 
-fn is_alone(case: &Case) -> bool {
+/// Whether nothing else may happen meanwhile.
+pub(crate) fn is_alone(case: &Case) -> bool {
     ALONE.contains(&case.id) || matches!(case.group(), Group::Restart | Group::Cleanup)
 }
 

@@ -9,6 +9,7 @@ use openshell_core::shell::{Remedy, USAGE};
 use openshell_driver_remote::ServeOptions;
 use openshell_uds::{BindError, ConnectError, PeerPolicy};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::case::{Case, Unmet, failed};
@@ -132,10 +133,15 @@ async fn run_on(path: PathBuf, options: Options, mut told: impl FnMut(&Outcome))
     let session = Arc::new(Session::open(path, options).await?);
     let began = Instant::now();
     let mut outcomes = Vec::new();
+    // What cases made is removed beside the next ones: a backend takes longer for that than for most cases.
+    let mut cleaning = JoinSet::new();
     for wave in cases::waves() {
         let first = outcomes.len();
         let one_by_one = cases::CONCURRENT.iter().any(|id| session.has_failed(id));
         let side_by_side = if one_by_one { 1 } else { session.options.side_by_side.max(1) };
+        if one_by_one || wave.iter().any(|case| cases::is_alone(case)) {
+            while cleaning.join_next().await.is_some() {}
+        }
         let wave = wave.into_iter().filter(|case| session.options.takes(case)).enumerate();
         let mut running = stream::iter(wave)
             .map(|(place, case)| {
@@ -146,7 +152,11 @@ async fn run_on(path: PathBuf, options: Options, mut told: impl FnMut(&Outcome))
                 }
             })
             .buffer_unordered(side_by_side);
-        while let Some((place, outcome)) = running.next().await {
+        while let Some((place, (outcome, ctx))) = running.next().await {
+            match side_by_side {
+                1 => clean_up(ctx).await,
+                _ => _ = cleaning.spawn(clean_up(ctx)),
+            }
             told(&outcome);
             outcomes.push((first + place, outcome));
         }
@@ -158,7 +168,12 @@ async fn run_on(path: PathBuf, options: Options, mut told: impl FnMut(&Outcome))
     Ok(Report { target, driver, outcomes })
 }
 
-async fn run_case(session: &Arc<Session>, case: &'static Case, left: Duration) -> Outcome {
+/// Removes what a case made. A driver that answers nothing is not waited for without end.
+async fn clean_up(ctx: Ctx) {
+    let _ = tokio::time::timeout(ctx.timeout() * WAITS, ctx.clean_up()).await;
+}
+
+async fn run_case(session: &Arc<Session>, case: &'static Case, left: Duration) -> (Outcome, Ctx) {
     let began = Instant::now();
     let ctx = Ctx::new(session, case.id);
     let limit = (session.options.timeout * WAITS).min(left);
@@ -170,8 +185,6 @@ async fn run_case(session: &Arc<Session>, case: &'static Case, left: Duration) -
         },
     };
     let took = began.elapsed();
-    // A driver that answers nothing is not waited for without end.
-    let _ = tokio::time::timeout(session.options.timeout * WAITS, ctx.clean_up()).await;
     let verdict = match checked {
         Ok(()) => Verdict::Passed,
         Err(Unmet::Failed(text)) => {
@@ -180,5 +193,5 @@ async fn run_case(session: &Arc<Session>, case: &'static Case, left: Duration) -
         }
         Err(Unmet::Skipped(text)) => Verdict::Skipped(text),
     };
-    Outcome { case, verdict, took }
+    (Outcome { case, verdict, took }, ctx)
 }

@@ -160,8 +160,7 @@ impl Driver {
         if view::image_is_missing(&kept.asked) && !self.has(Fault::BadImageReady) {
             return Phase::Failed;
         }
-        let wrote = kept.run > 1 && !self.has(Fault::WorkspaceLost);
-        if wrote && view::ends_when_it_was_there(&kept.asked) { Phase::Exited } else { Phase::Ready }
+        if view::ends(kept, !self.has(Fault::WorkspaceLost)) { Phase::Exited } else { Phase::Ready }
     }
 
     /// Removes a sandbox and tells it.

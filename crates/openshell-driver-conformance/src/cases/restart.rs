@@ -146,8 +146,11 @@ async fn drained(ctx: &Ctx) -> Checked {
     let mut client = ctx.client();
     let request = CreateSandboxRequest { sandbox: Some(asked) };
     let call = tokio::spawn(async move { client.create_sandbox(request).await });
-    // Until it has got there, and not until it is over.
+    // Until it has got there, and not until it is over: what is asked after it on the connection is read after it.
     tokio::time::sleep(ctx.quiet() / 4).await;
+    let mut client = ctx.client();
+    let asked = client.get_capabilities(GetCapabilitiesRequest {});
+    must("GetCapabilities", ctx.bounded("GetCapabilities", asked).await?)?;
     stop(ctx, &*keeper).await?;
     let answer = tokio::time::timeout(ctx.timeout(), call).await;
     start(ctx, &*keeper).await?;

@@ -100,32 +100,72 @@ async fn start_same_resource(ctx: &Ctx) -> Checked {
     expect(was == is, || format!("the resource was `{was}` and is `{is}`"))
 }
 
-/// A main process that ends with this when it finds what it wrote the last time.
+/// A main process that ends when it finds what it wrote the last time.
 const LEAVES_A_FILE: &str =
     "[ -e /sandbox/kept ] && exit 7; touch /sandbox/kept || exit 1; trap 'exit 0' TERM; sleep 3600 & wait";
+/// One that ends at once: where that does not show, no process's end does.
+const ENDS: &str = "exit 7";
 
-async fn workspace_kept(ctx: &Ctx) -> Checked {
-    ctx.needs(&["lifecycle.stopped-there", "lifecycle.stop", "lifecycle.start"])?;
+/// Makes a sandbox whose main process is a shell with this script.
+async fn shell(ctx: &Ctx, script: &str) -> Checked<String> {
     let mut asked = ctx.sandbox()?;
     if let Some(spec) = asked.spec.as_mut() {
-        spec.command = ["sh", "-c", LEAVES_A_FILE].map(str::to_owned).to_vec();
+        spec.command = ["sh", "-c", script].map(str::to_owned).to_vec();
     }
     ctx.create(&asked).await?;
-    match ctx.wait_ready(&asked.id).await {
-        Ok(_) => {}
+    Ok(asked.id)
+}
+
+fn has_ended(sandbox: &DriverSandbox) -> bool {
+    matches!(state::terminal(sandbox), Some(reason::CONTAINER_EXITED | reason::PROCESS_EXITED))
+}
+
+/// Waits for the end of a main process: whether it shows, or the sandbox goes on for a good while.
+async fn ends(ctx: &Ctx, id: &str) -> Checked<bool> {
+    let settled = |sandbox: &DriverSandbox| state::is_ready(sandbox) || state::terminal(sandbox).is_some();
+    ctx.wait_for(id, "an end, or readiness", settled).await?;
+    let began = tokio::time::Instant::now();
+    loop {
+        let found = ctx.get(id).await?;
+        match has_ended(&found) {
+            true => return Ok(true),
+            false if state::terminal(&found).is_some() => {
+                return failed(format!("a main process that a shell should be is {}", state::shown(&found)));
+            }
+            false => {}
+        }
+        if began.elapsed() > ctx.session.options.prompt * 4 {
+            return Ok(false);
+        }
+        tokio::time::sleep(ctx.quiet() / 4).await;
+    }
+}
+
+async fn workspace_kept(ctx: &Ctx) -> Checked {
+    ctx.needs(&["errors.ready-condition", "lifecycle.create-ready"])?;
+    ctx.needs(&["lifecycle.stopped-there", "lifecycle.stop", "lifecycle.start"])?;
+    let control = shell(ctx, ENDS).await?;
+    let id = shell(ctx, LEAVES_A_FILE).await?;
+    match ends(ctx, &control).await {
+        Ok(true) => {}
+        Ok(false) => {
+            return skipped("the driver does not say that a main process has ended, if any runs at all");
+        }
         // Other sandboxes of this image run.
-        Err(Unmet::Failed(why)) => return skipped(format!("the image runs no `sh` that may write: {why}")),
+        Err(Unmet::Failed(why)) => return skipped(format!("the image runs no `sh`: {why}")),
         Err(skipped) => return Err(skipped),
     }
-    ctx.stop(&asked.id).await?;
-    ctx.wait_for(&asked.id, "a stop", state::is_stopped).await?;
-    ctx.start(&asked.id).await?;
-    let ended = |sandbox: &DriverSandbox| state::terminal(sandbox).is_some();
-    let found = ctx.wait_for(&asked.id, "an end, as the file was there", ended).await?;
-    match state::terminal(&found) {
-        Some(reason::CONTAINER_EXITED | reason::PROCESS_EXITED) => Ok(()),
-        _ => failed(format!("after the start it is {}", state::shown(&found))),
+    match ctx.wait_ready(&id).await {
+        Ok(_) => {}
+        // Other sandboxes of this image run.
+        Err(Unmet::Failed(why)) => return skipped(format!("the image's user may not write: {why}")),
+        Err(skipped) => return Err(skipped),
     }
+    ctx.stop(&id).await?;
+    ctx.wait_for(&id, "a stop", state::is_stopped).await?;
+    ctx.start(&id).await?;
+    let kept = ends(ctx, &id).await?;
+    expect(kept, || "after the start its main process did not find the file that it had written".to_owned())
 }
 
 async fn delete_stopped(ctx: &Ctx) -> Checked {

@@ -9,7 +9,7 @@ use openshell_driver_fake::{Fault, Scenario};
 use crate::bench::{hold, red};
 
 /// How many drivers are tested at a time; most of it is waiting.
-const SIDE_BY_SIDE: usize = 24;
+const SIDE_BY_SIDE: usize = 12;
 
 /// The case that only root can look at.
 const AS_ROOT: &str = "socket.foreign-user";

@@ -1,20 +1,27 @@
 //! The driver contract on a real cluster: the driver in this process, and the same driver as a program of its own. A pod
-//! takes seconds to start and to go, so of the program only what a program adds is looked at.
+//! takes seconds to start and to go, so that each of the two is held to the groups that are about it; the other's are named.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use openshell_driver_conformance::{Options, Selector, Target, hold_program, run};
+use openshell_driver_conformance::{Group, Options, Report, Selector, Target, hold_program, run};
 
 use crate::bench::{Bench, PATIENCE, image};
 
 /// Cases that run at a time; most of it is waiting for the kubelet.
 const SIDE_BY_SIDE: usize = 8;
-/// What depends on how the driver is served.
-const OF_A_PROGRAM: &[&str] = &["handshake", "socket", "secrets", "restart"];
+/// What is the same however the driver is served.
+const IN_PROCESS: &[Group] =
+    &[Group::Identity, Group::Validation, Group::Lifecycle, Group::Idempotency, Group::Watch, Group::Errors];
+/// What depends on it.
+const OF_A_PROGRAM: &[Group] = &[Group::Handshake, Group::Socket, Group::Secrets, Group::Restart];
+/// The one case of the others that needs a second process.
+const BESIDE: &str = "identity.gateways-apart";
 
-fn options() -> Options {
+fn options(groups: &[Group]) -> Options {
+    let only = groups.iter().map(|group| Selector::parse(group.name()).expect("a group")).collect();
     Options {
+        only,
         image: Some(image()),
         side_by_side: SIDE_BY_SIDE,
         timeout: Duration::from_secs(120),
@@ -22,8 +29,12 @@ fn options() -> Options {
     }
 }
 
-/// The kubelet keeps what has ended for a while.
-async fn nothing_is_left(bench: &Bench) {
+/// Says which groups are the other test's, and looks that nothing failed and nothing is left. The kubelet keeps what has
+/// ended for a while.
+async fn judge(report: &Report, elsewhere: &[Group], bench: &Bench) {
+    println!("{report}");
+    println!("of these groups nothing was run here: {elsewhere:?}");
+    assert_eq!(report.failed().count(), 0, "{report}");
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let left = bench.leftovers().await;
@@ -38,9 +49,9 @@ async fn nothing_is_left(bench: &Bench) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_driver_in_this_process_keeps_the_contract() {
     let Some(bench) = Bench::new("").await else { return };
-    let report = run(Target::Driver(Arc::clone(&bench.driver)), options()).await.expect("a report");
-    assert_eq!(report.failed().count(), 0, "{report}");
-    nothing_is_left(&bench).await;
+    let driver = Arc::clone(&bench.driver);
+    let report = run(Target::Driver(driver), options(IN_PROCESS)).await.expect("a report");
+    judge(&report, OF_A_PROGRAM, &bench).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,12 +62,18 @@ async fn the_drivers_program_keeps_what_a_program_adds() {
     let table =
         format!("[openshell.drivers.kubernetes]\nnamespace = \"{}\"\nstop_timeout = 1\n", bench.namespace);
     std::fs::write(&config, table).expect("a file");
-    let only = OF_A_PROGRAM.iter().map(|name| Selector::parse(name).expect("a group")).collect();
-    let options = Options { only, ..options() };
+    let mut options = options(OF_A_PROGRAM);
+    options.only.push(Selector::parse(BESIDE).expect("a case"));
     let report = hold_program("kubernetes", &bench.gateway_id, options, move |command| {
         command.arg("--config").arg(&config);
     });
     let Some(report) = report.await else { return };
-    assert_eq!(report.failed().count(), 0, "{report}");
-    nothing_is_left(&bench).await;
+    judge(&report, IN_PROCESS, &bench).await;
+}
+
+#[test]
+fn every_group_is_run_here_or_there() {
+    for group in Group::ALL.into_iter().filter(|group| *group != Group::Cleanup) {
+        assert_eq!(IN_PROCESS.contains(&group), !OF_A_PROGRAM.contains(&group), "{group}");
+    }
 }
