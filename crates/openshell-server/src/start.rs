@@ -177,10 +177,11 @@ async fn attend(
             request_bytes: front.limits.request_bytes.into(),
         },
     );
-    let (probes, service) = (otlp::continued(service.probes()), otlp::continued(service));
     if let Some(sandboxes) = &sandboxes {
+        // As it is: a supervisor begins no trace that could be continued.
         sandboxes.serve(service.clone()).await;
     }
+    let (probes, service) = (otlp::continued(service.probes()), otlp::continued(service));
     // Probes are answered until the last request is: they say that the gateway is going away.
     let (ended, end) = oneshot::channel::<()>();
     let health = openshell_front::serve(
