@@ -2,6 +2,10 @@
 
 use std::{fmt, fs};
 
+/// The largest id, as container engines have it. What is above it is none: -1 means to the kernel that nobody's identity is to change
+/// (setresuid(2)), and whoever was to be that user would stay who starts it.
+const LARGEST_ID: u32 = u32::MAX / 2;
+
 /// A user, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
@@ -54,17 +58,17 @@ fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, UnknownName>
         None => (wanted, None),
     };
     let name = if name.is_empty() { "0" } else { name };
-    let number = name.parse::<u32>().ok();
+    let number = id(name);
     let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| match number {
-        Some(number) => fields.get(2).and_then(|uid| uid.parse().ok()) == Some(number),
+        Some(number) => fields.get(2).and_then(|uid| id(uid)) == Some(number),
         None => fields.first() == Some(&name),
     });
     let field = |at: usize| entry.as_ref().and_then(|fields| fields.get(at).copied());
-    let uid = number.or_else(|| field(2)?.parse().ok());
+    let uid = number.or_else(|| id(field(2)?));
     let uid = uid.ok_or_else(|| UnknownName::User(name.to_owned()))?;
     let gid = match wanted_group {
         Some(wanted) => group_id(wanted, group).ok_or_else(|| UnknownName::Group(wanted.to_owned()))?,
-        None => field(3).and_then(|gid| gid.parse().ok()).unwrap_or(0),
+        None => field(3).and_then(id).unwrap_or(0),
     };
     let known_as = field(0);
     let groups = match wanted_group {
@@ -76,17 +80,22 @@ fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, UnknownName>
 }
 
 fn group_id(wanted: &str, group: &str) -> Option<u32> {
-    wanted.parse().ok().or_else(|| {
+    id(wanted).or_else(|| {
         let line = group.lines().find(|line| line.split(':').next() == Some(wanted))?;
-        line.split(':').nth(2)?.parse().ok()
+        id(line.split(':').nth(2)?)
     })
+}
+
+/// A number that a user or a group can have.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|id| *id <= LARGEST_ID)
 }
 
 /// The groups that name a user among their members.
 fn groups_of(user: Option<&str>, group: &str) -> impl Iterator<Item = u32> {
     group.lines().filter_map(move |line| {
         let mut fields = line.split(':');
-        let id = fields.nth(2)?.parse().ok()?;
+        let id = id(fields.nth(2)?)?;
         let members = fields.next()?;
         user.is_some_and(|user| members.split(',').any(|member| member == user)).then_some(id)
     })
@@ -128,5 +137,10 @@ mod tests {
         let refused = |wanted: &str| resolve(wanted, PASSWD, GROUP).expect_err("unknown").to_string();
         assert_eq!(refused("nobody"), "the image has no user `nobody` in its /etc/passwd");
         assert_eq!(refused("root:nogroup"), "the image has no group `nogroup` in its /etc/group");
+        // Numbers that mean something else to the kernel are nobody's.
+        assert_eq!(refused("4294967295"), "the image has no user `4294967295` in its /etc/passwd");
+        assert_eq!(refused("1000:4294967295"), "the image has no group `4294967295` in its /etc/group");
+        let odd = "odd:x:4294967295:1::/:/bin/sh\n";
+        assert_eq!(resolve("odd", odd, GROUP), Err(UnknownName::User("odd".to_owned())));
     }
 }
