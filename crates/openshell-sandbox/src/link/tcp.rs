@@ -3,12 +3,14 @@
 //! Names are looked up in `/etc/hosts` alone: the resolver of a static C library needs files of the host's that an image does
 //! not have.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openshell_proto::openshell::v1::{RelayFrame, TcpRelayTarget};
+use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,12 +24,14 @@ const CONNECT: Duration = Duration::from_secs(8);
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
 const HOSTS: &str = "/etc/hosts";
+/// How much of that file is read.
+const MOST_HOSTS: u64 = 1 << 20;
 const GONE: &str = "the gateway ended the stream";
 
 /// Connects to a port; says in words why that cannot be.
 pub(super) async fn connect(target: &TcpRelayTarget) -> Result<TcpStream, Reason> {
     let port = u16::try_from(target.port).map_err(|_| format!("{} is no port", target.port))?;
-    let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
+    let hosts = hosts().unwrap_or_default();
     let addresses = addresses(&target.host, &hosts)?;
     let shown = if target.host.is_empty() { "localhost" } else { &target.host };
     let mut why = String::new();
@@ -47,6 +51,16 @@ pub(super) async fn connect(target: &TcpRelayTarget) -> Result<TcpStream, Reason
         };
     }
     Err(why)
+}
+
+/// The text of [`HOSTS`]. Who is root in the sandbox may have made a pipe of it, or something without end: neither is waited for, since
+/// everything else here would wait, too.
+fn hosts() -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(HOSTS, flags, Mode::empty())?);
+    let mut text = Vec::new();
+    file.take(MOST_HOSTS).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The addresses of a host, in the order in which they are tried.
