@@ -125,6 +125,10 @@ impl Engine {
         if hello.instance_id.is_empty() || hello.instance_id.len() > MAX_WORDS {
             return Err(format!("`instance_id` is empty, or has more than {MAX_WORDS} bytes"));
         }
+        // It is shown to clients as it is.
+        if !hello.instance_id.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("`instance_id` is to be visible ASCII without a space".to_owned());
+        }
         match self.store.get(of.as_str()).await {
             Ok(Some(record)) if record.driver == self.settings.driver_name => Ok(hello.instance_id),
             Ok(_) => Err("there is no such sandbox".to_owned()),

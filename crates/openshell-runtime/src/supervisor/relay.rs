@@ -11,6 +11,10 @@ use super::{RelayFlow, Supervision, TokenUse};
 use crate::engine::{Changed, Engine, Fate};
 use crate::store::Record;
 
+/// The most lines of a message. One that says nothing has two bytes on its way here and a hundred times that once it is here, for as long
+/// as followers take what came before it.
+const MOST_LINES: usize = 8192;
+
 impl Engine {
     /// A supervisor brings the bytes of a channel; gives those for it.
     ///
@@ -73,7 +77,8 @@ impl Engine {
     /// Takes what a sandbox logs, for as long as it has something to say.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED` for another sandbox, `NOT_FOUND`, and whatever ends the stream.
+    /// `PERMISSION_DENIED` for another sandbox, `NOT_FOUND`, `INVALID_ARGUMENT` for too many lines at once, and whatever ends
+    /// the stream.
     pub(crate) async fn take_logs(
         &self,
         of: &SandboxId,
@@ -90,6 +95,12 @@ impl Engine {
             };
             let Some(message) = message else { return Ok(()) };
             own(of, &message.sandbox_id)?;
+            if message.logs.len() > MOST_LINES {
+                let count = message.logs.len();
+                return Err(Status::invalid_argument(format!(
+                    "a message of {count} lines; it may have {MOST_LINES}"
+                )));
+            }
             if !logs.push(of.as_str(), message.logs).await {
                 return Err(crate::service::no_sandbox(of.as_str()));
             }
