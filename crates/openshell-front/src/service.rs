@@ -275,7 +275,8 @@ impl FrontOptions {
 
     /// Whether a sandbox's supervisor asks, if it may ask for this, and for so much.
     fn admit_supervisor(&self, door: &SandboxDoor, asked: &Asked<'_>) -> Result<(), Refusal> {
-        door.admit(asked.method.method(), asked.headers).and_then(|()| self.measure(asked.headers))
+        let admitted = door.admit(asked.method.method(), asked.headers, asked.began);
+        admitted.and_then(|()| self.measure(asked.headers))
     }
 
     /// Whether a request that says how long it is may be so long. What says nothing is measured as it is read.

@@ -25,8 +25,9 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 pub(crate) use methods::{Method, MethodId};
+pub(crate) use rate::Bucket;
+use rate::Penalties;
 pub use rate::Rate;
-use rate::{Bucket, Penalties};
 pub(crate) use refusal::{Denied, Refusal};
 use token::{Digest, TokenError, TokenFile};
 

@@ -11,13 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::HeaderMap;
 
-use crate::access::{Denied, Method, Refusal, bearer};
+use crate::access::{Bucket, Denied, Method, Rate, Refusal, bearer};
 use crate::{Identity, Role};
 
 pub use token::{Issued, Purpose, SandboxKey};
 
 /// How long the answer to somebody without a token of the sandbox is held back.
 const HELD_BACK: Duration = Duration::from_millis(500);
+/// How often a supervisor may ask for anything but a channel. One that comes back all the time stays far below that; who is root in a
+/// sandbox and pretends to be one cannot fill the log with it, nor keep the store from the other sandboxes.
+const PACE: Rate = Rate { per_second: 10, burst: 200 };
+/// What is as frequent as clients' commands are; without a channel that waits for it, it costs next to nothing.
+const CHANNEL: &str = "openshell.v1.OpenShell/RelayStream";
 /// How often a door's refusals are worth a line in the log.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
@@ -32,6 +37,7 @@ pub(crate) struct SandboxDoor {
     sandbox: Sandbox,
     identity: Identity,
     key: Arc<SandboxKey>,
+    pace: Option<Bucket>,
     said: Mutex<Said>,
 }
 
@@ -46,7 +52,8 @@ struct Said {
 impl SandboxDoor {
     pub(crate) fn new(id: &str, key: Arc<SandboxKey>) -> Self {
         let identity = Identity { name: format!("sandbox {id}").into(), role: Role::Read };
-        Self { sandbox: Sandbox(id.into()), identity, key, said: Mutex::default() }
+        let pace = Bucket::new(PACE, Instant::now());
+        Self { sandbox: Sandbox(id.into()), identity, key, pace, said: Mutex::default() }
     }
 
     /// Which sandbox it is the door of.
@@ -59,13 +66,19 @@ impl SandboxDoor {
         self.identity.clone()
     }
 
-    /// Whether whoever shows these headers is the sandbox's supervisor, and may call this method as they are. Of a method that is
+    /// Whether whoever shows these headers is the sandbox's supervisor, and may call this method as they are, and now. Of a method that is
     /// none of theirs nothing is looked at.
-    pub(crate) fn admit(&self, method: Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(crate) fn admit(&self, method: Method, headers: &HeaderMap, now: Instant) -> Result<(), Refusal> {
         let Some(purposes) = method.supervisor else { return Err(Refusal::NotHere) };
         let token = bearer(headers).map_err(Refusal::Denied)?;
         let purpose = self.key.verify(token, &self.sandbox.0, SystemTime::now()).map_err(Refusal::Denied)?;
-        if purposes.contains(&purpose) { Ok(()) } else { Err(Refusal::Denied(Denied::Purpose)) }
+        if !purposes.contains(&purpose) {
+            return Err(Refusal::Denied(Denied::Purpose));
+        }
+        match &self.pace {
+            Some(pace) if method.path != CHANNEL => pace.take(now).map_err(|wait| Refusal::Rate { wait }),
+            _ => Ok(()),
+        }
     }
 
     /// How long the answer to this refusal is held back.
@@ -88,6 +101,30 @@ impl SandboxDoor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::MethodId;
+
+    #[test]
+    fn a_supervisor_may_ask_now_and_then_and_for_channels_as_often_as_it_likes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let key = SandboxKey::load_or_create(&dir.path().join("key"), "gw").expect("a key");
+        let key = Arc::new(key);
+        let door = SandboxDoor::new("a", Arc::clone(&key));
+        let token = key.issue("a", Purpose::Session, SystemTime::now()).token;
+        let mut headers = HeaderMap::new();
+        let value = format!("Bearer {}", token.expose()).parse().expect("a header");
+        headers.insert(http::header::AUTHORIZATION, value);
+        let start = Instant::now() + Duration::from_secs(1);
+        let ask = |path: &str, at| door.admit(MethodId::of(path).method(), &headers, at);
+        let connect = "/openshell.v1.OpenShell/ConnectSupervisor";
+        for _ in 0..PACE.burst {
+            assert_eq!(ask(connect, start), Ok(()));
+        }
+        assert!(matches!(ask(connect, start), Err(Refusal::Rate { .. })));
+        for _ in 0..2 * PACE.burst {
+            assert_eq!(ask(&format!("/{CHANNEL}"), start), Ok(()));
+        }
+        assert_eq!(ask(connect, start + Duration::from_secs(1)), Ok(()));
+    }
 
     #[test]
     fn refusals_are_said_now_and_then_and_counted_in_between() {
