@@ -10,7 +10,7 @@ mod stream;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -26,6 +26,9 @@ use connection::Connection;
 pub use room::Guest;
 use room::Room;
 use stream::Stream;
+
+/// How often it is worth a line in the log that a room is full: whoever has filled it may connect on and on.
+const FULL_EVERY: Duration = Duration::from_secs(10);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -201,6 +204,8 @@ impl Door {
     {
         let mut connections = JoinSet::new();
         let told = stopping.clone();
+        // When it was last said that there is no room.
+        let mut full: Option<Instant> = None;
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -210,7 +215,10 @@ impl Door {
                     Ok(None) => self.counters.refused(Closed::Peer),
                     Ok(Some((stream, peer))) => {
                         let Some(place) = self.room.enter() else {
-                            tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them are known and have requests under way");
+                            if full.is_none_or(|said| said.elapsed() >= FULL_EVERY) {
+                                full = Some(Instant::now());
+                                tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them are known and have requests under way");
+                            }
                             self.counters.refused(Closed::Displaced);
                             continue;
                         };
