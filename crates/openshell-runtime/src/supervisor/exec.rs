@@ -6,6 +6,7 @@
 mod asked;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream;
 use openshell_proto::openshell::v1::exec_sandbox_event::Payload as Event;
@@ -19,6 +20,7 @@ use openshell_proto::relay::v1alpha1::to_supervisor::Frame as To;
 use openshell_proto::relay::v1alpha1::{FromSupervisor, StdinEnd, ToSupervisor};
 use prost::Message;
 use prost::bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status, Streaming};
 
 use super::ExecFlow;
@@ -27,6 +29,10 @@ use super::open::Target;
 use crate::engine::Engine;
 use crate::task::AbortOnDrop;
 
+/// How long a supervisor may be silent once the time of a command is over, which it is to end by itself.
+const OVERTIME: Duration = Duration::from_secs(10);
+const NO_END: &str =
+    "the time of the command is over, and the supervisor of the sandbox says nothing more of it";
 const NO_EXIT: &str = "the supervisor of the sandbox ended the channel before it told how the command ended";
 
 /// A message to a process, as it goes over a channel.
@@ -44,6 +50,8 @@ struct Printing {
     /// What comes after the event that was told last.
     exit: Option<i32>,
     over: bool,
+    /// When its time is over.
+    until: Option<Instant>,
     _input: Option<AbortOnDrop<()>>,
 }
 
@@ -57,7 +65,7 @@ impl Engine {
         request: ExecSandboxRequest,
     ) -> Result<(String, ExecFlow), Status> {
         asked::check(&request)?;
-        let input = request.stdin.clone();
+        let (input, seconds) = (request.stdin.clone(), request.timeout_seconds);
         let start = asked::start(request, !input.is_empty());
         let (channel, way_in) = self.run(start).await?;
         let feeding = (!input.is_empty()).then(|| {
@@ -67,7 +75,7 @@ impl Engine {
                 }
             }))
         });
-        Ok(printing(channel, feeding))
+        Ok(printing(channel, feeding, seconds))
     }
 
     /// Runs a command with its input open; the same.
@@ -84,14 +92,14 @@ impl Engine {
             return Err(Status::invalid_argument("the first message is no `start`"));
         };
         asked::check(&request)?;
-        let (has_terminal, first) = (request.tty, request.stdin.clone());
+        let (has_terminal, first, seconds) = (request.tty, request.stdin.clone(), request.timeout_seconds);
         let (channel, way_in) = self.run(asked::start(request, true)).await?;
         let feeding = tokio::spawn(async move {
             if way_in.send_pieces(first, stdin).await {
                 feed(messages, way_in, has_terminal).await;
             }
         });
-        Ok(printing(channel, Some(AbortOnDrop(feeding))))
+        Ok(printing(channel, Some(AbortOnDrop(feeding)), seconds))
     }
 
     async fn run(self: &Arc<Self>, start: asked::Started) -> Result<(Channel, channel::Input), Status> {
@@ -137,9 +145,10 @@ async fn feed(mut messages: Streaming<ExecSandboxInput>, way_in: channel::Input,
     }
 }
 
-fn printing(channel: Channel, input: Option<AbortOnDrop<()>>) -> (String, ExecFlow) {
+fn printing(channel: Channel, input: Option<AbortOnDrop<()>>, seconds: u32) -> (String, ExecFlow) {
     let id = channel.id().to_owned();
-    let printing = Printing { channel, exit: None, over: false, _input: input };
+    let until = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds.into()));
+    let printing = Printing { channel, exit: None, over: false, until, _input: input };
     (id, Box::pin(stream::unfold(printing, Printing::next)))
 }
 
@@ -152,7 +161,7 @@ impl Printing {
             return Some((Ok(self.ended(code)), self));
         }
         loop {
-            let told = match self.channel.next().await {
+            let told = match self.heard().await {
                 Ok(Some(bytes)) => self.told(bytes),
                 Ok(None) => Err(self.channel.fail(NO_EXIT)),
                 Err(status) => Err(status),
@@ -165,6 +174,18 @@ impl Printing {
                     return Some((Err(status), self));
                 }
             }
+        }
+    }
+
+    /// The next bytes of the supervisor's. Who is root in the sandbox may keep it from ending what has a time, and its client is
+    /// not to wait for ever.
+    async fn heard(&mut self) -> Result<Option<Bytes>, Status> {
+        let Some(until) = self.until else { return self.channel.next().await };
+        // Counted anew for each: what was printed by then may take its time to be read.
+        let patience = until.max(Instant::now()) + OVERTIME;
+        match timeout_at(patience, self.channel.next()).await {
+            Ok(heard) => heard,
+            Err(_) => Err(self.channel.fail(NO_END)),
         }
     }
 
