@@ -22,6 +22,9 @@ const SESSION: Duration = Duration::from_secs(5);
 /// How long a supervisor may take to open a channel.
 const JOIN: Duration = Duration::from_secs(10);
 
+/// Between a session that ended meanwhile and the next look for one.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// What a channel leads to.
 pub(super) enum Target {
     /// The service of processes and files.
@@ -133,7 +136,10 @@ impl Engine {
                         "sandbox `{name}` does not open the channel: {why}"
                     )));
                 }
-                Ok(Err(Unjoined::SessionOver)) if Instant::now() < deadline => {}
+                Ok(Err(Unjoined::SessionOver)) if Instant::now() < deadline => {
+                    // What is over may be in its place for a moment.
+                    tokio::time::sleep(AGAIN).await;
+                }
                 Ok(Err(Unjoined::SessionOver)) | Err(_) => return Err(late()),
             }
         }
