@@ -190,16 +190,25 @@ impl Process {
     }
 
     /// SIGTERM, and the exit status.
-    pub(crate) fn terminate(mut self) -> std::process::ExitStatus {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a signal");
+    pub(crate) fn terminate(self) -> std::process::ExitStatus {
+        kill_process(self.pid(), Signal::TERM).expect("a signal");
+        self.wait()
+    }
+
+    /// Waits until it ends by itself, and gives the exit status.
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status;
             }
-            assert!(Instant::now() < deadline, "SIGTERM does not end it:\n{}", self.log());
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// The bytes of memory that it holds.

@@ -5,6 +5,7 @@ mod backend;
 mod client;
 mod front;
 mod harness;
+mod inside;
 mod lifecycle;
 mod machines;
 mod outage;

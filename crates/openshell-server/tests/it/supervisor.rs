@@ -1,6 +1,7 @@
 //! Sandboxes that one can work in, end to end: the gateway of this build, the supervisor as it is shipped, a real engine.
 
 use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,56 +14,81 @@ use openshell_proto::openshell::v1::{
 use prost::Message;
 
 use crate::backend::{Backend, DOCKER, Leftovers, PODMAN};
-use crate::client::{Channel, call_with};
+use crate::client::{Channel, call_with, get};
 use crate::harness::{Home, PATIENCE, Process, program, text};
 
-const NAME: &str = "work";
+/// The sandbox.
+pub(crate) const NAME: &str = "work";
+/// A main process that does nothing until it is told to end.
+pub(crate) const WAITS: &str = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
 
 /// The code and the message of a call that fails.
-type Refused = (u32, String);
+pub(crate) type Refused = (u32, String);
 
 /// A gateway with one sandbox.
-struct World {
-    home: Home,
-    backend: Backend,
-    id: String,
+pub(crate) struct World {
+    pub(crate) home: Home,
+    pub(crate) backend: Backend,
+    pub(crate) id: String,
     supervisor: PathBuf,
-    gateway: Option<Process>,
+    pub(crate) gateway: Option<Process>,
+    /// Where its metrics are.
+    health: SocketAddr,
+    /// What its configuration says of the driver, beside that it supervises.
+    table: &'static str,
     _leftovers: Leftovers,
 }
 
 impl World {
     /// `None`, and a word about it, where the engine or the supervisor is away.
     fn new(backend: Backend, what: &str) -> Option<Self> {
+        Self::configured(backend, what, "")
+    }
+
+    /// The same, with more lines about the driver in its configuration.
+    pub(crate) fn configured(backend: Backend, what: &str, table: &'static str) -> Option<Self> {
         let supervisor = program("openshell-sandbox")?;
         if !backend.is_there() {
             return None;
         }
         let id = format!("sv-{}-{what}-{}", backend.name, std::process::id());
         let _leftovers = Leftovers(backend, id.clone());
-        let mut world = Self { home: Home::new(), backend, id, supervisor, gateway: None, _leftovers };
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let health = free.expect("a port");
+        let mut world =
+            Self { home: Home::new(), backend, id, supervisor, gateway: None, health, table, _leftovers };
         world.start_gateway();
         Some(world)
     }
 
-    fn start_gateway(&mut self) {
-        let table = format!("[openshell.drivers.{}]\nsupervisor = \"builtin\"\n", self.backend.name);
+    pub(crate) fn start_gateway(&mut self) {
+        let (name, table) = (self.backend.name, self.table);
+        let table = format!("[openshell.drivers.{name}]\nsupervisor = \"builtin\"\n{table}");
         let config = self.home.write("supervised.toml", table);
-        let args =
-            ["--drivers", self.backend.name, "--gateway-id", &self.id, "--config", &config.to_string_lossy()];
+        let (config, health) = (config.to_string_lossy(), self.health.to_string());
+        let args = ["--drivers", self.backend.name, "--gateway-id", &self.id, "--config", &config];
+        let args = [&args[..], &["--health-address", &health]].concat();
         self.gateway = Some(self.home.serve_with(&args, &[("OPENSHELL_SUPERVISOR_PATH", &self.supervisor)]));
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.gateway.as_ref().map(Process::log).unwrap_or_default()
     }
 
-    fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         Channel::Unix(self.home.socket())
     }
 
+    /// A number without labels out of the gateway's metrics.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = get(&Channel::Tcp(self.health), "/metrics", &[]).expect("metrics");
+        let metrics = text(&metrics.body);
+        let mut values = metrics.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().unwrap_or_else(|| panic!("`{name}` is not in:\n{metrics}"))
+    }
+
     /// The sandbox's socket, as it is bound into the sandbox.
-    fn door(&self, sandbox: &str) -> Channel {
+    pub(crate) fn door(&self, sandbox: &str) -> Channel {
         Channel::Unix(self.home.state("sandboxes").join(sandbox).join("gateway.sock"))
     }
 
@@ -71,7 +97,7 @@ impl World {
     }
 
     /// Makes the sandbox, waits until it is ready, and gives its id.
-    fn create(&self, command: &[&str]) -> String {
+    pub(crate) fn create(&self, command: &[&str]) -> String {
         let template = SandboxTemplate { image: (self.backend.image)(), ..SandboxTemplate::default() };
         let command = command.iter().map(|word| (*word).to_owned()).collect();
         let spec = SandboxSpec { template: Some(template), command, ..SandboxSpec::default() };
@@ -93,7 +119,7 @@ impl World {
         Ok(found.into_iter().next().and_then(|found| found.sandbox).expect("a sandbox"))
     }
 
-    fn until(&self, phase: SandboxPhase) -> Sandbox {
+    pub(crate) fn until(&self, phase: SandboxPhase) -> Sandbox {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let sandbox = self.get().expect("it is there");
@@ -156,8 +182,7 @@ fn code_of<T: std::fmt::Debug>(answer: Result<T, Refused>) -> u32 {
 fn one_works_in_a_sandbox_until_nothing_of_it_is_left() {
     for backend in [DOCKER, PODMAN] {
         let Some(mut world) = World::new(backend, "life") else { continue };
-        let waits = "trap 'exit 0' TERM; while :; do sleep 0.1; done";
-        let id = world.create(&["sh", "-c", waits]);
+        let id = world.create(&["sh", "-c", WAITS]);
         let first = world.until(SandboxPhase::Ready).status.expect("a status").main_process_instance_id;
         assert_eq!(world.exec(&id, &["echo", "hello"]), Ok(("hello\n".into(), String::new(), Some(0))));
         let script = "echo $GIVEN; pwd; echo wrong >&2; exit 42";
@@ -203,7 +228,7 @@ fn one_works_in_a_sandbox_until_nothing_of_it_is_left() {
 fn what_lies_in_a_sandbox_opens_nothing() {
     for backend in [DOCKER, PODMAN] {
         let Some(world) = World::new(backend, "doors") else { continue };
-        let id = world.create(&["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]);
+        let id = world.create(&["sh", "-c", WAITS]);
         // Nothing of the supervisor's is to be had by an exec, but that root reads its token.
         let script = include_str!("../../../openshell-driver-common/tests/workload.sh");
         let (out, err, code) = world.exec(&id, &["sh", "-c", script]).expect("exec");
