@@ -409,7 +409,7 @@ fn check_config_says_who_gets_in() {
              [openshell.drivers.docker]\nsupervisor = \"none\"\n"
         ),
     );
-    let mut command = home.command(GATEWAY);
+    let mut command = home.command(&*GATEWAY);
     command
         .args(["check-config", "--drivers", "docker", "--config"])
         .arg(config)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use openshell_core::Environment;
@@ -16,8 +17,23 @@ use tempfile::TempDir;
 /// that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The gateway of this build.
-pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_openshell-gateway");
+/// The gateway as it was built, among whatever else was.
+pub(crate) const BUILT: &str = env!("CARGO_BIN_EXE_openshell-gateway");
+
+/// The gateway of this build, in a folder with nothing beside it: it looks there for a supervisor, and whether one was built
+/// is no test's business that does not say so.
+pub(crate) static GATEWAY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone");
+    std::fs::create_dir_all(&folder).expect("a directory");
+    // Test programs run side by side: a link is made whole, or is there already.
+    let (path, made) =
+        (folder.join("openshell-gateway"), folder.with_file_name(format!("link-{}", std::process::id())));
+    std::fs::hard_link(BUILT, &made).expect("a link beside what was built");
+    std::fs::rename(&made, &path).expect("the link in its place");
+    // Two links of one file are not renamed.
+    let _ = std::fs::remove_file(made);
+    path
+});
 
 /// A program of another package, from the folder that `cargo xtask test` built; `None`, and said so, without it.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
@@ -90,7 +106,7 @@ impl Home {
 
     /// The gateway, to run with these arguments until it ends by itself.
     pub(crate) fn gateway(&self, args: &[&str]) -> Output {
-        let child = self.command(GATEWAY).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = self.command(&*GATEWAY).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         wait_with_output(child.expect("the gateway starts"))
     }
 
@@ -139,7 +155,7 @@ impl Home {
 
     /// The same, with more in its environment.
     pub(crate) fn serve_with(&self, args: &[&str], environment: &[(&str, &Path)]) -> Process {
-        let mut command = self.command(GATEWAY);
+        let mut command = self.command(&*GATEWAY);
         command.args(args).envs(environment.iter().copied());
         let mut process = self.spawn("gateway", command);
         process.wait_for_socket(&self.socket());

@@ -1,6 +1,7 @@
 //! A sandbox's whole life on every real backend, driven by the client, with the gateway killed between any two steps:
-//! the driver in process, and the same driver as a program behind a socket.
+//! the driver in process, with a supervisor where it delivers one, and the same driver as a program behind a socket, without.
 
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -32,7 +33,8 @@ pub(crate) enum Driver {
 pub(crate) struct Stage {
     pub(crate) backend: Backend,
     pub(crate) home: Home,
-    client: std::path::PathBuf,
+    client: PathBuf,
+    supervisor: PathBuf,
     driver: Driver,
     program: Option<Process>,
     pub(crate) gateway: Option<Process>,
@@ -46,15 +48,24 @@ impl Stage {
         if !backend.is_there() {
             return None;
         }
-        let client = program("openshell")?;
+        let (client, supervisor) = (program("openshell")?, program("openshell-sandbox")?);
         let home = Home::new();
         static STAGES: AtomicU32 = AtomicU32::new(0);
         // Tests run side by side, and the last of the numbers is not the beginning of another.
         let number = STAGES.fetch_add(1, Ordering::Relaxed);
         let id = format!("e2e-{}-{number}-x", std::process::id());
         let leftovers = Leftovers(backend, id.clone());
-        let mut stage =
-            Self { backend, home, client, driver, program: None, gateway: None, id, _leftovers: leftovers };
+        let mut stage = Self {
+            backend,
+            home,
+            client,
+            supervisor,
+            driver,
+            program: None,
+            gateway: None,
+            id,
+            _leftovers: leftovers,
+        };
         assert_eq!(backend.resources(&stage.home, &stage.id), [""; 0], "before anything is made");
         if driver == Driver::BehindSocket {
             let mut command = stage.home.command(program(&backend.program())?);
@@ -81,7 +92,9 @@ impl Stage {
             }
             Driver::BehindSocket => args.extend(["--compute-driver-socket", socket]),
         }
-        self.gateway = Some(self.home.serve(&args));
+        // Goes into the sandboxes of a driver in process that delivers one; behind a socket there is none.
+        let supervisor: (&str, &Path) = ("OPENSHELL_SUPERVISOR_PATH", &self.supervisor);
+        self.gateway = Some(self.home.serve_with(&args, &[supervisor]));
     }
 
     /// The program of a driver that the gateway started.

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{GATEWAY, Home, PATIENCE, Process, processes, program, required, signal, text};
+use crate::harness::{BUILT, GATEWAY, Home, PATIENCE, Process, processes, program, required, signal, text};
 
 /// A driver of the manifest that is a program.
 const NAME: &str = "vm";
 
 /// The fake, which is built with these tests; `None`, and said so, where they are not.
 fn fake() -> Option<PathBuf> {
-    let path = Path::new(GATEWAY).with_file_name("examples").join("openshell-driver-fake");
+    let path = Path::new(BUILT).with_file_name("examples").join("openshell-driver-fake");
     (path.is_file() || required("programs", &format!("no `{}`", path.display()))).then_some(path)
 }
 
@@ -165,7 +165,7 @@ fn drivers_says_where_the_program_is_and_where_it_would_be() {
     let path = stage.home.path(&format!("openshell-driver-{NAME}"));
     let driver = listed(&["--config", config, "drivers", "--json"]);
     assert_eq!(driver["program_path"], *path.to_string_lossy(), "{driver:#}");
-    let beside = Path::new(GATEWAY).with_file_name(format!("openshell-driver-{NAME}"));
+    let beside = GATEWAY.with_file_name(format!("openshell-driver-{NAME}"));
     let driver = listed(&["drivers", "--json"]);
     assert_eq!(driver["program_tried"][0]["candidate"], *beside.to_string_lossy(), "{driver:#}");
 }

@@ -116,7 +116,7 @@ impl Stage {
         let socket = home.path("driver/driver.sock");
         let config = format!("[openshell.drivers.{NAME}]\ndriver_socket = {socket:?}\n{table}");
         let config = home.write("gateway.toml", config);
-        let mut command = home.command(GATEWAY);
+        let mut command = home.command(&*GATEWAY);
         command.args(["--drivers", NAME, "--no-tcp", "--gateway-id", &id, "--config"]).arg(config);
         let gateway = home.spawn("gateway", command);
         let fake = Fake::new(scenario);

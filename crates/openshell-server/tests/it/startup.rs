@@ -101,7 +101,7 @@ fn with_nothing_named_the_first_engine_in_order_is_found() {
 fn every_candidate_of_a_probe_is_named() {
     let home = Home::new();
     let absent = home.path("absent.sock");
-    let mut command = home.command(GATEWAY);
+    let mut command = home.command(&*GATEWAY);
     command.args(["drivers", "--json"]).env("DOCKER_HOST", format!("unix://{}", absent.display()));
     let output = command.output().expect("the gateway starts");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -147,7 +147,7 @@ fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_no_panic() {
     for args in [["check-config", "--drivers=docker"], ["drivers", "--json"]] {
         let code = |stdout: Stdio| {
             let output =
-                home.command(GATEWAY).args(args).stdout(stdout).output().expect("the gateway starts");
+                home.command(&*GATEWAY).args(args).stdout(stdout).output().expect("the gateway starts");
             (output.status.code(), text(&output.stderr))
         };
         let (reader, writer) = std::io::pipe().expect("a pipe");
