@@ -164,12 +164,17 @@ pub(crate) fn docker_engine() -> bool {
     answers(&socket, "/_ping") || required(DOCKER.name, &format!("no docker engine at {socket}"))
 }
 
+/// Whether the Docker engine has an image.
+pub(crate) fn docker_has(image: &str) -> bool {
+    !image.is_empty() && answers(&docker_socket(), &format!("/images/{image}/json"))
+}
+
 fn docker_away() -> Option<String> {
     let (socket, image) = (docker_socket(), docker_image());
     if !answers(&socket, "/_ping") {
         return Some(format!("no docker engine at {socket}"));
     }
-    if !answers(&socket, &format!("/images/{image}/json")) {
+    if !docker_has(&image) {
         return Some(format!("no image {image} on the docker engine at {socket}"));
     }
     client_away("docker", &["--version"])

@@ -229,8 +229,17 @@ impl Process {
 
     /// The bytes of memory that it holds.
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it ever held of its own: without the pages of its program, which are many in a build for tests.
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:").saturating_sub(self.memory("RssFile:"))
+    }
+
+    fn memory(&self, figure: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a figure");
+        let line = status.lines().find_map(|line| line.strip_prefix(figure)).expect("a figure");
         line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") << 10
     }
 

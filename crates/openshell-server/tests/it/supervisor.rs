@@ -41,7 +41,7 @@ pub(crate) struct World {
 
 impl World {
     /// `None`, and a word about it, where the engine or the supervisor is away.
-    fn new(backend: Backend, what: &str) -> Option<Self> {
+    pub(crate) fn new(backend: Backend, what: &str) -> Option<Self> {
         Self::configured(backend, what, "")
     }
 
