@@ -94,8 +94,8 @@ impl Supervisors {
 
     /// The row of a sandbox has gone: whatever was open into it ends, and what it logged is forgotten.
     pub(crate) fn gone(&self, sandbox: &str) {
-        self.end_session(sandbox, &Status::not_found("the sandbox is gone"));
-        self.channels.end(|line| line.sandbox() == sandbox, &Status::not_found("the sandbox is gone"));
+        self.end_session(sandbox, &gone());
+        self.channels.end(|line| line.sandbox() == sandbox, &gone());
         self.logs.forget(sandbox);
         // Without whoever closes doors the gateway stops, and the next start finds no row.
         let _stopped = self.gone.send(sandbox.to_owned());
@@ -143,6 +143,10 @@ async fn first<T>(messages: &mut Streaming<T>) -> Result<Option<T>, Status> {
     first.map_err(|_| {
         Status::deadline_exceeded(format!("no first message came within {} s", FIRST.as_secs()))
     })?
+}
+
+fn gone() -> Status {
+    Status::not_found("the sandbox is gone")
 }
 
 fn stopping() -> Status {

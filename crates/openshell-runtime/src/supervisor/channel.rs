@@ -1,7 +1,7 @@
 //! One channel, as whoever asked for it holds it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use openshell_proto::openshell::v1::RelayFrame;
 use openshell_proto::openshell::v1::relay_frame::Payload;
@@ -12,7 +12,9 @@ use tonic::{Status, Streaming};
 use super::channels::Entry;
 use super::counters::Counters;
 use super::sessions::{Session, Sessions};
+use super::stopping;
 use super::streams::ended;
+use crate::engine::Engine;
 
 /// The most bytes of data in a frame to a supervisor.
 const PIECE: usize = 256 * 1024;
@@ -105,6 +107,8 @@ pub(crate) struct Channel {
     over: watch::Receiver<Option<Status>>,
     data: Option<mpsc::Sender<Bytes>>,
     counters: Arc<Counters>,
+    /// Who knows what has become of the sandbox. A client that holds a channel does not hold up the gateway's end.
+    engine: Weak<Engine>,
     _entry: Entry,
 }
 
@@ -122,9 +126,10 @@ impl Channel {
         data: mpsc::Sender<Bytes>,
         entry: Entry,
         counters: Arc<Counters>,
+        engine: Weak<Engine>,
     ) -> Self {
         let over = line.over();
-        Self { line, stream, over, data: Some(data), counters, _entry: entry }
+        Self { line, stream, over, data: Some(data), counters, engine, _entry: entry }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -147,9 +152,12 @@ impl Channel {
         self.line.done();
     }
 
-    /// Ends it for both sides, and gives the error.
-    pub(super) fn fail(&self, why: &str) -> Status {
-        let status = Status::unavailable(why);
+    /// Ends it for both sides, and gives the error, with what has become of the sandbox where that may be why.
+    pub(super) async fn fail(&self, why: &str) -> Status {
+        let status = match self.engine.upgrade() {
+            Some(engine) => engine.broken(self.line.sandbox(), why).await,
+            None => stopping(),
+        };
         self.line.end(status.clone());
         status
     }
@@ -178,7 +186,7 @@ impl Channel {
             Err(status) => {
                 let code = status.code();
                 tracing::debug!(channel = self.line.id, ?code, message = status.message(), "it broke");
-                Err(self.fail("the connection to the supervisor of the sandbox broke"))
+                Err(self.fail("the connection to the supervisor of the sandbox broke").await)
             }
         }
     }

@@ -17,6 +17,7 @@ use super::channel::{Channel, Line};
 use super::counters::Counters;
 use super::sessions::{Session, Sessions};
 use super::streams::{Flow, until_over};
+use crate::engine::Engine;
 
 /// Channels of one sandbox at a time: what one connection of HTTP/2 carries usually, with some room for the session.
 const PER_SANDBOX: usize = 200;
@@ -201,9 +202,9 @@ impl Channels {
 
 impl Opening {
     /// It is joined: a channel.
-    pub(super) fn joined(self, stream: Streaming<RelayFrame>) -> Channel {
+    pub(super) fn joined(self, stream: Streaming<RelayFrame>, engine: &Arc<Engine>) -> Channel {
         let counters = Arc::clone(&self.entry.channels.counters);
-        Channel::new(self.line, stream, self.data, self.entry, counters)
+        Channel::new(self.line, stream, self.data, self.entry, counters, Arc::downgrade(engine))
     }
 }
 

@@ -163,7 +163,7 @@ impl Printing {
         loop {
             let told = match self.heard().await {
                 Ok(Some(bytes)) => self.told(bytes),
-                Ok(None) => Err(self.channel.fail(NO_EXIT)),
+                Ok(None) => Err(self.channel.fail(NO_EXIT).await),
                 Err(status) => Err(status),
             };
             match told {

@@ -7,7 +7,7 @@ use openshell_proto::openshell::v1::gateway_message::Payload;
 use openshell_proto::openshell::v1::{RelayOpen, TcpRelayTarget, relay_open};
 use prost::bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::channel::Channel;
 use super::channels::Unjoined;
@@ -73,6 +73,24 @@ impl Engine {
             .ok_or_else(|| crate::service::no_sandbox(sandbox_id))
     }
 
+    /// Why a channel broke: in `why`'s words, with the sandbox's phase where that explains it. One that the client has to do
+    /// something about is no error that passes.
+    pub(super) async fn broken(&self, sandbox_id: &str, why: &str) -> Status {
+        let record = match self.known(sandbox_id).await {
+            Ok(record) => record,
+            Err(status) if status.code() == Code::NotFound => return super::gone(),
+            // The channel's own fault is the one to tell.
+            Err(_) => return Status::unavailable(why),
+        };
+        match view::phase(&record, &self.settings.driver_name) {
+            phase @ (Phase::Stopping | Phase::Stopped | Phase::Deleting | Phase::Error) => {
+                let (name, phase) = (&record.name, phase.as_str());
+                Status::failed_precondition(format!("{why}: sandbox `{name}` is in phase {phase}"))
+            }
+            _ => Status::unavailable(why),
+        }
+    }
+
     /// Opens a channel into a sandbox; `first` is sent before anything else. A session that ends before the supervisor has
     /// joined has begun nothing, and the next one is asked.
     ///
@@ -130,7 +148,7 @@ impl Engine {
                 (&mut opening.joining).await.unwrap_or(Err(Unjoined::SessionOver))
             };
             match timeout_at(deadline, asked).await {
-                Ok(Ok(stream)) => return Ok(opening.joined(stream)),
+                Ok(Ok(stream)) => return Ok(opening.joined(stream, self)),
                 Ok(Err(Unjoined::Refused(why))) => {
                     return Err(Status::unavailable(format!(
                         "sandbox `{name}` does not open the channel: {why}"

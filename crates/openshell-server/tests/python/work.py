@@ -16,7 +16,7 @@ import time
 
 import cloudpickle
 import grpc
-from openshell import SandboxClient, SandboxError
+from openshell import SandboxClient
 from openshell._proto import openshell_pb2
 from openshell.sandbox import ExecChunk, ExecResult
 
@@ -172,6 +172,18 @@ def slow(made: Made) -> None:
     print("a reader that goes away: ok")
 
 
+def hasty(endpoint: str, made: Made) -> None:
+    """A client that has waited long enough takes its command along."""
+    with SandboxClient(endpoint, timeout=1.0) as client:
+        error = refusal(lambda: client.exec(made.id, PATIENT))
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
+    deadline = time.monotonic() + 10
+    while made.running(PATIENT):
+        assert time.monotonic() < deadline, "it outlives its client's patience"
+        time.sleep(0.1)
+    print("deadline: ok")
+
+
 def at_once(made: Made) -> None:
     found: dict[int, object] = {}
 
@@ -192,15 +204,14 @@ def at_once(made: Made) -> None:
     print(f"{AT_ONCE} at once: ok: {time.monotonic() - began:.2f} s")
 
 
-def stop_and_start(made: Made) -> None:
-    client = made.client
-    made.exec("sh", "-c", "echo kept >/sandbox/file")
+def runs_on(made: Made) -> tuple[threading.Thread, list[object]]:
+    """Starts a command that does not end by itself; how it ends will be in the list."""
     ended: list[object] = []
 
     def waits() -> None:
         try:
             ended.append(made.exec(*PATIENT))
-        except Exception as error:  # looked at below
+        except Exception as error:  # looked at by `end_of`
             ended.append(error)
 
     waiting = threading.Thread(target=waits)
@@ -208,14 +219,29 @@ def stop_and_start(made: Made) -> None:
     deadline = time.monotonic() + 10
     while not made.running(PATIENT):
         assert time.monotonic() < deadline, "it does not start"
+    return waiting, ended
+
+
+def end_of(ended: object, phase: str) -> str:
+    """The end of a command in words: the sandbox's main process took it along, or the error says what became of it."""
+    if isinstance(ended, ExecResult):
+        assert ended.exit_code in (137, 143), ended
+        return f"exit code {ended.exit_code}"
+    assert isinstance(ended, grpc.RpcError), ended
+    assert phase in ended.details() or ended.code() == grpc.StatusCode.NOT_FOUND, ended
+    return ended.details()
+
+
+def stop_and_start(made: Made) -> None:
+    client = made.client
+    made.exec("sh", "-c", "echo kept >/sandbox/file")
+    waiting, ended = runs_on(made)
     client.stop(made.name, workspace=WORKSPACE)
     stopped = client.wait_stopped(made.name, workspace=WORKSPACE, timeout_seconds=60)
     assert stopped.phase == openshell_pb2.SANDBOX_PHASE_STOPPED, stopped
-    # Its end is told at once, as an exit code or as an error with words.
     waiting.join(timeout=10)
     assert ended, "an exec outlives its sandbox"
-    told = ended[0].details() if isinstance(ended[0], grpc.RpcError) else ended[0]
-    assert told and not isinstance(told, SandboxError), told
+    told = end_of(ended[0], "STOP")
     error = refusal(lambda: made.exec("true"))
     assert error.code() == grpc.StatusCode.FAILED_PRECONDITION, error
     assert made.name in error.details() and "STOPPED" in error.details(), error
@@ -274,9 +300,13 @@ def main() -> None:
         with Made(client, args.image) as made:
             for step in [work, wrong, stdin, slow, at_once, stop_and_start]:
                 step(made)
+            hasty(args.endpoint, made)
+            waiting, ended = runs_on(made)
+        waiting.join(timeout=10)
+        assert ended, "an exec outlives its sandbox"
+        print("delete: ok:", end_of(ended[0], "DELETING"))
         error = refusal(lambda: made.exec("true"))
         assert error.code() == grpc.StatusCode.NOT_FOUND, error
-        print("delete: ok")
         if args.python:
             python(client, args.python)
     print("work: ok")

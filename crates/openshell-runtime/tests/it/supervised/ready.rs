@@ -8,8 +8,8 @@ use openshell_proto::openshell::v1::supervisor_message::Payload as Says;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
 use tonic::Code;
 
-use super::exec::ready;
-use super::harness::{PATIENCE, Supervisor, a_gateway, a_gateway_in, supervised};
+use super::exec::{ready, request};
+use super::harness::{PATIENCE, Supervisor, a_gateway, a_gateway_in, client, supervised};
 use crate::client::{eventually, gateway_in, gateway_with, id_of, phase_of, ready_of, settings};
 use crate::fake::Fake;
 
@@ -93,8 +93,8 @@ async fn a_newer_session_replaces_the_older() {
     drop(older);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(gateway.runtime.stats().supervisors.unwrap().sessions, 1);
-    let exec = super::exec::request(&id, &["a"]);
-    let mut client = super::harness::client(&gateway).await;
+    let exec = request(&id, &["a"]);
+    let mut client = client(&gateway).await;
     tokio::select! {
         open = newer.asked() => assert_eq!(open.service_id, "openshell.process.v1alpha1"),
         other = client.exec_sandbox(exec) => panic!("{other:?}"),
@@ -107,8 +107,8 @@ async fn another_run_of_the_main_process_ends_what_ran_with_the_one_before() {
     let (id, mut older) = ready(&mut gateway, "one").await;
     older.rpc.report_main_process_exit(exit(&id, "run-1", 9)).await.unwrap();
     assert_eq!(status_of(&gateway.get("one").await.unwrap()), ("run-1".to_owned(), Some(9)));
-    let mut client = super::harness::client(&gateway).await;
-    let (events, _relay) = tokio::join!(client.exec_sandbox(super::exec::request(&id, &["a"])), older.open());
+    let mut client = client(&gateway).await;
+    let (events, _relay) = tokio::join!(client.exec_sandbox(request(&id, &["a"])), older.open());
     let _newer = Supervisor::connect(&gateway, &id, "run-2").await;
     let status = events.unwrap().into_inner().message().await.unwrap_err();
     assert!(status.message().contains("started anew"), "{status:?}");
@@ -148,6 +148,21 @@ async fn a_start_waits_for_a_session_of_its_own() {
 }
 
 #[tokio::test]
+async fn what_a_stop_breaks_says_so() {
+    let mut gateway = a_gateway(&Fake::new()).await;
+    let (id, mut supervisor) = ready(&mut gateway, "one").await;
+    let mut client = client(&gateway).await;
+    let (response, mut relay) = tokio::join!(client.exec_sandbox(request(&id, &["a"])), supervisor.open());
+    relay.command().await;
+    let stop = proto::StopSandboxRequest { name: "one".to_owned(), ..Default::default() };
+    gateway.client.stop_sandbox(stop).await.unwrap();
+    drop(relay);
+    let status = response.unwrap().into_inner().message().await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    assert!(status.message().contains("sandbox `one` is in phase STOP"), "{status:?}");
+}
+
+#[tokio::test]
 async fn silence_is_the_end_of_a_session_and_of_what_ran_through_it() {
     let mut settings = supervised(&Default::default(), GRACE);
     if let Some(supervision) = &mut settings.supervision {
@@ -162,9 +177,8 @@ async fn silence_is_the_end_of_a_session_and_of_what_ran_through_it() {
         supervisor.say(Says::Heartbeat(proto::SupervisorHeartbeat {})).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let mut client = super::harness::client(&gateway).await;
-    let (events, _relay) =
-        tokio::join!(client.exec_sandbox(super::exec::request(&id, &["a"])), supervisor.open());
+    let mut client = client(&gateway).await;
+    let (events, _relay) = tokio::join!(client.exec_sandbox(request(&id, &["a"])), supervisor.open());
     let status = events.unwrap().into_inner().message().await.unwrap_err();
     assert!(status.message().contains("no sign of life"), "{status:?}");
     assert_eq!(supervisor.hear().await.unwrap_err().code(), Code::DeadlineExceeded);
