@@ -185,7 +185,7 @@ impl Printing {
         let patience = until.max(Instant::now()) + OVERTIME;
         match timeout_at(patience, self.channel.next()).await {
             Ok(heard) => heard,
-            Err(_) => Err(self.channel.fail(NO_END)),
+            Err(_) => Err(self.channel.fail(NO_END).await),
         }
     }
 
