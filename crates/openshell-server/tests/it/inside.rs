@@ -305,7 +305,13 @@ impl Inside {
 
     fn kill_gateway(&mut self) {
         self.world.gateway.take().expect("a gateway").kill();
+        // As a gateway leaves it that is killed while it deletes a sandbox.
+        let left = self.world.home.state("sandboxes").join("no-such-sandbox");
+        std::fs::create_dir(&left)
+            .and_then(|()| std::fs::write(left.join("gateway.sock"), ""))
+            .expect("a directory");
         self.world.start_gateway();
+        self.until("the sweep", || if left.exists() { Err("it is there".to_owned()) } else { Ok(()) });
     }
 
     /// Shuts down the supervisor's connection under both, at the gateway's end of it.
