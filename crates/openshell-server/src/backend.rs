@@ -14,6 +14,7 @@ use openshell_runtime::{Deadlines, Reach};
 
 use crate::error::StartError;
 use crate::plan::Plan;
+use crate::supervisor::Supervisor;
 
 /// Opens the driver.
 ///
@@ -39,13 +40,14 @@ pub(crate) async fn open(
         })?;
         return dialer.dial(dial_request(&name, path.clone(), table)).await.map_err(failed);
     }
+    let supervisor = supervisor.as_ref().and_then(Supervisor::builtin);
     let context = DriverContext {
         name: name.clone(),
         gateway_id: gateway_id.as_str().to_owned(),
         state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
         telemetry: settings.telemetry.is_enabled(),
-        endpoint: supervisor.as_ref().map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
-        supervisor: supervisor.as_ref().map(|found| SupervisorDelivery {
+        endpoint: supervisor.map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
+        supervisor: supervisor.map(|found| SupervisorDelivery {
             program: found.program.clone(),
             sockets: settings.state_dir.join(paths::SANDBOXES),
         }),

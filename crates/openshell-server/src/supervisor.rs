@@ -1,11 +1,12 @@
-//! The supervisor that goes into sandboxes: whether there is one, where its program is, and of which version.
+//! The supervisor that goes into sandboxes: whether there is one, whose it is, where its program is, and of which version.
 //!
 //! | `supervisor` | the driver | comes to |
 //! | --- | --- | --- |
 //! | unset | delivers | the program, where it is found; else none, and a line in the log |
 //! | `builtin` | delivers | the program, or no start |
 //! | `builtin` | does not | none, and a warning |
-//! | `driver` | any | none, and a warning: no supervisor of a driver's own can connect yet |
+//! | `driver` | is behind a socket | one that the driver brings, and whose calls are answered as ours are |
+//! | `driver` | is ours | none, and a warning |
 //! | `none`, and unset | does not | none |
 //!
 //! A path that somebody configured has to be right, whatever the table says but `none`.
@@ -36,9 +37,18 @@ const LONGEST: u64 = 1024;
 const LOST: &str = "there is no exec, no upload or download, no log and no port forward, and the backend's word alone says whether a \
      sandbox is ready";
 
+/// What supervises sandboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Supervisor {
+    /// Our program, which the driver puts into them.
+    Builtin(Builtin),
+    /// Whatever a driver behind a socket puts into them.
+    Brought,
+}
+
 /// A program that was found and says its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Supervisor {
+pub(crate) struct Builtin {
     /// Where it is; absolute.
     pub(crate) program: PathBuf,
     version: String,
@@ -46,11 +56,22 @@ pub(crate) struct Supervisor {
 
 impl fmt::Display for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.program.display(), self.version)
+        match self {
+            Self::Builtin(found) => write!(f, "{} ({})", found.program.display(), found.version),
+            Self::Brought => f.write_str("the driver's own"),
+        }
     }
 }
 
 impl Supervisor {
+    /// Our program, where it is that.
+    pub(crate) fn builtin(&self) -> Option<&Builtin> {
+        match self {
+            Self::Builtin(found) => Some(found),
+            Self::Brought => None,
+        }
+    }
+
     /// Finds the program for the sandboxes of the driver that was selected and asks for its version. What is odd and no
     /// error goes into `warnings`; so does that there is none where there could be one.
     ///
@@ -72,6 +93,9 @@ impl Supervisor {
         };
         match (table.supervisor, delivers) {
             (Some(Wanted::None), _) | (None, false) => return Ok(None),
+            (Some(Wanted::Driver), _) if matches!(selection.how, How::Socket { .. }) => {
+                return Ok(Some(Self::Brought));
+            }
             (Some(wanted @ Wanted::Driver), _) | (Some(wanted @ Wanted::Builtin), false) => {
                 warnings.push(no_effect(wanted, &name, table));
                 return Ok(None);
@@ -90,12 +114,14 @@ impl Supervisor {
                 if found.version != VERSION {
                     warnings.push(found.of_another_version());
                 }
-                Ok(Some(found))
+                Ok(Some(Self::Builtin(found)))
             }
             Err(why) => asked.without(&why, warnings).map(|()| None),
         }
     }
+}
 
+impl Builtin {
     fn of_another_version(&self) -> Problem {
         let message = format!(
             "the supervisor `{}` is of version {}, and this gateway of {VERSION}",
@@ -109,11 +135,11 @@ impl Supervisor {
 /// A line of the configuration that asks for what cannot be.
 fn no_effect(wanted: Wanted, name: &str, table: &DriverTable) -> Problem {
     let why = match wanted {
-        Wanted::Driver => "no supervisor that a driver brings can connect to this gateway".to_owned(),
+        Wanted::Driver => format!("`{name}` is no driver behind a socket, and brings none"),
         Wanted::Builtin | Wanted::None => format!("the driver `{name}` puts none into its sandboxes"),
     };
     let message = format!(
-        "`supervisor = \"{wanted}\"` has no effect yet: {why}, and the backend's word alone says whether a sandbox is \
+        "`supervisor = \"{wanted}\"` has no effect: {why}, and the backend's word alone says whether a sandbox is \
          ready"
     );
     match &table.location {
@@ -132,7 +158,7 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// The program that may be used, of those that were looked at.
-    fn found(&self, sought: ProgramSought) -> Result<Supervisor, String> {
+    fn found(&self, sought: ProgramSought) -> Result<Builtin, String> {
         let Some(path) = sought.path else { return Err(self.nowhere(&sought)) };
         let program = std::path::absolute(&path).unwrap_or(path);
         let unusable = |why: String| format!("`{}` {why}", program.display());
@@ -142,7 +168,7 @@ impl Asked<'_> {
             ));
         }
         let version = version_of(&program).map_err(unusable)?;
-        Ok(Supervisor { program, version })
+        Ok(Builtin { program, version })
     }
 
     fn nowhere(&self, sought: &ProgramSought) -> String {

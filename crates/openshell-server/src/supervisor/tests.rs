@@ -18,7 +18,7 @@ fn nothing() -> ProgramSought {
 }
 
 /// A program of these words, and what becomes of it.
-fn judged(text: &[u8]) -> Result<Supervisor, String> {
+fn judged(text: &[u8]) -> Result<Builtin, String> {
     let home = tempfile::tempdir().expect("a directory");
     let path = home.path().join(PROGRAM_NAME);
     fs::write(&path, text).expect("a file");

@@ -64,6 +64,21 @@ fn a_socket_replaces_a_driver_of_this_build_and_that_is_said() {
     );
 }
 
+#[test]
+fn a_driver_behind_a_socket_may_bring_the_supervisor_and_no_other_may() {
+    let brings = |name: &str| format!("[openshell.drivers.{name}]\nsupervisor = \"driver\"\n");
+    let (fine, said) = checked(&brings("external"), &["--compute-driver-socket", "/run/other.sock"]);
+    assert!(fine && said.contains("supervisor: the driver's own\n") && !said.contains("warning"), "{said}");
+    let (fine, said) = checked(&brings("docker"), &["--drivers", "docker"]);
+    assert!(fine && !said.contains("supervisor: "), "{said}");
+    assert!(
+        said.contains(
+            "`supervisor = \"driver\"` has no effect: `docker` is no driver behind a socket, and brings none"
+        ),
+        "{said}"
+    );
+}
+
 /// What `drivers --json` says of one driver.
 fn listed(listing: &serde_json::Value, name: &str) -> serde_json::Value {
     let mut drivers = listing["drivers"].as_array().expect("a list").iter();
