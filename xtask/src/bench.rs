@@ -55,7 +55,7 @@ enum Which {
     Matrix,
     /// The search of a large file beside `strings | grep`, and what a verification adds to a build
     Verify,
-    /// Bytes of a gateway with one driver
+    /// Bytes of a gateway with one driver, and of the supervisor
     Size,
     /// From the start of a gateway to its first answer
     Start,
@@ -73,6 +73,12 @@ enum Which {
     Many,
     /// 64 clients that create and delete on an engine, and what that leaves
     Soak,
+    /// A thousand supervisors on one gateway
+    Sessions,
+    /// A command in a sandbox, against the backend's own client, and a hundred at once
+    Exec,
+    /// 1 GiB into a sandbox and out of it, against the backend's own client, and what that keeps resident
+    Files,
 }
 
 /// How often a figure is measured unless told otherwise.
@@ -102,7 +108,8 @@ impl Args {
 impl Which {
     /// Whether it is measured on each engine, too.
     fn needs_engine(self) -> bool {
-        matches!(self, Self::Start | Self::Memory | Self::Ready | Self::Many | Self::Soak)
+        use Which::{Exec, Files, Many, Memory, Ready, Soak, Start};
+        matches!(self, Start | Memory | Ready | Many | Soak | Exec | Files)
     }
 
     fn name(self) -> String {
@@ -231,7 +238,10 @@ pub(crate) fn measure(workspace: &Workspace, assembly: &Assembly, args: &Args) -
             | Which::Memory
             | Which::Ready
             | Which::Many
-            | Which::Soak => {
+            | Which::Soak
+            | Which::Sessions
+            | Which::Exec
+            | Which::Files => {
                 // Without the gateways there is nothing to measure them by.
                 let gateways = match &gateways {
                     Some(gateways) => gateways,

@@ -15,18 +15,38 @@ use crate::Result;
 /// The client.
 pub(crate) type Client = OpenShellClient<Channel>;
 
+/// What one stream may have on its way here, and what all of them together may: as `openshell` has it, so that one that is
+/// not read holds up no other.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// What one frame of HTTP/2 may have.
+const FRAME: u32 = 512 << 10;
+
 /// The most bytes of an answer.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
 /// Connects to the gateway's socket.
 pub(crate) async fn connect(socket: &Path) -> Result<Client> {
+    let channel = connect_by(Endpoint::from_static("http://gateway"), socket).await?;
+    Ok(OpenShellClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+}
+
+/// Connects to a socket for streams that carry much.
+pub(crate) async fn connect_wide(socket: &Path) -> Result<Channel> {
+    let endpoint = Endpoint::from_static("http://gateway")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME);
+    connect_by(endpoint, socket).await
+}
+
+async fn connect_by(endpoint: Endpoint, socket: &Path) -> Result<Channel> {
     let socket = socket.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
-    let channel = Endpoint::from_static("http://gateway").connect_with_connector(connector).await?;
-    Ok(OpenShellClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    Ok(endpoint.connect_with_connector(connector).await?)
 }
 
 /// Connects to the gateway's port on the loopback address.

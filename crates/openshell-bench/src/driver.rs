@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::stream;
 use openshell_driver_api::{
     Capabilities, ComputeDriver, Condition, DriverError, ErrorKind, EventStream, ListenerRequirement,
-    ObservedSandbox, PlatformEvent, SandboxId, SandboxRequest, SandboxStatus, WatchEvent, async_trait,
-    conditions,
+    ObservedSandbox, PlatformEvent, SandboxId, SandboxRequest, SandboxStatus, Secret, WatchEvent,
+    async_trait, conditions,
 };
 use openshell_driver_remote::{ServeOptions, serve};
 use openshell_uds::{Listener, PeerPolicy};
@@ -25,6 +25,8 @@ pub(crate) struct Memory {
 #[derive(Default)]
 struct State {
     sandboxes: BTreeMap<SandboxId, ObservedSandbox>,
+    /// What was given for the supervisors in them.
+    tokens: BTreeMap<SandboxId, Secret>,
     watchers: Vec<mpsc::UnboundedSender<WatchEvent>>,
 }
 
@@ -73,6 +75,11 @@ impl Memory {
         };
         self.state().send(&WatchEvent::Platform { id: SandboxId::new(id)?, event });
         Ok(())
+    }
+
+    /// What the supervisor of a sandbox shows, once the driver was asked for the sandbox.
+    pub(crate) fn token(&self, id: &str) -> Result<Option<Secret>> {
+        Ok(self.state().tokens.get(&SandboxId::new(id)?).cloned())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,6 +149,7 @@ impl ComputeDriver for Memory {
             },
         };
         state.sandboxes.insert(request.id.clone(), observed.clone());
+        state.tokens.insert(request.id.clone(), request.spec.token.clone());
         state.send(&WatchEvent::Sandbox(observed));
         Ok(())
     }
@@ -156,6 +164,7 @@ impl ComputeDriver for Memory {
 
     async fn delete(&self, id: &SandboxId) -> Answer<bool> {
         let mut state = self.state();
+        state.tokens.remove(id);
         let there = state.sandboxes.remove(id).is_some();
         if there {
             state.send(&WatchEvent::Deleted(id.clone()));

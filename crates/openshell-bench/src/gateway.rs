@@ -27,6 +27,8 @@ pub(crate) struct Home {
 pub(crate) enum On {
     /// The driver behind a socket.
     Socket(PathBuf),
+    /// The same, which brings the supervisors of its sandboxes.
+    Supervised(PathBuf),
     /// One of its own drivers, and what the configuration says of it.
     Driver { name: String, config: String },
 }
@@ -77,15 +79,32 @@ impl Home {
         };
         match on {
             On::Socket(path) => command.arg("--compute-driver-socket").arg(path),
+            On::Supervised(path) => {
+                let config = self.config("[openshell.drivers.external]\nsupervisor = \"driver\"\n")?;
+                command.arg("--compute-driver-socket").arg(path).arg("--config").arg(config)
+            }
             On::Driver { name, config } => {
-                let path = self.path().join("gateway.toml");
-                fs::write(&path, config)?;
-                command.args(["--drivers", name, "--config"]).arg(path)
+                command.args(["--drivers", name, "--config"]).arg(self.config(config)?)
             }
         };
         let log = File::options().create(true).append(true).open(self.path().join("gateway.log"))?;
         command.stdout(log.try_clone()?).stderr(log);
         Ok(command)
+    }
+
+    /// A configuration of this text.
+    fn config(&self, text: &str) -> Result<PathBuf> {
+        let path = self.path().join("gateway.toml");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    /// The folder with one of each sandbox's own, in which its supervisor finds the gateway's socket; by a name that is short
+    /// enough for the address of a socket (unix(7)).
+    pub(crate) fn doors(&self) -> Result<PathBuf> {
+        let name = self.path().join("doors");
+        std::os::unix::fs::symlink(self.path().join("state/openshell/gateway/sandboxes"), &name)?;
+        Ok(name)
     }
 
     /// Starts a gateway on its Unix socket alone, and waits for its first answer.
@@ -123,11 +142,16 @@ impl Home {
     }
 }
 
-/// What a process keeps resident, in MB; see proc_pid_status(5).
+/// What a process keeps resident, in MB.
 pub(crate) fn resident_mb(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    status_mb(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS")
+}
+
+/// An amount of memory in a process's status, in MB; see proc_pid_status(5).
+pub(crate) fn status_mb(status: &str, name: &str) -> Result<f64> {
+    let value = |line: &str| line.strip_prefix(name)?.strip_prefix(':').map(str::to_owned);
+    let value = status.lines().find_map(value).ok_or_else(|| format!("no {name}"))?;
+    let kib: f64 = value.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024.0 / 1_000_000.0)
 }
 
@@ -196,6 +220,11 @@ impl Gateway {
     /// Resident memory in millions of bytes: `VmRSS` of proc_pid_status(5).
     pub(crate) fn resident_mb(&self) -> Result<f64> {
         resident_mb(self.child.id())
+    }
+
+    /// The most that it ever had resident, in MB.
+    pub(crate) fn most_resident_mb(&self) -> Result<f64> {
+        status_mb(&fs::read_to_string(format!("/proc/{}/status", self.child.id()))?, "VmHWM")
     }
 
     /// The process of the driver's program, where the gateway has started one.

@@ -7,10 +7,11 @@
 //!
 //! `--gateway` is a gateway that can dial a driver's socket; the driver behind it is one in memory, served by this
 //! process, so that nothing but the gateway is measured. `--backend` is a gateway with a driver of its own, by the name
-//! to give to `--drivers`; what is measured on a real engine needs it: `memory`, `ready`, `many`, `soak`, and its start.
-//! Without it these are left out, and said to be on standard error.
+//! to give to `--drivers`; what is measured on a real engine needs it: `memory`, `ready`, `many`, `soak`, `exec`, `files`, and
+//! its start. Without it these are left out, and said to be on standard error. The latter two need the supervisor beside
+//! that gateway, where it is left for drivers that deliver it.
 //!
-//! `--script` is a shell command that speaks for the backend's own client (script.rs lists its verbs): `ready` compares
+//! `--script` is a shell command that speaks for the backend's own client (script.rs lists its verbs): `ready`, `exec` and `files` compare
 //! with it, `many` and `soak` ask it what is really there.
 //!
 //! Each figure is one line of JSON on standard output, as soon as there is one:
@@ -25,15 +26,21 @@
 mod calls;
 mod client;
 mod driver;
+mod exec;
 mod external;
 mod figure;
+mod files;
 mod gateway;
 mod many;
 mod memory;
 mod ready;
 mod script;
+mod sessions;
 mod soak;
 mod start;
+mod supervised;
+mod supervisor;
+mod transfer;
 mod watch;
 
 use std::path::PathBuf;
@@ -77,6 +84,9 @@ struct Args {
     /// Serve the driver in memory at this socket and measure nothing: what `external` starts
     #[arg(long, value_name = "PATH", hide = true)]
     serve: Option<PathBuf>,
+    /// How large the file is that goes in and out, in MiB
+    #[arg(long, default_value_t = 1024)]
+    mebibytes: u64,
 }
 
 /// A gateway and the driver to name to it.
@@ -120,6 +130,12 @@ enum Which {
     Many,
     /// Clients that create and delete on the backend
     Soak,
+    /// A thousand supervisors on one gateway
+    Sessions,
+    /// A command's round trip, against the backend's own client, and a hundred at once
+    Exec,
+    /// A large file in and out, against the backend's own client, and what that keeps resident
+    Files,
 }
 
 fn main() -> ExitCode {
@@ -171,6 +187,9 @@ async fn measure(args: &Args) -> Result<bool> {
     if wants(Which::External) {
         external::measure(args, &mut report).await?;
     }
+    if wants(Which::Sessions) {
+        sessions::measure(args, &mut report).await?;
+    }
     let Some(backend) = &args.backend else {
         eprintln!("no --backend: nothing is measured on an engine");
         return Ok(report.holds);
@@ -194,6 +213,12 @@ async fn measure(args: &Args) -> Result<bool> {
     }
     if wants(Which::Soak) {
         soak::measure(args, &backend, script, &mut report).await?;
+    }
+    if wants(Which::Exec) {
+        exec::measure(&backend, script, &mut report).await?;
+    }
+    if wants(Which::Files) {
+        files::measure(args, &backend, script, &mut report).await?;
     }
     Ok(report.holds)
 }

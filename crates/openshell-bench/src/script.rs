@@ -12,7 +12,15 @@
 //!   SCRIPT run NAME           makes and starts what a sandbox is, by hand; ends when that runs
 //!   SCRIPT remove NAME        removes it
 //!   SCRIPT end                removes what `begin` made
+//!   SCRIPT inside SANDBOX-ID  how the client calls the workload of a sandbox of the gateway
+//!   SCRIPT exec INSIDE        the words of the client that a command in there is put behind, one a line
+//!   SCRIPT copy-in INSIDE FILE PATH
+//!                             copies a file of this machine into it
+//!   SCRIPT copy-out INSIDE PATH FILE
+//!                             copies one out of it
 //! ```
+//!
+//! The last four are there where the driver delivers a supervisor.
 //!
 //! The gateway's id is in `$OPENSHELL_GATEWAY_ID`.
 
@@ -54,6 +62,21 @@ impl Script {
     /// What a gateway's configuration says of the driver.
     pub(crate) fn config(&self) -> Result<String> {
         self.run(&["config"], "")
+    }
+
+    /// How the client calls the workload of a sandbox.
+    pub(crate) fn inside(&self, gateway_id: &str, sandbox: &str) -> Result<String> {
+        Ok(self.run(&["inside", sandbox], gateway_id)?.trim().to_owned())
+    }
+
+    /// The client with a command behind it that runs in a sandbox. The command line is asked for and not the command, so
+    /// that no shell of the script's is in what is measured.
+    pub(crate) fn exec(&self, inside: &str, command: &[&str]) -> Result<Command> {
+        let line = self.run(&["exec", inside], "")?;
+        let mut words = line.lines();
+        let mut client = Command::new(words.next().ok_or("`exec` names no program")?);
+        client.args(words).args(command);
+        Ok(client)
     }
 
     /// Whether the backend has room for so many sandboxes; says that `what` is skipped where it has not.
@@ -106,6 +129,13 @@ mod tests {
         let since = |id: &str| ends[id].duration_since(SystemTime::UNIX_EPOCH).expect("later").as_millis();
         assert_eq!((ends.len(), since("a"), since("b")), (2, 1500, 0));
         assert!(says("a").ends("id").is_err());
+        let client = says("client\\nan exec\\nit\\n").exec("it", &["true"]).expect("a command line");
+        let words: Vec<_> = client.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert_eq!(
+            (client.get_program().to_str(), words.join("|")),
+            (Some("client"), "an exec|it|true".into())
+        );
+        assert!(says("").exec("it", &["true"]).is_err());
     }
 
     #[test]

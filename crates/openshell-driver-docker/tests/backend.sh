@@ -24,6 +24,10 @@ remove)
   docker volume rm "$2" >/dev/null
   ;;
 end) docker network rm "$shared" >/dev/null ;;
+inside) docker ps -q --filter "$label" --filter "label=openshell.ai/sandbox-id=$2" ;;
+exec) printf '%s\n' docker exec "$2" ;;
+copy-in) docker cp "$3" "$2:$4" >/dev/null ;;
+copy-out) docker cp "$2:$3" "$4" >/dev/null ;;
 *)
   echo "unknown verb \`$1\`" >&2
   exit 2

@@ -30,6 +30,10 @@ remove)
   podman volume rm "$2" >/dev/null
   podman network rm "$2" >/dev/null
   ;;
+inside) podman ps -q --filter "$label" --filter "label=openshell.ai/sandbox-id=$2" ;;
+exec) printf '%s\n' podman exec "$2" ;;
+copy-in) podman cp "$3" "$2:$4" >/dev/null ;;
+copy-out) podman cp "$2:$3" "$4" >/dev/null ;;
 *)
   echo "unknown verb \`$1\`" >&2
   exit 2

@@ -18,6 +18,8 @@ use crate::workspace::{self, Workspace, spawn};
 const BENCH: (&str, &str) = ("openshell-bench", "openshell-bench");
 /// What speaks for a backend's own client, beside the tests of its driver's crate; see `openshell-bench`.
 const SCRIPT: &str = "tests/backend.sh";
+/// The supervisor, which is left beside the gateways of drivers that deliver it, and the most bytes that it may have.
+const SUPERVISOR: (&str, u64) = ("openshell-sandbox", 3_000_000);
 /// The exit code of that program when a figure does not keep its bound, which the figure says itself.
 const BROKEN: i32 = 1;
 
@@ -102,7 +104,19 @@ impl Gateways {
             let bare = measure(selection::without_options(assembly, &selection)?)?;
             figures.extend(shares(&format!("{name}, without options"), bare, bare_all, budget));
         }
+        figures.extend(self.supervisor(args)?);
         Ok(figures)
+    }
+
+    /// The bytes of the supervisor, as sandboxes get it; nothing where no driver delivers one. They are bounded in the
+    /// profile that people build in alone.
+    fn supervisor(&self, args: &Args) -> Result<Option<Figure>> {
+        let (name, most) = SUPERVISOR;
+        let mut beside = self.alone.iter().map(|alone| alone.program.with_file_name(name));
+        let Some(path) = beside.find(|path| path.is_file()) else { return Ok(None) };
+        let bytes = std::fs::metadata(&path).map_err(Error::file("read", &path))?.len();
+        let bound = (args.profile == PROFILE).then(|| megabytes(most));
+        Ok(Some(Figure::one("supervisor", "MB", megabytes(bytes), bound)))
     }
 
     /// Runs the program that measures: once on a driver in memory, behind a socket, and once on each engine.
@@ -145,7 +159,6 @@ fn only(assembly: &Assembly, driver: &str) -> Result<Selection> {
 
 /// The crates and bytes of a gateway as shares of those with every driver, and its bytes; each held to its bound.
 fn shares(name: &str, part: (u64, u64), all: (u64, u64), budget: Budget) -> [Figure; 3] {
-    let megabytes = |bytes: u64| f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0;
     let share = |what: &str, part: u64, whole: u64, most: Option<u64>| {
         let name = format!("{name}, {what} of those with every driver");
         Figure::one(&name, "%", percent(part, whole), most.map(|most| most as f64))
@@ -155,6 +168,10 @@ fn shares(name: &str, part: (u64, u64), all: (u64, u64), budget: Budget) -> [Fig
         share("bytes", part.1, all.1, budget.bytes_percent),
         Figure::one(name, "MB", megabytes(part.1), budget.bytes.map(megabytes)),
     ]
+}
+
+fn megabytes(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes / 1000).unwrap_or(u32::MAX)) / 1000.0
 }
 
 impl Measured {
