@@ -23,7 +23,7 @@ use crate::say::say;
 /// The `service_id` of `RelayOpen` that means this service.
 pub(crate) const SERVICE: &str = "openshell.process.v1alpha1";
 
-/// How many messages each of a channel's two queues holds.
+/// How many messages a channel's queue of input holds.
 pub const QUEUE: usize = 4;
 
 /// What is known of the sandbox, and its main process.
@@ -73,8 +73,8 @@ fn instance_id() -> rustix::io::Result<String> {
 /// Serves one channel, from its `Start` to its `Exited` or `Failed`, which is the last message that it puts into
 /// `output`.
 ///
-/// `input` has the encoded `ToSupervisor` messages after `start`, `output` takes encoded `FromSupervisor`; both are
-/// of length [`QUEUE`]. A gateway that has ended its half of the channel in order leaves `input` open. The drop of
+/// `input` has the encoded `ToSupervisor` messages after `start`, `output` takes encoded `FromSupervisor`; the
+/// former is of length [`QUEUE`], the latter of any. A gateway that has ended its half of the channel in order leaves `input` open. The drop of
 /// its sender, or of the other end of `output`, means that the channel broke: then the process is ended with all that
 /// it has started (HUP, after 2 s KILL), except for the main process, which goes on.
 pub async fn serve(start: Start, input: Receiver<Bytes>, output: Sender<Bytes>, sandbox: Arc<Sandbox>) {

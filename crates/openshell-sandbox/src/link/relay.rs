@@ -188,7 +188,8 @@ async fn serve(
     };
 
     let (input, input_queue) = mpsc::channel(QUEUE);
-    let (output_queue, output) = mpsc::channel(QUEUE);
+    // One: output waits in its pipe as well, and each more is there a hundred times for a hundred that nobody reads.
+    let (output_queue, output) = mpsc::channel(1);
     let served = service::serve(start, input_queue, output_queue, sandbox);
     tokio::pin!(served);
     let mut ended = false;
