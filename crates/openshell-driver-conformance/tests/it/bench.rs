@@ -111,6 +111,14 @@ pub(crate) async fn hold(scenario: Scenario) -> Report {
     run(Target::Socket(bench.path()), options(&bench)).await.expect("a report")
 }
 
+/// The same with time for a machine that has other things to do. Only what is slow by a fault is still too slow.
+pub(crate) async fn hold_patiently(scenario: Scenario) -> Report {
+    let bench = Bench::start(scenario);
+    let patient =
+        Options { timeout: Duration::from_secs(20), prompt: Duration::from_secs(2), ..options(&bench) };
+    run(Target::Socket(bench.path()), patient).await.expect("a report")
+}
+
 /// The ids of the cases that failed.
 pub(crate) fn red(report: &Report) -> Vec<&'static str> {
     report.failed().map(|case| case.id).collect()

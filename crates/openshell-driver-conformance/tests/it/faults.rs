@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, stream};
-use openshell_driver_conformance::cases;
+use openshell_driver_conformance::{Verdict, cases};
 use openshell_driver_fake::{Fault, Scenario};
 
-use crate::bench::{hold, red};
+use crate::bench::{hold, hold_patiently, red};
 
 /// How many drivers are tested at a time; most of it is waiting.
 const SIDE_BY_SIDE: usize = 12;
@@ -148,23 +148,40 @@ const TOGETHER: &[(&[Fault], &[&str])] = &[
     (&[Fault::UnimplementedWithoutMessage, Fault::NoListeners], &["handshake.unimplemented-message"]),
 ];
 
+/// Faults, and the cases that they are to turn red.
+type Row = (BTreeSet<Fault>, &'static [&'static str]);
+
+/// What is not as the table says, if anything.
+async fn misfit((faults, ids): Row, patient: bool) -> Option<(String, Row)> {
+    let scenario = Scenario { faults: faults.clone(), ..Scenario::default() };
+    let report = if patient { hold_patiently(scenario).await } else { hold(scenario).await };
+    let found: BTreeSet<&str> = red(&report).into_iter().collect();
+    let seen = |id: &&&str| **id != AS_ROOT || rustix::process::geteuid().is_root();
+    let expected: BTreeSet<&str> = ids.iter().filter(seen).copied().collect();
+    (found != expected).then(|| {
+        let failed = report.outcomes.iter().filter(|outcome| matches!(outcome.verdict, Verdict::Failed(_)));
+        let failed: Vec<_> = failed.map(|outcome| (outcome.case.id, &outcome.verdict)).collect();
+        (format!("{faults:?}: expected {expected:?}, found {failed:?}"), (faults, ids))
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_turns_exactly_its_cases_red() {
     let single = TABLE.iter().map(|(fault, ids)| (BTreeSet::from([*fault]), *ids));
     let together = TOGETHER.iter().map(|(faults, ids)| (faults.iter().copied().collect(), *ids));
-    let mut wrong: Vec<String> = stream::iter(single.chain(together))
-        .map(|(faults, ids)| async move {
-            let report = hold(Scenario { faults: faults.clone(), ..Scenario::default() }).await;
-            let found: BTreeSet<&str> = red(&report).into_iter().collect();
-            let seen = |id: &&&str| **id != AS_ROOT || rustix::process::geteuid().is_root();
-            let expected: BTreeSet<&str> = ids.iter().filter(seen).copied().collect();
-            (found != expected).then(|| format!("{faults:?}: expected {expected:?}, found {found:?}"))
-        })
+    let first: Vec<(String, Row)> = stream::iter(single.chain(together))
+        .map(|row| misfit(row, false))
         .buffer_unordered(SIDE_BY_SIDE)
         .filter_map(std::future::ready)
         .collect()
         .await;
-    wrong.sort();
+    // Many drivers at a time on a busy machine are late for reasons of their own: what counts is how one is alone, when
+    // there is time.
+    let mut wrong = Vec::new();
+    for (why, row) in first {
+        println!("once more: {why}");
+        wrong.extend(misfit(row, true).await.map(|(why, _)| why));
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
