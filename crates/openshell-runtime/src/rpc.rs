@@ -84,12 +84,13 @@ impl Rpc {
     }
 
     /// Whether a gRPC code is a failure of this method. That a sandbox is not there is an answer where that is what was
-    /// asked, that a driver lacks a method is told by [`Support`], and a call that the gateway dropped is nobody's fault.
+    /// asked, and so is that a request is no good. That a driver lacks a method is told by [`Support`], and a call that
+    /// the gateway dropped is nobody's fault.
     pub(crate) fn is_failure(self, code: i32) -> bool {
-        let asked = matches!(self, Self::Get | Self::Delete | Self::DeleteWorkspace);
         match tonic::Code::from_i32(code) {
             tonic::Code::Ok | tonic::Code::Cancelled | tonic::Code::Unimplemented => false,
-            tonic::Code::NotFound => !asked,
+            tonic::Code::NotFound => !matches!(self, Self::Get | Self::Delete | Self::DeleteWorkspace),
+            tonic::Code::InvalidArgument => self != Self::Validate,
             _ => true,
         }
     }
@@ -134,7 +135,8 @@ mod tests {
             (Rpc::List, Code::Unavailable, true, Support::Unknown),
             (Rpc::List, Code::Cancelled, false, Support::Unknown),
             (Rpc::Create, Code::FailedPrecondition, true, Support::Unknown),
-            (Rpc::Validate, Code::InvalidArgument, true, Support::Served),
+            (Rpc::Validate, Code::InvalidArgument, false, Support::Served),
+            (Rpc::Create, Code::InvalidArgument, true, Support::Served),
         ] {
             assert_eq!(rpc.is_failure(code as i32), failure, "{rpc:?} {code:?}");
             assert_eq!(Rpc::told_by(code as i32), support, "{code:?}");

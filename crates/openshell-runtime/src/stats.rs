@@ -65,7 +65,8 @@ pub struct CallStats {
     pub support: Support,
     /// How many ended with which gRPC code, by number; only codes that occurred.
     pub codes: Vec<(i32, u64)>,
-    /// How many of them were failures: that something is not there is an answer where that was the question.
+    /// How many of them were failures: that something is not there, or is no good, is an answer where that was the
+    /// question.
     pub failures: u64,
     /// How long they took.
     pub took: Histogram,

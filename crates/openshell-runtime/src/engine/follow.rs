@@ -1,8 +1,9 @@
 //! The watch of the driver: subscribe, compare the whole, follow the changes; on any end, all of it again.
 //!
 //! The subscription comes before the list, so that what changes in between is in the stream. A row that the list does
-//! not have is asked for by its id before anything follows from it, and so is one that a driver tells of by its name. What the backend has and the store has not, an
-//! orphan, is logged and left alone: a store that was restored from a backup must not cost anybody a sandbox.
+//! not have is asked for by its id before anything follows from it, and so is one that a driver tells of by its name.
+//! What the backend has and the store has not, an orphan, is logged and left alone: a store that was restored from a
+//! backup must not cost anybody a sandbox.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -176,7 +177,11 @@ impl Engine {
 
     /// Asks where the driver's sandboxes would have the gateway listen, and says that it does not.
     async fn ask_for_listeners(&self) {
-        match self.driver.listeners().await {
+        let asked = tokio::select! {
+            asked = self.driver.listeners() => asked,
+            () = self.stopped() => return,
+        };
+        match asked {
             Ok(wanted) if wanted.is_empty() => {}
             Ok(wanted) => {
                 let wanted: Vec<String> = wanted.iter().take(LISTENERS).map(said::listener).collect();

@@ -145,8 +145,9 @@ impl Engine {
         };
         let asked = tokio::select! {
             asked = self.driver.find(id.clone(), &record.name) => asked,
-            // Somebody wants it gone, and a driver that hangs is not to keep it from that.
+            // Somebody wants it gone, or the gateway to end, and a driver that hangs is not to keep them from that.
             _ = lane.hurry.changed() => return,
+            () = self.stopped() => return,
         };
         let found = match asked {
             Ok(found) => found,

@@ -234,6 +234,26 @@ async fn a_word_that_it_is_gone_is_not_believed_of_what_is_there() {
 }
 
 #[tokio::test]
+async fn a_question_that_is_not_answered_holds_up_neither_a_delete_nor_the_end() {
+    let (fake, mut settings) = (Fake::new(), settings());
+    settings.deadlines.get = Duration::from_secs(3600);
+    settings.deadlines.listeners = settings.deadlines.get;
+    fake.script("listener_requirements", [Script::Hang]);
+    let mut gateway = gateway_with(&fake, settings).await;
+    fake.script("get", [Script::Hang, Script::Hang]);
+    for name in ["one", "two"] {
+        let id = gateway.ready(name).await;
+        fake.send(WatchEvent::Deleted(SandboxId::new(id.as_str()).unwrap()));
+        eventually("asked", || fake.calls("get", &id) > 0).await;
+    }
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, gateway.delete("one")).await.expect("in time").expect("deleted");
+    gateway.until_gone("one").await;
+    let end = gateway.runtime.shutdown(10 * patience);
+    tokio::time::timeout(patience, end).await.expect("nobody waits for what only tells");
+}
+
+#[tokio::test]
 async fn many_events_at_once_are_few_transactions_and_keep_their_order() {
     const EVENTS: usize = 500;
     let fake = Fake::new();
