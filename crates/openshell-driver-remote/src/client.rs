@@ -151,14 +151,13 @@ impl ComputeDriver for RemoteDriver {
                 client.list_sandboxes(wire::ListSandboxesRequest {}).await
             })
             .await?;
-        let named = answer.sandboxes.into_iter().filter_map(|sandbox| {
-            let observed = convert::observed_from_wire(sandbox);
-            if observed.is_none() {
-                tracing::warn!(driver = %self.link.name, "a listed sandbox without an id is left out");
-            }
-            observed
-        });
-        Ok(named.collect())
+        let listed = answer.sandboxes.len();
+        let named: Vec<_> = answer.sandboxes.into_iter().filter_map(convert::observed_from_wire).collect();
+        let nameless = listed - named.len();
+        if nameless > 0 {
+            tracing::warn!(driver = %self.link.name, nameless, "listed sandboxes without an id are left out");
+        }
+        Ok(named)
     }
 
     async fn create(&self, request: &SandboxRequest) -> Result<(), DriverError> {
@@ -240,17 +239,26 @@ impl ComputeDriver for RemoteDriver {
     }
 }
 
-/// The events of a watch; what has nothing in it to use is dropped with a warning.
+/// The events of a watch. What has nothing in it to use is dropped, with a warning for the first: a driver that sends such
+/// things for a sign of life does so for as long as it lives.
 fn events(
     link: Arc<Link>,
     answers: tonic::Streaming<wire::WatchSandboxesEvent>,
 ) -> impl Stream<Item = Result<openshell_driver_api::WatchEvent, DriverError>> + Send + use<> {
+    let mut warned = false;
     answers.filter_map(move |answer| {
         let item = match answer {
             Ok(event) => match convert::event_from_wire(event) {
                 Ok(event) => Some(Ok(event)),
                 Err(why) => {
-                    tracing::warn!(driver = %link.name, why, "an event of the watch is dropped");
+                    match std::mem::replace(&mut warned, true) {
+                        false => tracing::warn!(
+                            driver = %link.name,
+                            why,
+                            "an event of the watch is dropped, and so are others like it"
+                        ),
+                        true => tracing::debug!(driver = %link.name, why, "an event of the watch is dropped"),
+                    }
                     None
                 }
             },

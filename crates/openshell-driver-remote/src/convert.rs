@@ -179,8 +179,8 @@ pub fn observed_to_wire(sandbox: ObservedSandbox) -> wire::DriverSandbox {
     }
 }
 
-/// What a backend reports, from the wire; `None` when it has no id that can be one, which nothing can be done with. A spec in it is not
-/// looked at.
+/// What a backend reports, from the wire; `None` when it has no id that can be one, which nothing can be done with. A
+/// spec in it is not looked at.
 #[must_use]
 pub fn observed_from_wire(sandbox: wire::DriverSandbox) -> Option<ObservedSandbox> {
     let wire::DriverSandbox { id, name, namespace, spec: _, status, workspace } = sandbox;
