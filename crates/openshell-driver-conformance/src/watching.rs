@@ -93,14 +93,21 @@ impl Ctx {
 }
 
 impl Watch {
-    /// Whatever comes within a time, which may be without end.
+    /// Whatever comes within a time, which may be without end; also what has come by then and was not looked at, for want
+    /// of a processor.
     pub(crate) async fn drain(&mut self, within: Duration) -> Vec<WatchSandboxesEvent> {
         let deadline = Instant::now() + within;
         let mut events = Vec::new();
         while Instant::now() < deadline {
             match self.next(deadline.saturating_duration_since(Instant::now())).await {
                 Next::Event(event) => events.push(*event),
-                Next::End(_) | Next::Silence => break,
+                Next::End(_) | Next::Silence => return events,
+            }
+        }
+        for _ in 0..self.events.len() {
+            match self.events.try_recv() {
+                Ok(Some(Ok(event))) => events.push(event),
+                _ => break,
             }
         }
         events

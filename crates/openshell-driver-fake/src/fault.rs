@@ -137,7 +137,7 @@ faults! {
     OddConditionStatus = "odd-condition-status", "A condition's status is `yes` instead of `True`.";
     OddTimes = "odd-times", "The times of conditions are no RFC 3339.";
     SmallMessages = "small-messages", "A request above 64 KiB is refused.";
-    GiantAnswers = "giant-answers", "The answer about one sandbox has a hundred kilobytes.";
+    GiantAnswers = "giant-answers", "The answer about one sandbox has more than 64 KiB.";
 
     TokenInGet = "token-in-get", "A get shows the sandbox's token.";
     TokenInList = "token-in-list", "A list shows the sandboxes' tokens.";

@@ -11,7 +11,7 @@ use crate::{Contract, Fault, Scenario};
 
 /// The padding of a giant answer: more than the contract allows, and no more than a reader that takes a little at a time
 /// comes to the end of.
-const GIANT: usize = 100 * 1024;
+const GIANT: usize = 68 * 1024;
 
 /// A request as the driver's protobuf library reads it.
 pub(crate) fn understood(scenario: &Scenario, mut asked: DriverSandbox) -> DriverSandbox {

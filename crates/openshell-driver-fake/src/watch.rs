@@ -18,7 +18,7 @@ use crate::world::{Driver, Subscription};
 pub(crate) type Events = Pin<Box<dyn Stream<Item = Result<WatchSandboxesEvent, Status>> + Send>>;
 
 /// Between two bursts of a flood, and the events of each.
-const FLOOD: Duration = Duration::from_millis(10);
+const FLOOD: Duration = Duration::from_millis(20);
 const BURST: usize = 50;
 
 /// Counts a watch for as long as it is open.
@@ -85,12 +85,18 @@ enum Step {
 async fn next(state: Option<Changes>) -> Option<(Result<WatchSandboxesEvent, Status>, Option<Changes>)> {
     let mut changes = state?;
     let flood = changes.driver.has(Fault::Flood);
-    let pause = if changes.burst > 0 { Duration::ZERO } else { FLOOD };
+    let in_burst = changes.burst > 0;
+    let pause = async {
+        // Even a sleep of no time is one until the next tick of the clock.
+        if !in_burst {
+            tokio::time::sleep(FLOOD).await;
+        }
+    };
     let step = tokio::select! {
         biased;
         _ = changes.closing.wait_for(|closing| *closing) => Step::Closing,
         event = changes.subscription.queue.recv() => Step::Change(event.map(Box::new)),
-        () = tokio::time::sleep(pause), if flood => Step::Noise,
+        () = pause, if flood => Step::Noise,
     };
     match step {
         Step::Closing if changes.driver.has(Fault::CleanEndOfWatch) => None,
