@@ -64,5 +64,8 @@ fn ask(workspace: &Workspace, args: &[&str]) -> Result<String> {
         .stdin(Stdio::null())
         .output()
         .map_err(spawn("rustc"))?;
+    if !output.status.success() {
+        return Err(Error::output("rustc", String::from_utf8_lossy(&output.stderr).trim_end().to_owned()));
+    }
     String::from_utf8(output.stdout).map_err(|error| Error::output("rustc", error))
 }

@@ -16,7 +16,7 @@ const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 /// Builds twice.
 pub(super) fn same_bytes(ci: &Ci) -> Result<Outcome> {
-    let home = tempfile::tempdir().map_err(Error::file("create a folder in", Path::new("/tmp")))?;
+    let home = tempfile::tempdir().map_err(Error::file("create a folder in", &std::env::temp_dir()))?;
     let at = |name: &str| home.path().join(name);
     let (driver, tree, elsewhere) = (at("driver"), at("tree"), at("a/little/deeper"));
     copy(ci.workspace.root(), &tree)?;

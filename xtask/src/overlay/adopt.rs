@@ -169,6 +169,12 @@ impl Package {
             || Error::refused(format!("`{shown}` is no package"), "name the directory of a crate");
         let text = document.to_string();
         let (name, facts) = package_facts(&text).ok_or_else(no_package)?;
+        // It becomes a directory's.
+        if name.is_empty() || name.contains(['/', '\\', '.']) {
+            let message =
+                format!("the Cargo.toml of `{shown}` has the name `{name}`, which no package can have");
+            return Err(Error::refused(message, HINT_INHERIT));
+        }
         let description = document["package"].get("description").and_then(Item::as_str).unwrap_or_default();
         let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
         let library = document.get("lib");
@@ -183,7 +189,7 @@ impl Package {
             document.remove(key);
         }
         let mut files = Files::new();
-        collect(directory, "", &mut files)?;
+        collect(directory, "", &mut Vec::new(), &mut files)?;
         files.insert(CARGO_TOML.to_owned(), document.to_string().into_bytes());
         Ok(Self { name, description, facts, files, has_library, library, beside })
     }
@@ -281,8 +287,15 @@ pub(super) fn is_inherited(table: &dyn TableLike) -> bool {
     table.get("workspace").and_then(Item::as_bool) == Some(true)
 }
 
-/// The files of a directory that are the package's: no other package, nothing hidden, nothing that is built.
-fn collect(directory: &Path, below: &str, files: &mut Files) -> Result<()> {
+/// The files of a directory that are the package's: no other package, nothing hidden, nothing that is built. A link is what
+/// it leads to; `within` are the directories that this one lies in.
+fn collect(directory: &Path, below: &str, within: &mut Vec<PathBuf>, files: &mut Files) -> Result<()> {
+    let real = fs::canonicalize(directory).map_err(Error::file("find", directory))?;
+    if within.contains(&real) {
+        let message = format!("`{}` is a link to a directory that it lies in", directory.display());
+        return Err(Error::refused(message, "remove the link: what is in it has no end"));
+    }
+    within.push(real);
     let entries = fs::read_dir(directory).map_err(Error::file("read", directory))?;
     for entry in entries {
         let entry = entry.map_err(Error::file("read", directory))?;
@@ -291,14 +304,59 @@ fn collect(directory: &Path, below: &str, files: &mut Files) -> Result<()> {
         if name.starts_with('.') || (below.is_empty() && ASIDE.contains(&name.as_str())) {
             continue;
         }
-        let kind = entry.file_type().map_err(Error::file("read", &path))?;
-        if kind.is_dir() {
+        if path.is_dir() {
             if !path.join(CARGO_TOML).exists() {
-                collect(&path, &format!("{below}{name}/"), files)?;
+                collect(&path, &format!("{below}{name}/"), within, files)?;
             }
         } else if path.is_file() && name != "Cargo.lock" {
             files.insert(format!("{below}{name}"), fs::read(&path).map_err(Error::file("read", &path))?);
         }
     }
+    within.pop();
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const MANIFEST: &str =
+        "[package]\nname = \"NAME\"\nversion = \"1.0.0\"\n[package.metadata.openshell-driver]\napi = \"1\"\n";
+
+    fn package(home: &Path, name: &str) -> PathBuf {
+        let directory = home.join("driver");
+        fs::create_dir_all(directory.join("src")).expect("made");
+        fs::write(directory.join(CARGO_TOML), MANIFEST.replace("NAME", name)).expect("written");
+        fs::write(directory.join("src/lib.rs"), "openshell_driver_api::register!(Factory);\n")
+            .expect("written");
+        directory
+    }
+
+    #[test]
+    fn a_link_is_what_it_leads_to_and_a_circle_of_links_is_refused() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = package(home.path(), "acme-driver");
+        fs::create_dir(home.path().join("proto")).expect("made");
+        fs::write(home.path().join("proto/acme.proto"), "syntax").expect("written");
+        symlink("../../proto", directory.join("src/proto")).expect("linked");
+        let adopted = adopt(&directory, "driver", &BTreeSet::new()).expect("a driver");
+        let files: Vec<&str> = adopted.packages["acme-driver"].keys().map(String::as_str).collect();
+        assert_eq!(files, ["Cargo.toml", "src/lib.rs", "src/proto/acme.proto"]);
+        symlink("../driver", home.path().join("proto/back")).expect("linked");
+        let circle = adopt(&directory.join("src/.."), "driver", &BTreeSet::new());
+        assert!(circle.is_ok(), "a package of its own is not this one's");
+        symlink("../proto", home.path().join("proto/again")).expect("linked");
+        let circle = adopt(&directory, "driver", &BTreeSet::new()).expect_err("without end").to_string();
+        assert!(circle.contains("src/proto/again` is a link to a directory that it lies in"), "{circle}");
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_overlay_is_none() {
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = package(home.path(), "../../out");
+        let refused = adopt(&directory, "driver", &BTreeSet::new()).expect_err("no name").to_string();
+        assert_eq!(refused, "the Cargo.toml of `driver` has the name `../../out`, which no package can have");
+    }
 }

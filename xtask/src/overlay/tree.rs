@@ -84,13 +84,13 @@ fn root_manifest(text: &str, fetches: bool) -> Result<String> {
     Ok(document.to_string())
 }
 
-/// Every file of a directory but what is hidden and what is built.
+/// Every file of a directory but what is hidden and what is built, which lies beside a `Cargo.toml`.
 pub(crate) fn read_into(tree: &mut Tree, directory: &Path, below: &str) -> Result<()> {
     for entry in fs::read_dir(directory).map_err(Error::file("read", directory))? {
         let entry = entry.map_err(Error::file("read", directory))?;
         let path = entry.path();
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
-        if name.starts_with('.') || name == "target" {
+        if name.starts_with('.') || (name == "target" && directory.join("Cargo.toml").exists()) {
             continue;
         }
         if entry.file_type().map_err(Error::file("read", &path))?.is_dir() {
@@ -104,6 +104,8 @@ pub(crate) fn read_into(tree: &mut Tree, directory: &Path, below: &str) -> Resul
 
 /// Makes a directory hold these files and, but for what cargo leaves there, no other.
 pub(super) fn write(root: &Path, tree: &Tree) -> Result<()> {
+    // First, so that no file is where a directory is to be.
+    prune(root, "", tree)?;
     for (path, bytes) in tree {
         let path = root.join(path);
         let is_right = fs::read(&path).is_ok_and(|there| there == *bytes);
@@ -113,7 +115,7 @@ pub(super) fn write(root: &Path, tree: &Tree) -> Result<()> {
             fs::write(&path, bytes).map_err(Error::file("write", &path))?;
         }
     }
-    prune(root, "", tree)
+    Ok(())
 }
 
 fn prune(directory: &Path, below: &str, tree: &Tree) -> Result<()> {
@@ -163,6 +165,9 @@ mod tests {
         assert_eq!(changed("a/b"), before, "cargo finds it as it was");
         assert_eq!(fs::read(root.join("a/c")).expect("there"), b"other");
         assert!(!root.join("d").exists(), "what is gone there is gone here");
+        write(root, &tree(&[("a", "a file now"), ("d/e/f", "3")])).expect("a directory became a file");
+        write(root, &tree(&[("a/b", "1"), ("d/e", "3")])).expect("and each the other");
+        assert_eq!(fs::read(root.join("d/e")).expect("there"), b"3");
         assert!(root.join("target/x").exists() && root.join("Cargo.lock").exists());
     }
 
