@@ -18,7 +18,7 @@ use openshell_driver_vm::REGISTRATION;
 use crate::testbed::Parts;
 
 /// How long anything may take: guests without KVM, on a host that has other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 /// The image that every test runs.
 pub(crate) const IMAGE: &str = "openshell-test/busybox:1";
 

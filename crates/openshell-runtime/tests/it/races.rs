@@ -7,7 +7,7 @@ use openshell_driver_api::{ErrorKind, SandboxId, WatchEvent, conditions};
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
 use tonic::Code;
 
-use crate::client::{eventually, gateway, gateway_in, id_of, phase_of, ready_of, settings};
+use crate::client::{eventually, gateway, gateway_in, gateway_with, id_of, phase_of, ready_of, settings};
 use crate::fake::{Fake, Script};
 
 fn version_of(sandbox: &proto::Sandbox) -> u64 {
@@ -43,7 +43,10 @@ async fn the_driver_s_reason_reaches_the_client() {
 #[tokio::test]
 async fn a_driver_that_says_gone_a_thousand_times_is_asked_once() {
     let fake = Fake::new();
-    let mut gateway = gateway(&fake).await;
+    // The call is to be under way until all of them are heard, however busy the machine is.
+    let mut patient = settings();
+    patient.deadlines.stop = Duration::from_secs(5);
+    let mut gateway = gateway_with(&fake, patient).await;
     let id = gateway.ready("one").await;
     fake.script("stop", [Script::Hang]);
     let mut client = gateway.client.clone();
