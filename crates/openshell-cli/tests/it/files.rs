@@ -170,7 +170,7 @@ fn a_sandbox_cannot_write_what_was_not_asked_for() {
         put(name, tar::EntryType::Regular, "");
         gateway.state().archive = Some(archive.into_inner().expect("its end"));
         fs::create_dir(&out).expect("a directory");
-        let said = download(&gateway, &[Path::new("/work/asked"), &out]).bad(1);
+        let said = download(&gateway, &[Path::new("/srv/asked"), &out]).bad(1);
         assert!(said.contains(refused), "{said}");
         assert_eq!(names(dir.path()), ["out"], "{name}");
         assert!(names(&out).iter().all(|name| name == "asked"), "{name}: {:?}", names(&out));

@@ -91,7 +91,7 @@ mod tests {
     fn identity(uid: u32, env: &[(&str, &str)]) -> Identity {
         let user = User { uid, gid: 1, groups: vec![2], home: "/home/u".to_owned() };
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Identity::new(user, "/work".to_owned(), 0, env, "/root")
+        Identity::new(user, "/srv".to_owned(), 0, env, "/root")
     }
 
     fn value<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(value(&plan("", false).env, "A"), Some("2"));
         assert_eq!(value(&plan("", false).env, "TERM"), None);
         assert_eq!(value(&plan("", true).env, "TERM"), Some("xterm"));
-        for (asked, meant) in [("", "/work"), ("/x", "/x"), ("a/b", "/work/a/b")] {
+        for (asked, meant) in [("", "/srv"), ("/x", "/x"), ("a/b", "/srv/a/b")] {
             assert_eq!(plan(asked, false).working_dir, meant);
         }
     }
