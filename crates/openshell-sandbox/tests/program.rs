@@ -1,6 +1,8 @@
 //! The program as the first process of a process namespace, as in a sandbox: the main process, its output, signals,
 //! orphans, what the sandbox can see of the supervisor.
 
+mod skip;
+
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
@@ -13,7 +15,7 @@ fn namespaces() -> bool {
     let made = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).output();
     let there = made.is_ok_and(|made| made.status.success());
     if !there {
-        println!("skipped: `unshare --pid --mount-proc` is not allowed here");
+        skip::say("`unshare --pid --mount-proc` is not allowed here");
     }
     there
 }

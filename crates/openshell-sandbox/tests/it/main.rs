@@ -10,5 +10,7 @@ mod measure;
 mod methods;
 mod program;
 mod session;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod tcp;
 mod token;

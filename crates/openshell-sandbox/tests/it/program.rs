@@ -83,7 +83,7 @@ impl Program {
 pub(crate) fn is_not_root() -> bool {
     let is_not = !rustix::process::geteuid().is_root();
     if is_not {
-        println!("skipped: the supervisor wants to be root");
+        crate::skip::say("the supervisor wants to be root");
     }
     is_not
 }

@@ -8,6 +8,8 @@ mod channel;
 mod commands;
 mod ends;
 mod files;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod terminals;
 
 use std::panic::AssertUnwindSafe;
@@ -70,7 +72,7 @@ fn main() -> ExitCode {
         return openshell_sandbox::main();
     }
     if !rustix::process::getuid().is_root() {
-        println!("skipped: these tests start processes as another user, and want to be root");
+        skip::say("these tests start processes as another user, and want to be root");
         return ExitCode::SUCCESS;
     }
     let confined = first.is_empty().then(confined);
