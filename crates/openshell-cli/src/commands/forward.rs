@@ -209,7 +209,8 @@ async fn up(input: &mut OwnedReadHalf, sender: mpsc::Sender<TcpForwardFrame>) ->
         buffer.reserve(PIECE);
         let count = tokio::select! {
             count = input.read_buf(&mut buffer) => count,
-            () = sender.closed() => return End::Gone,
+            // Nothing more is taken. Whether that is an orderly end, the other direction knows.
+            () = sender.closed() => return End::Over,
         };
         match count {
             // The end of the stream of frames is that of the connection's.
@@ -217,7 +218,7 @@ async fn up(input: &mut OwnedReadHalf, sender: mpsc::Sender<TcpForwardFrame>) ->
             Ok(_) => {
                 let data = buffer.split().freeze();
                 if sender.send(TcpForwardFrame { payload: Some(Payload::Data(data)) }).await.is_err() {
-                    return End::Gone;
+                    return End::Over;
                 }
             }
             Err(_) => return End::Gone,
