@@ -16,11 +16,11 @@ use openshell_driver_api::{
 use openshell_proto::compute::v1::{self as wire, compute_driver_client::ComputeDriverClient};
 use openshell_uds::PeerPolicy;
 use tokio::net::UnixStream;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::convert;
 use crate::link::Link;
+use crate::wire::Wire;
 
 /// How long a driver may take. The runtime has its own, configured ones; these are the bound that always holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl RemoteDriver {
         &self,
         operation: &'static str,
         deadline: Duration,
-        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
+        ask: impl FnOnce(ComputeDriverClient<Wire>) -> F,
     ) -> Result<T, DriverError>
     where
         F: Future<Output = Result<Response<T>, Status>>,

@@ -10,6 +10,7 @@
 //! What crosses is `openshell.compute.v1.ComputeDriver`, which other people's drivers speak too; a driver of ours is the
 //! same driver in process and behind a socket. There is nothing here that only one driver needs.
 
+mod begun;
 mod client;
 pub mod convert;
 mod dial;
@@ -20,6 +21,7 @@ mod pump;
 mod server;
 mod session;
 mod status;
+mod wire;
 
 pub use client::{Deadlines, RemoteDriver};
 pub use dial::{DIALER, DialError, SocketDialer};

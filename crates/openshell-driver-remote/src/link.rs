@@ -1,19 +1,19 @@
 //! The connections to a driver: made as they are needed, greeted, and explained when they fail.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
+use http::Uri;
 use openshell_driver_api::{Capabilities, DriverError, ErrorKind};
-use openshell_proto::compute::v1::{self as wire, compute_driver_client::ComputeDriverClient};
+use openshell_proto::compute::v1::{self as messages, compute_driver_client::ComputeDriverClient};
 use openshell_uds::{ConnectError, PeerPolicy};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use crate::session::Session;
+use crate::wire::Wire;
 use crate::{MAX_MESSAGE, convert, error_of};
 
 /// What the driver and the task that greets new connections share.
@@ -21,7 +21,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) path: PathBuf,
     pub(crate) session: Session,
-    pub(crate) client: ComputeDriverClient<Channel>,
+    pub(crate) client: ComputeDriverClient<Wire>,
 }
 
 impl Link {
@@ -34,16 +34,9 @@ impl Link {
         first: Option<UnixStream>,
         deadline: Duration,
     ) -> Arc<Self> {
-        let (connected, connections) = watch::channel(0_u64);
-        let connector = Connector { path: path.to_owned(), policy, first: Mutex::new(first), connected };
-        let connector = Arc::new(connector);
-        let connect = tower::service_fn(move |_: http::Uri| {
-            let connector = Arc::clone(&connector);
-            async move { connector.connect().await.map(TokioIo::new) }
-        });
+        let (wire, connections) = Wire::new(path.to_owned(), policy, first);
         // The authority is never resolved; a server may show it in its log.
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect);
-        let client = ComputeDriverClient::new(channel)
+        let client = ComputeDriverClient::with_origin(wire, Uri::from_static("http://localhost"))
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let link = Arc::new(Link {
@@ -61,7 +54,7 @@ impl Link {
         &self,
         operation: &'static str,
         deadline: Duration,
-        ask: impl FnOnce(ComputeDriverClient<Channel>) -> F,
+        ask: impl FnOnce(ComputeDriverClient<Wire>) -> F,
     ) -> Result<T, DriverError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -76,8 +69,8 @@ impl Link {
     /// Asks the driver who it is; what gives no name is no driver.
     pub(crate) async fn greet(&self, deadline: Duration) -> Result<Capabilities, DriverError> {
         const OPERATION: &str = "get capabilities";
-        let ask = |mut client: ComputeDriverClient<Channel>| async move {
-            client.get_capabilities(wire::GetCapabilitiesRequest {}).await
+        let ask = |mut client: ComputeDriverClient<Wire>| async move {
+            client.get_capabilities(messages::GetCapabilitiesRequest {}).await
         };
         let capabilities = convert::capabilities_from_wire(self.call(OPERATION, deadline, ask).await?);
         let path = self.path.display();
@@ -124,26 +117,6 @@ fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
         source = error.source();
     }
     None
-}
-
-/// Makes the connections of a channel and counts them.
-struct Connector {
-    path: PathBuf,
-    policy: PeerPolicy,
-    first: Mutex<Option<UnixStream>>,
-    connected: watch::Sender<u64>,
-}
-
-impl Connector {
-    async fn connect(&self) -> Result<UnixStream, ConnectError> {
-        let ready = self.first.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let stream = match ready {
-            Some(stream) => stream,
-            None => openshell_uds::connect(&self.path, &self.policy).await?,
-        };
-        self.connected.send_modify(|count| *count += 1);
-        Ok(stream)
-    }
 }
 
 /// Asks for the capabilities anew after every connection but the first, which is greeted by whoever dials. Ends with

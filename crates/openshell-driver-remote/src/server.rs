@@ -15,6 +15,7 @@ use openshell_uds::{Limits, Listener, PeerPolicy};
 use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Response, Status};
 
+use crate::begun::{Begun, Panicked};
 use crate::pump::{self, Bounds};
 use crate::{MAX_MESSAGE, convert, status_of};
 
@@ -85,7 +86,7 @@ struct Adapter {
 }
 
 impl Adapter {
-    /// Runs a request in a task of its own and gives its answer.
+    /// Runs a request, to its end whatever its client does, and gives its answer.
     async fn run<T, F>(
         &self,
         rpc: &'static str,
@@ -98,12 +99,12 @@ impl Adapter {
         let slot = Arc::clone(&self.running).acquire_owned().await;
         let slot = slot.map_err(|_| Status::unavailable("the driver is stopping"))?;
         let asked = ask(Arc::clone(&self.driver));
-        let task = tokio::spawn(async move {
+        let begun = Begun::new(async move {
             let answer = asked.await;
             drop(slot);
             answer
         });
-        match task.await {
+        match begun.await {
             Ok(Ok(answer)) => Ok(Response::new(answer)),
             Ok(Err(error)) => {
                 if error.kind() == ErrorKind::Internal {
@@ -112,8 +113,8 @@ impl Adapter {
                 }
                 Err(status_of(&error))
             }
-            Err(error) => {
-                tracing::error!(rpc, %error, "the driver panicked");
+            Err(Panicked) => {
+                tracing::error!(rpc, "the driver panicked");
                 Err(Status::internal("the driver panicked; its log says where"))
             }
         }
