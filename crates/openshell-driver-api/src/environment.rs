@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::supervisor::{self, SupervisorDelivery};
 use crate::{DriverContext, DriverError, SandboxRequest};
 
 /// Names that begin so are ours: a request that sets one is refused.
@@ -17,6 +18,8 @@ pub const SANDBOX_ID: &str = "OPENSHELL_SANDBOX_ID";
 pub const SANDBOX: &str = "OPENSHELL_SANDBOX";
 /// The path of the file that holds the token; absent when there is no token.
 pub const SANDBOX_TOKEN_FILE: &str = "OPENSHELL_SANDBOX_TOKEN_FILE";
+/// The path of the file with the CA that signs for the gateway; absent where the gateway is behind a Unix socket.
+pub const CA_FILE: &str = "OPENSHELL_CA_FILE";
 /// The main process; see [`main_process_spec`].
 pub const MAIN_PROCESS_SPEC: &str = "OPENSHELL_MAIN_PROCESS_SPEC";
 /// `false` when the gateway has telemetry off or compiled out; absent otherwise.
@@ -63,6 +66,9 @@ pub fn of(
     }
     if !spec.token.is_empty() {
         give(SANDBOX_TOKEN_FILE, token_file);
+    }
+    if let Some(SupervisorDelivery::Network { .. }) = &context.supervisor {
+        give(CA_FILE, supervisor::CA);
     }
     if !context.telemetry {
         give(TELEMETRY_ENABLED, "false");
@@ -216,7 +222,7 @@ mod tests {
             given["OPENSHELL_MAIN_PROCESS_SPEC"],
             r#"{"version":1,"command":["sleep","3 0\"0"],"tty":false}"#
         );
-        for absent in ["OPENSHELL_ENDPOINT", "OPENSHELL_SANDBOX_TOKEN_FILE", "OPENSHELL_TELEMETRY_ENABLED"] {
+        for absent in [ENDPOINT, SANDBOX_TOKEN_FILE, CA_FILE, TELEMETRY_ENABLED] {
             assert!(!given.contains_key(absent), "{absent}");
         }
     }
@@ -225,12 +231,17 @@ mod tests {
     fn the_optional_variables() {
         let mut request = request(&[], &[]);
         request.spec.token = Secret::new("s3cret");
-        let context = DriverContext { telemetry: false, endpoint: "unix:///gw".into(), ..context() };
+        let mut context = DriverContext { telemetry: false, endpoint: "unix:///gw".into(), ..context() };
         let given = of(&request, &context, "/run/token").expect("valid");
         assert_eq!(given["OPENSHELL_ENDPOINT"], "unix:///gw");
         assert_eq!(given["OPENSHELL_SANDBOX_TOKEN_FILE"], "/run/token");
         assert_eq!(given["OPENSHELL_TELEMETRY_ENABLED"], "false");
         assert!(!given.values().any(|value| value.contains("s3cret")));
+        assert!(!given.contains_key(CA_FILE));
+        let (endpoint, ca) = ("https://gw:1".to_owned(), "PEM".to_owned());
+        context.supervisor = Some(SupervisorDelivery::Network { endpoint, ca });
+        let given = of(&request, &context, "/run/token").expect("valid");
+        assert_eq!(given["OPENSHELL_CA_FILE"], "/run/openshell/ca.crt");
     }
 
     #[test]

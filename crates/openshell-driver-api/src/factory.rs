@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::supervisor::SupervisorDelivery;
+use crate::supervisor::{Delivers, SupervisorDelivery};
 use crate::{ComputeDriver, DriverError, Table};
 
 /// Makes drivers of one kind. Implemented by a unit struct and named in [`register!`](crate::register).
@@ -22,10 +22,12 @@ pub trait DriverFactory: Send + Sync + 'static {
     /// `env` alone.
     async fn detect(&self, env: &ProbeEnv) -> Detection;
 
-    /// Whether the driver puts [`DriverContext::supervisor`] into its sandboxes and starts them with it. One that does not
-    /// is never given any, and its backend's word alone says whether a sandbox is ready.
-    fn delivers_supervisor(&self) -> bool {
-        false
+    /// What the driver needs of [`DriverContext::supervisor`] to put a supervisor into its sandboxes and start them with
+    /// it; `table` is its own, checked. One that puts none into them is never given anything, and its backend's word alone
+    /// says whether a sandbox is ready.
+    fn delivers_supervisor(&self, table: &Table) -> Delivers {
+        let _ = table;
+        Delivers::Nothing
     }
 
     /// Opens the driver. The table has been checked.

@@ -4,6 +4,7 @@
 //! ```text
 //!   /run/openshell/supervisor              the program, read-only, the sandbox's first process
 //!   /run/openshell/gateway/gateway.sock    where it calls the gateway; the directory is the sandbox's own on the host
+//!   /run/openshell/ca.crt                  whom it believes to be the gateway, where it calls over the network
 //! ```
 
 use std::path::PathBuf;
@@ -19,15 +20,41 @@ pub const SOCKET: &str = "gateway.sock";
 /// The value of [`ENDPOINT`](crate::environment::ENDPOINT) for that socket.
 pub const ENDPOINT: &str = "unix:///run/openshell/gateway/gateway.sock";
 
+/// Where the certificate of the gateway's CA is inside of a sandbox whose supervisor calls over the network.
+pub const CA: &str = "/run/openshell/ca.crt";
+
 /// What a gateway hands to a driver that delivers its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SupervisorDelivery {
-    /// The program on the gateway's host: an absolute path of a static executable.
-    pub program: PathBuf,
-    /// The directory on the gateway's host that has one of each sandbox's own, called like its id, with the socket in it.
-    /// The latter is there before the driver is asked to make or start the sandbox, and stays the same directory as long
-    /// as the sandbox is there, while the socket in it is another one with every start of the gateway.
-    pub sockets: PathBuf,
+pub enum SupervisorDelivery {
+    /// The program of the gateway's host, and Unix sockets on it: for a driver whose sandboxes are on that host.
+    Host {
+        /// The program on the gateway's host: an absolute path of a static executable.
+        program: PathBuf,
+        /// The directory on the gateway's host that has one of each sandbox's own, called like its id, with the socket in
+        /// it. The latter is there before the driver is asked to make or start the sandbox, and stays the same directory
+        /// as long as the sandbox is there, while the socket in it is another one with every start of the gateway.
+        sockets: PathBuf,
+    },
+    /// A program that the driver has from elsewhere, and the gateway's address: for a driver whose sandboxes are on other
+    /// hosts.
+    Network {
+        /// What the supervisor dials: `https://HOST:PORT`.
+        endpoint: String,
+        /// The certificate of the CA that the gateway's own has to be signed by, as PEM; nothing in it is secret. It is the
+        /// same as long as the gateway keeps its state directory.
+        ca: String,
+    },
+}
+
+/// What a driver needs in order to put a supervisor into its sandboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivers {
+    /// It puts none into them.
+    Nothing,
+    /// [`SupervisorDelivery::Host`].
+    Program,
+    /// [`SupervisorDelivery::Network`].
+    Network,
 }
 
 /// The command line of a sandbox's first process.

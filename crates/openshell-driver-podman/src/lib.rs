@@ -33,6 +33,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use openshell_driver_api::supervisor::Delivers;
 use openshell_driver_api::{
     ComputeDriver, ConfigError, Detection, DriverContext, DriverError, DriverFactory, ProbeEnv, Table,
     async_trait,
@@ -58,8 +59,8 @@ impl DriverFactory for Podman {
         detect::detect(env).await.detection()
     }
 
-    fn delivers_supervisor(&self) -> bool {
-        true
+    fn delivers_supervisor(&self, _table: &Table) -> Delivers {
+        Delivers::Program
     }
 
     async fn open(

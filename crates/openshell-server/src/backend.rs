@@ -47,7 +47,7 @@ pub(crate) async fn open(
         state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
         telemetry: settings.telemetry.is_enabled(),
         endpoint: supervisor.map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
-        supervisor: supervisor.map(|found| SupervisorDelivery {
+        supervisor: supervisor.map(|found| SupervisorDelivery::Host {
             program: found.program.clone(),
             sockets: settings.state_dir.join(paths::SANDBOXES),
         }),

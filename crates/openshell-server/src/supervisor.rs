@@ -21,7 +21,7 @@ use openshell_core::catalog::{Arm, Catalog};
 use openshell_core::config::{DriverTable, Problem, Supervisor as Wanted};
 use openshell_core::selection::How;
 use openshell_core::{Selection, Settings};
-use openshell_driver_api::supervisor::PROGRAM_NAME;
+use openshell_driver_api::supervisor::{Delivers, PROGRAM_NAME};
 use openshell_driver_api::{ProgramSearch, ProgramSought, program};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
@@ -87,7 +87,7 @@ impl Supervisor {
         let name = selection.name.to_string();
         let delivers = match (&selection.how, (catalog.arm)(selection.name.key())) {
             (How::CompiledIn, Some(Arm::Crate { registration, .. })) => {
-                registration.factory.delivers_supervisor()
+                registration.factory.delivers_supervisor(&table.own) == Delivers::Program
             }
             _ => false,
         };

@@ -47,7 +47,14 @@ impl Supervised {
         id: &SandboxId,
         cap_add: &[String],
     ) -> Result<Option<Self>, DriverError> {
-        let Some(SupervisorDelivery { program, sockets }) = &context.supervisor else { return Ok(None) };
+        let (program, sockets) = match &context.supervisor {
+            None => return Ok(None),
+            Some(SupervisorDelivery::Host { program, sockets }) => (program, sockets),
+            Some(SupervisorDelivery::Network { .. }) => {
+                let message = "there is no program of this host to bind";
+                return Err(DriverError::new(ErrorKind::Internal, "deliver the supervisor", message));
+            }
+        };
         let text = |path: &std::path::Path| match path.to_str() {
             Some(text) => Ok(text.to_owned()),
             None => {
@@ -110,7 +117,10 @@ mod tests {
             state_dir: "/state/drivers/moon".into(),
             telemetry: true,
             endpoint: supervisor::ENDPOINT.into(),
-            supervisor: Some(SupervisorDelivery { program: "/p".into(), sockets: "/state/sandboxes".into() }),
+            supervisor: Some(SupervisorDelivery::Host {
+                program: "/p".into(),
+                sockets: "/state/sandboxes".into(),
+            }),
         };
         let cap_add: Vec<String> = cap_add.iter().map(|name| (*name).to_owned()).collect();
         let id = SandboxId::new("id-1").expect("an id");

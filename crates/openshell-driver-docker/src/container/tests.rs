@@ -91,7 +91,7 @@ fn the_posture() {
 
 /// A context with a supervisor to deliver.
 fn supervised() -> DriverContext {
-    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    let delivery = SupervisorDelivery::Host { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
     DriverContext { supervisor: Some(delivery), ..context() }
 }
 

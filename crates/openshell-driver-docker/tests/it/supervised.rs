@@ -92,7 +92,7 @@ async fn an_engine_at_a_port_is_refused() {
         state_dir: bench.state_dir(),
         telemetry: true,
         endpoint: String::new(),
-        supervisor: Some(SupervisorDelivery { program: "/p".into(), sockets: "/s".into() }),
+        supervisor: Some(SupervisorDelivery::Host { program: "/p".into(), sockets: "/s".into() }),
     };
     let opened = openshell_driver_docker::REGISTRATION.factory.open(context, &table).await;
     let error = opened.err().expect("nothing can be bound there");

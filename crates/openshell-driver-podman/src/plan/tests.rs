@@ -55,7 +55,7 @@ fn told(request: &SandboxRequest, config: &str, rootless: bool) -> Result<Value,
 
 #[test]
 fn a_supervisor_changes_nothing_but_what_it_needs() {
-    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    let delivery = SupervisorDelivery::Host { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
     let supervised = DriverContext { supervisor: Some(delivery), ..context() };
     let mut image = image(true);
     image.user = "www".to_owned();

@@ -84,7 +84,7 @@ impl Bench {
         let mut bench = Self::new(config).await?;
         let program = PathBuf::from(folder).join(PROGRAM_NAME);
         assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
-        let delivery = SupervisorDelivery { program, sockets: bench.state.path().join("sandboxes") };
+        let delivery = SupervisorDelivery::Host { program, sockets: bench.state.path().join("sandboxes") };
         let opened = open_with(&bench.gateway_id, &bench.state, &bench.table, Some(delivery)).await;
         bench.driver = opened.expect("a driver");
         Some(bench)
