@@ -11,7 +11,7 @@ use rustix::process::{DumpableBehavior, Pid, Signal, getpid, kill_process_group,
 use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 
 use crate::args::Run;
-use crate::link::{Endpoint, Link, Settings, Token};
+use crate::link::{Endpoint, Link, Settings, Token, Trust};
 use crate::process::identity::Identity;
 use crate::process::main_process::Output;
 use crate::say::say;
@@ -75,10 +75,17 @@ fn settings() -> Result<Option<Settings>, String> {
     };
     let wanted = |name: &str| env::var(name).map_err(|_| format!("`{name}` is not set"));
     let endpoint = Endpoint::parse(&endpoint).map_err(|error| format!("`OPENSHELL_ENDPOINT`: {error}"))?;
+    let trust = match &endpoint {
+        Endpoint::Socket(_) => None,
+        Endpoint::Network(_) => {
+            let trust = Trust::read(Path::new(&wanted("OPENSHELL_CA_FILE")?));
+            Some(trust.map_err(|error| error.to_string())?)
+        }
+    };
     let token = Token::read(Path::new(&wanted("OPENSHELL_SANDBOX_TOKEN_FILE")?))
         .map_err(|error| error.to_string())?;
     let sandbox_id = wanted("OPENSHELL_SANDBOX_ID")?;
-    Ok(Some(Settings { endpoint, sandbox_id, token }))
+    Ok(Some(Settings { endpoint, trust, sandbox_id, token }))
 }
 
 async fn live(

@@ -1,22 +1,38 @@
 //! Where the gateway is: `OPENSHELL_ENDPOINT` as a value.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Where the gateway is dialled: an absolute path of a Unix socket.
+use http::Uri;
+use rustls::pki_types::ServerName;
+
+/// Where the gateway is dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint(PathBuf);
+pub(crate) enum Endpoint {
+    /// An absolute path of a Unix socket.
+    Socket(PathBuf),
+    /// A port of a host, spoken to over TLS.
+    Network(Network),
+}
+
+/// A host and a port on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// The name or address, which the gateway's certificate has to have.
+    pub(super) name: ServerName<'static>,
+    pub(super) port: u16,
+    /// `https://HOST:PORT`.
+    pub(super) origin: Uri,
+}
 
 /// Why a text names no gateway that this program could dial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndpointError {
-    /// A network address.
-    #[error(
-        "`{0}` is an address on a network, and this supervisor dials Unix sockets only: it needs `unix:///PATH`"
-    )]
-    Network(String),
-    /// Neither that nor a socket.
-    #[error("`{0}` names no gateway: `unix:///PATH` with an absolute path does")]
+    /// Without TLS, a token would be anybody's who listens in.
+    #[error("`{0}` is a plain address: over a network the gateway is dialled with TLS, at `https://HOST:PORT`")]
+    Plain(String),
+    /// Nothing that could be dialled.
+    #[error("`{0}` names no gateway: `unix:///PATH` with an absolute path does, and `https://HOST:PORT`")]
     Unknown(String),
 }
 
@@ -26,23 +42,43 @@ impl Endpoint {
         if let Some(path) = text.strip_prefix("unix://")
             && path.starts_with('/')
         {
-            return Ok(Self(PathBuf::from(path)));
+            return Ok(Self::Socket(PathBuf::from(path)));
         }
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Err(EndpointError::Network(text.to_owned()));
+        if text.starts_with("http://") {
+            return Err(EndpointError::Plain(text.to_owned()));
         }
-        Err(EndpointError::Unknown(text.to_owned()))
+        let network = text.strip_prefix("https://").and_then(|address| network(text, address));
+        network.map(Self::Network).ok_or_else(|| EndpointError::Unknown(text.to_owned()))
     }
 
-    /// The socket.
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+    /// What requests say that they are for. On a Unix socket nobody reads it, and HTTP/2 wants one.
+    pub(super) fn origin(&self) -> Uri {
+        match self {
+            Self::Socket(_) => Uri::from_static("http://localhost"),
+            Self::Network(network) => network.origin.clone(),
+        }
     }
+}
+
+/// `HOST:PORT`, and nothing after it; an address of IPv6 is in brackets.
+fn network(text: &str, address: &str) -> Option<Network> {
+    let (host, port) = address.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').filter(|host| host.contains(':'))?,
+        None => host,
+    };
+    let name = ServerName::try_from(host.to_owned()).ok()?;
+    Some(Network { name, port, origin: text.parse().ok()? })
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unix://{}", self.0.display())
+        match self {
+            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+            // As it was given: a URI adds a path of its own.
+            Self::Network(network) => write!(f, "{}", network.origin.to_string().trim_end_matches('/')),
+        }
     }
 }
 
@@ -51,14 +87,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_is_named_by_its_absolute_path_and_all_else_is_refused_in_words() {
+    fn a_socket_is_named_by_its_absolute_path() {
         let endpoint = Endpoint::parse("unix:///run/openshell/gateway/gateway.sock").expect("an endpoint");
-        assert_eq!(endpoint.path(), Path::new("/run/openshell/gateway/gateway.sock"));
+        assert_eq!(endpoint, Endpoint::Socket("/run/openshell/gateway/gateway.sock".into()));
         assert_eq!(endpoint.to_string(), "unix:///run/openshell/gateway/gateway.sock");
-        for text in ["", "unix://", "unix://gateway.sock", "/run/gateway.sock", "unix:/run/gateway.sock"] {
+    }
+
+    #[test]
+    fn a_gateway_on_a_network_is_named_by_its_host_and_port() {
+        for (text, host, port) in [
+            ("https://gateway.example:17671", "gateway.example", 17671),
+            ("https://10.0.0.1:1", "10.0.0.1", 1),
+            ("https://[fd00::1]:443", "fd00::1", 443),
+        ] {
+            let endpoint = Endpoint::parse(text).expect(text);
+            assert_eq!(endpoint.to_string(), text);
+            let Endpoint::Network(network) = endpoint else { panic!("{text}") };
+            assert_eq!((network.name.to_str().as_ref(), network.port), (host, port));
+        }
+    }
+
+    #[test]
+    fn all_else_is_refused_in_words() {
+        for text in [
+            "",
+            "unix://",
+            "unix://gateway.sock",
+            "/run/gateway.sock",
+            "unix:/run/gateway.sock",
+            "https://host",
+            "https://host:0",
+            "https://host:70000",
+            "https://:1",
+            "https://ho st:1",
+            "https://fd00::1:443",
+            "https://host:1/path",
+            "https://[host]:1",
+        ] {
             assert_eq!(Endpoint::parse(text), Err(EndpointError::Unknown(text.to_owned())), "{text}");
         }
-        let refused = Endpoint::parse("https://10.0.0.1:17670").expect_err("no socket");
-        assert!(refused.to_string().contains("dials Unix sockets only"), "{refused}");
+        let refused = Endpoint::parse("http://10.0.0.1:17670").expect_err("no TLS");
+        assert!(refused.to_string().contains("`https://HOST:PORT`"), "{refused}");
     }
 }

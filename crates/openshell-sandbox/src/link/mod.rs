@@ -16,11 +16,14 @@ mod channels;
 mod endpoint;
 mod keeper;
 mod log;
+mod names;
 mod push;
 mod relay;
 mod session;
 mod tcp;
 mod token;
+mod transport;
+mod trust;
 mod wire;
 
 use std::io;
@@ -37,6 +40,7 @@ pub(crate) use self::endpoint::Endpoint;
 use self::log::Log;
 pub(crate) use self::token::Token;
 use self::token::{TokenError, Tokens};
+pub(crate) use self::trust::Trust;
 use self::wire::Wire;
 use crate::service::Sandbox;
 
@@ -50,6 +54,8 @@ const RETRY: Duration = Duration::from_millis(50);
 pub(crate) struct Settings {
     /// Where the gateway is.
     pub(crate) endpoint: Endpoint,
+    /// Who it has to be, on a network.
+    pub(crate) trust: Option<Trust>,
     /// The sandbox's id.
     pub(crate) sandbox_id: String,
     /// The credential that the sandbox was made with.
@@ -90,6 +96,7 @@ enum LinkError {
 /// What the parts of the link share.
 struct Shared {
     endpoint: Endpoint,
+    trust: Option<Trust>,
     sandbox_id: String,
     tokens: Arc<Tokens>,
     channels: Channels,
@@ -112,9 +119,10 @@ pub(crate) struct Link {
 impl Link {
     /// Begins to dial, for as long as it takes. Within a tokio runtime.
     pub(crate) fn start(settings: Settings, sandbox: Arc<Sandbox>) -> Self {
-        let Settings { endpoint, sandbox_id, token } = settings;
+        let Settings { endpoint, trust, sandbox_id, token } = settings;
         let shared = Arc::new(Shared {
             endpoint,
+            trust,
             log: Arc::new(Log::new(sandbox_id.clone(), sandbox.main.lines().clone())),
             sandbox_id,
             tokens: Arc::new(Tokens::new(token)),

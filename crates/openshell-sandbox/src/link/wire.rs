@@ -1,10 +1,9 @@
-//! One connection to the gateway: HTTP/2 over its Unix socket, with the sandbox's token in every request.
+//! One connection to the gateway: HTTP/2 over its Unix socket or over TLS, with the sandbox's token in every request.
 //!
 //! hyper's client is used bare. tonic's own transport would add queues, balancing and reconnecting, all of which is done
 //! here in another way, and half a megabyte.
 
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,12 +15,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use openshell_proto::openshell::v1::open_shell_client::OpenShellClient;
-use tokio::net::UnixStream;
+use rustix::net::{Shutdown, shutdown};
 use tonic::body::Body;
 use tower_service::Service;
 
 use super::endpoint::Endpoint;
 use super::token::Tokens;
+use super::transport::Transport;
+use super::trust::Trust;
 use super::{ANSWER, LinkError};
 
 /// What all channels together may have on its way here: no limit, so that one that is stuck holds up no other.
@@ -45,19 +46,22 @@ const MESSAGE: usize = (1 << 20) + (64 << 10);
 pub(super) struct Wire {
     requests: SendRequest<Body>,
     tokens: Arc<Tokens>,
+    origin: Uri,
     /// Another descriptor of the socket, for [`Wire::cut`].
-    socket: Arc<StdUnixStream>,
+    socket: Arc<OwnedFd>,
 }
 
 impl Wire {
-    /// Connects.
-    pub(super) async fn dial(endpoint: &Endpoint, tokens: Arc<Tokens>) -> Result<Self, LinkError> {
+    /// Connects; `trust` says whom to believe on a network.
+    pub(super) async fn dial(
+        endpoint: &Endpoint,
+        trust: Option<&Trust>,
+        tokens: Arc<Tokens>,
+    ) -> Result<Self, LinkError> {
         let unreachable = |source| LinkError::Unreachable { endpoint: endpoint.clone(), source };
-        let dialled = tokio::time::timeout(ANSWER, UnixStream::connect(endpoint.path())).await;
-        let stream = dialled.map_err(|_| LinkError::NoAnswer { asking: "to be let in" })?;
-        let stream = stream.and_then(UnixStream::into_std).map_err(unreachable)?;
-        let socket = stream.try_clone().map_err(unreachable)?;
-        let stream = TokioIo::new(UnixStream::from_std(stream).map_err(unreachable)?);
+        let dialled = tokio::time::timeout(ANSWER, Transport::dial(endpoint, trust)).await;
+        let dialled = dialled.map_err(|_| LinkError::NoAnswer { asking: "to be let in" })?;
+        let (stream, socket) = dialled.map_err(unreachable)?;
         let (requests, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -69,18 +73,17 @@ impl Wire {
             .max_local_error_reset_streams(None)
             .keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
-            .handshake(stream)
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(LinkError::Handshake)?;
         // How it ends is seen by whoever uses it.
         tokio::spawn(connection);
-        Ok(Self { requests, tokens, socket: Arc::new(socket) })
+        Ok(Self { requests, tokens, origin: endpoint.origin(), socket: Arc::new(socket) })
     }
 
     /// The gateway's methods over this connection.
     pub(super) fn client(&self) -> OpenShellClient<Self> {
-        // On a Unix socket nobody reads the authority, and HTTP/2 wants one.
-        OpenShellClient::with_origin(self.clone(), Uri::from_static("http://localhost"))
+        OpenShellClient::with_origin(self.clone(), self.origin.clone())
             .max_decoding_message_size(MESSAGE)
     }
 
@@ -97,7 +100,7 @@ impl Wire {
     /// Ends it with everything on it, whatever the gateway does.
     pub(super) fn cut(&self) {
         // One that is gone already needs no end.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = shutdown(&self.socket, Shutdown::Both);
     }
 }
 

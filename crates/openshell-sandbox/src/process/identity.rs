@@ -5,7 +5,8 @@ use openshell_guest::start::PATH;
 use openshell_guest::user::User;
 
 /// What the supervisor is told and processes are not: credentials, and what leads to them.
-const OURS: [&str; 3] = ["OPENSHELL_ENDPOINT", "OPENSHELL_SANDBOX_TOKEN_FILE", "OPENSHELL_MAIN_PROCESS_SPEC"];
+const OURS: [&str; 4] =
+    ["OPENSHELL_ENDPOINT", "OPENSHELL_SANDBOX_TOKEN_FILE", "OPENSHELL_CA_FILE", "OPENSHELL_MAIN_PROCESS_SPEC"];
 
 /// What all processes of the sandbox have in common.
 #[derive(Debug, Clone)]
@@ -103,6 +104,7 @@ mod tests {
         let given = [
             ("OPENSHELL_ENDPOINT", "unix:///x"),
             ("OPENSHELL_SANDBOX_TOKEN_FILE", "/t"),
+            ("OPENSHELL_CA_FILE", "/c"),
             ("OPENSHELL_MAIN_PROCESS_SPEC", "{}"),
             ("OPENSHELL_SANDBOX", "box"),
             ("HOME", "/root"),
