@@ -26,6 +26,10 @@ pub const ENV_TCP: &str = "OPENSHELL_TCP";
 pub const ENV_ALLOW_UNAUTHENTICATED: &str = "OPENSHELL_ALLOW_UNAUTHENTICATED";
 /// The address of the listener of health and metrics.
 pub const ENV_HEALTH_ADDRESS: &str = "OPENSHELL_HEALTH_ADDRESS";
+/// The address of the listener for sandboxes on other hosts.
+pub const ENV_SANDBOX_BIND_ADDRESS: &str = "OPENSHELL_SANDBOX_BIND_ADDRESS";
+/// What these sandboxes dial.
+pub const ENV_SANDBOX_ENDPOINT: &str = "OPENSHELL_SANDBOX_ENDPOINT";
 /// The gateway's own Unix socket.
 pub const ENV_LISTEN_SOCKET: &str = "OPENSHELL_LISTEN_SOCKET";
 /// The database.
@@ -78,6 +82,14 @@ pub struct GatewayArgs {
     /// Also serve /healthz, /readyz and /metrics here, in plain HTTP [variable: OPENSHELL_HEALTH_ADDRESS]
     #[arg(long, value_name = "IP:PORT", global = true, help_heading = "Listeners")]
     pub health_address: Option<String>,
+
+    /// Where sandboxes on other hosts reach the gateway, over TLS [variable: OPENSHELL_SANDBOX_BIND_ADDRESS] [default: nowhere]
+    #[arg(long, value_name = "IP:PORT", global = true, help_heading = "Listeners")]
+    pub sandbox_bind_address: Option<String>,
+
+    /// What they dial, `https://HOST:PORT` [variable: OPENSHELL_SANDBOX_ENDPOINT] [default: that address]
+    #[arg(long, value_name = "URL", global = true, help_heading = "Listeners")]
+    pub sandbox_endpoint: Option<String>,
 
     /// The database, `sqlite:PATH` [variable: OPENSHELL_DB_URL] [default: under $XDG_STATE_HOME/openshell/gateway/]
     #[arg(long, value_name = "URL", global = true, help_heading = "State")]

@@ -2,6 +2,7 @@
 //! fault of all of them in one run, before a socket is bound or a backend is asked.
 
 mod front;
+mod sandboxes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::telemetry;
 
 use front::Origin;
 pub use front::{FrontSettings, PORT, TcpSettings};
+pub use sandboxes::SandboxSettings;
 
 /// How long a sandbox may be on its way up before that counts as a failure, unless told otherwise.
 pub const PROVISIONING_TIMEOUT: Duration = Duration::from_secs(300);
@@ -33,6 +35,8 @@ pub struct Settings {
     pub sources: Sources,
     /// Who may talk to the gateway.
     pub front: FrontSettings,
+    /// Where sandboxes on other hosts reach it; `None`: nowhere.
+    pub sandboxes: Option<SandboxSettings>,
     /// The gateway's Unix socket.
     pub listen_socket: PathBuf,
     /// The SQLite file.
@@ -166,10 +170,12 @@ impl<'a> Merge<'a> {
         let state_dir = self.required(state_dir);
         // Its faults are as good as any without a state directory.
         let (front, warnings) = self.front(args, file, state_dir.as_deref().unwrap_or(Path::new("/")));
+        let sandboxes = self.sandboxes(args, file, &front);
         let state_dir = state_dir?;
         Some(Settings {
             sources,
             front,
+            sandboxes,
             listen_socket: listen_socket?,
             database: database.unwrap_or_else(|| state_dir.join(paths::DATABASE)),
             state_dir,

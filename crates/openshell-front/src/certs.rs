@@ -6,6 +6,9 @@
 //!   DIR/clients/NAME/ca.crt tls.crt tls.key   what a client needs, and nothing else
 //! ```
 
+mod authority;
+mod sandboxes;
+
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::IpAddr;
@@ -13,14 +16,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use time::{Duration, OffsetDateTime};
 
-use crate::{files, validity};
+use crate::files;
+use authority::Authority;
+pub use sandboxes::SandboxIdentity;
 
 /// How far back certificates are valid, for hosts whose clocks differ.
 const BACK: Duration = Duration::hours(1);
@@ -98,7 +100,7 @@ pub enum CertsError {
         missing: PathBuf,
     },
     /// The authority that is there was not made here, or its key is another's.
-    #[error("the authority `{}` was not made by this command", path.display())]
+    #[error("the authority `{}` was not made by this program, or its key is another's", path.display())]
     Foreign {
         /// Its certificate.
         path: PathBuf,
@@ -109,9 +111,20 @@ pub enum CertsError {
         /// Its certificate.
         path: PathBuf,
     },
+    /// Others than the owner may read the authority's key.
+    #[error("the private key `{}` may be read by others (mode {mode:04o})", path.display())]
+    OpenKey {
+        /// Where it is.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A certificate cannot be made.
     #[error("cannot make a certificate")]
     Make(#[from] rcgen::Error),
+    /// TLS cannot be served with a certificate that was just made.
+    #[error("cannot serve TLS")]
+    Serve(#[from] rustls::Error),
 }
 
 impl CertsError {
@@ -136,7 +149,8 @@ impl CertsError {
             Self::Foreign { .. } => {
                 vec!["take another directory, or sign with that authority's own tools".to_owned()]
             }
-            Self::File { .. } | Self::Make(_) => Vec::new(),
+            Self::OpenKey { path, .. } => vec![format!("chmod 600 {}", path.display())],
+            Self::File { .. } | Self::Make(_) | Self::Serve(_) => Vec::new(),
         }
     }
 }
@@ -178,18 +192,23 @@ pub fn generate(request: &Request) -> Result<Made, CertsError> {
 /// The names of the server, each once.
 fn hosts(given: &[String]) -> Result<Vec<SanType>, CertsError> {
     let mut names = Vec::new();
-    for host in given.iter().map(String::as_str).chain(LOCAL) {
-        let refused = || CertsError::Name { name: host.to_owned(), of: "host" };
-        let name = match host.parse::<IpAddr>() {
-            Ok(address) => SanType::IpAddress(address),
-            Err(_) if is_host_name(host) => SanType::DnsName(host.try_into().map_err(|_| refused())?),
-            Err(_) => return Err(refused()),
-        };
+    for given in given.iter().map(String::as_str).chain(LOCAL) {
+        let name = host(given)?;
         if !names.contains(&name) {
             names.push(name);
         }
     }
     Ok(names)
+}
+
+/// A name or an address, as a certificate has it.
+fn host(host: &str) -> Result<SanType, CertsError> {
+    let refused = || CertsError::Name { name: host.to_owned(), of: "host" };
+    match host.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_) if is_host_name(host) => Ok(SanType::DnsName(host.try_into().map_err(|_| refused())?)),
+        Err(_) => Err(refused()),
+    }
 }
 
 /// A host name (RFC 1123, section 2.1), its first label perhaps `*`.
@@ -235,6 +254,12 @@ impl Pair {
             (there, _) => Ok(there),
         }
     }
+
+    /// Writes both, the key first and its owner's alone.
+    fn write(&self, certificate: &str, key: &KeyPair) -> Result<(), CertsError> {
+        write(&self.key, key.serialize_pem().as_bytes(), 0o600)?;
+        write(&self.cert, certificate.as_bytes(), 0o644)
+    }
 }
 
 struct Work<'a> {
@@ -247,29 +272,14 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn authority(&mut self, pair: &Pair) -> Result<Issuer<'static, KeyPair>, CertsError> {
-        if pair.is_there()? {
-            let foreign = || CertsError::Foreign { path: pair.cert.clone() };
-            let key = KeyPair::from_pem(&read(&pair.key)?).map_err(|_| foreign())?;
-            let there =
-                CertificateDer::from_pem_slice(read(&pair.cert)?.as_bytes()).map_err(|_| foreign())?;
-            // Only the name and the key of an issuer go into what it signs: with these the same, ours is the one there.
-            let params = authority_params(&key);
-            let ours = params.self_signed(&key)?;
-            if anchor(&there).ok_or_else(foreign)? != anchor(ours.der()).ok_or_else(foreign)? {
-                return Err(foreign());
-            }
-            self.ends = validity::ends(&there);
-            if self.ends.is_some_and(|ends| ends <= OffsetDateTime::now_utc()) {
-                return Err(CertsError::Expired { path: pair.cert.clone() });
-            }
+        let authority = Authority::load_or_create(pair, AUTHORITY)?;
+        if authority.is_new {
+            self.written.extend([pair.key.clone(), pair.cert.clone()]);
+        } else {
             self.kept.push(pair.cert.clone());
-            return Ok(Issuer::new(params, key));
         }
-        let key = KeyPair::generate()?;
-        let params = authority_params(&key);
-        let certificate = params.self_signed(&key)?;
-        self.store(pair, &certificate.pem(), &key)?;
-        Ok(Issuer::new(params, key))
+        self.ends = authority.ends;
+        Ok(authority.issuer)
     }
 
     fn leaf(
@@ -285,20 +295,13 @@ impl Work<'_> {
             return Ok(());
         }
         let key = KeyPair::generate()?;
-        let mut params = params(name, self.request.days);
+        let mut params = leaf(name, names, usage);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(i64::from(self.request.days));
         // A certificate is worth nothing without its authority's.
         params.not_after = self.ends.map_or(params.not_after, |ends| ends.min(params.not_after));
-        params.subject_alt_names = names;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
-        params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, issuer)?;
-        self.store(pair, &certificate.pem(), &key)
-    }
-
-    fn store(&mut self, pair: &Pair, certificate: &str, key: &KeyPair) -> Result<(), CertsError> {
-        self.write(&pair.key, key.serialize_pem().as_bytes(), 0o600)?;
-        self.write(&pair.cert, certificate.as_bytes(), 0o644)
+        pair.write(&params.signed_by(&key, issuer)?.pem(), &key)?;
+        self.written.extend([pair.key.clone(), pair.cert.clone()]);
+        Ok(())
     }
 
     fn copy(&mut self, from: &Path, to: &Path) -> Result<(), CertsError> {
@@ -306,32 +309,25 @@ impl Work<'_> {
         if fs::read_to_string(to).is_ok_and(|there| there == text) {
             return Ok(());
         }
-        self.write(to, text.as_bytes(), 0o644)
-    }
-
-    fn write(&mut self, path: &Path, bytes: &[u8], mode: u32) -> Result<(), CertsError> {
-        let failed = |source| CertsError::File { action: "write", path: path.to_owned(), source };
-        files::replace(path, bytes, mode).map_err(failed)?;
-        self.written.push(path.to_owned());
+        write(to, text.as_bytes(), 0o644)?;
+        self.written.push(to.to_owned());
         Ok(())
     }
 }
 
-/// The name and the key of an authority.
-fn anchor(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-    let anchor = webpki::anchor_from_trusted_cert(certificate).ok()?;
-    Some((anchor.subject.to_vec(), anchor.subject_public_key_info.to_vec()))
+/// What everybody's certificate has that is no authority's; it is valid until the caller says otherwise.
+fn leaf(name: &str, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
+    let mut params = params(name, CA_DAYS);
+    params.subject_alt_names = names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    params.use_authority_key_identifier_extension = true;
+    params
 }
 
-/// An authority's certificate. Its key is in its name: of two authorities of one name a client could say no more than
-/// that a signature is bad, where it should say that it does not know the issuer.
-fn authority_params(key: &KeyPair) -> CertificateParams {
-    let digest = ring::digest::digest(&ring::digest::SHA256, key.public_key_raw());
-    let tag: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let mut params = params(&format!("{AUTHORITY} {tag}"), CA_DAYS);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CertsError> {
+    let failed = |source| CertsError::File { action: "write", path: path.to_owned(), source };
+    files::replace(path, bytes, mode).map_err(failed)
 }
 
 fn params(name: &str, days: u32) -> CertificateParams {

@@ -27,6 +27,6 @@ pub use observe::{Closed, Door, DoorCounters, Family, FrontBody, Kind, Metrics, 
 pub use peer::{ClientCertificate, Identity, Peer, Role};
 pub use probes::Backend;
 pub use request_id::RequestId;
-pub use sandbox::{Issued, Purpose, Sandbox, SandboxKey};
+pub use sandbox::{Issued, Purpose, Sandbox, SandboxKey, SandboxRoll};
 pub use service::{Front, FrontFuture, FrontOptions};
 pub use tls::{Tls, TlsError, TlsFiles};

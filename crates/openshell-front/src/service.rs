@@ -28,7 +28,7 @@ use crate::access::{Caller, Denied, MethodId, Policy, Refusal};
 use crate::observe::{FrontBody, Metrics, Record, code_name};
 use crate::probes::{Backend, Page, Probes, text};
 use crate::request_id::{RequestId, X_REQUEST_ID};
-use crate::sandbox::{SandboxDoor, SandboxKey};
+use crate::sandbox::{SandboxDoor, SandboxKey, SandboxRoll};
 use crate::{Guest, Identity, Peer, Role};
 
 pub use future::FrontFuture;
@@ -71,6 +71,8 @@ enum Part {
     Probes,
     /// The door of a sandbox.
     Sandbox(Arc<SandboxDoor>),
+    /// The door of all that are on other hosts.
+    Sandboxes(Arc<SandboxRoll>),
 }
 
 impl<S> Front<S> {
@@ -98,7 +100,16 @@ impl<S> Front<S> {
     where
         S: Clone,
     {
-        Self { part: Part::Sandbox(Arc::new(SandboxDoor::new(id, key))), ..self.clone() }
+        Self { part: Part::Sandbox(Arc::new(SandboxDoor::new(id, key, None))), ..self.clone() }
+    }
+
+    /// The same for every sandbox of a roll, of which the token says which it is.
+    #[must_use]
+    pub fn sandboxes(&self, roll: Arc<SandboxRoll>) -> Self
+    where
+        S: Clone,
+    {
+        Self { part: Part::Sandboxes(roll), ..self.clone() }
     }
 }
 
@@ -144,6 +155,7 @@ where
         }
         let door = match &self.part {
             Part::Sandbox(door) => Some(Arc::clone(door)),
+            Part::Sandboxes(roll) => Some(roll.door_for(request.headers())),
             Part::Clients | Part::Probes => None,
         };
         let page = page.filter(|_| door.is_none());
@@ -165,8 +177,9 @@ where
             return FrontFuture::later(Box::pin(answer), id);
         }
         let method = asked.method.method();
+        let guest = request.extensions().get::<Guest>();
         let identity = match &door {
-            Some(door) => match options.admit_supervisor(door, &asked) {
+            Some(door) => match options.admit_supervisor(door, &asked, guest) {
                 Ok(()) => door.identity(),
                 Err(refusal) => return options.refuse_supervisor(door, &asked, refusal, id.clone()),
             },
@@ -175,7 +188,7 @@ where
                 Err(refused) => return options.refuse(&asked, refused, id.clone()),
             },
         };
-        if let Some(guest) = request.extensions().get::<Guest>() {
+        if let Some(guest) = guest {
             guest.welcome();
         }
         let span = asked.span(&identity);
@@ -274,9 +287,15 @@ impl FrontOptions {
     }
 
     /// Whether a sandbox's supervisor asks, if it may ask for this, and for so much.
-    fn admit_supervisor(&self, door: &SandboxDoor, asked: &Asked<'_>) -> Result<(), Refusal> {
-        let admitted = door.admit(asked.method.method(), asked.headers, asked.began);
-        admitted.and_then(|()| self.measure(asked.headers))
+    fn admit_supervisor(
+        &self,
+        door: &SandboxDoor,
+        asked: &Asked<'_>,
+        guest: Option<&Guest>,
+    ) -> Result<(), Refusal> {
+        door.admit(asked.method.method(), asked.headers, asked.began)?;
+        guest.map_or(Ok(()), |guest| door.seat(guest))?;
+        self.measure(asked.headers)
     }
 
     /// Whether a request that says how long it is may be so long. What says nothing is measured as it is read.

@@ -110,8 +110,14 @@ impl TlsError {
 /// The server's side of TLS. Clones share everything. Files that change are read anew, so that a certificate can be
 /// renewed without a restart; while what they hold cannot be used, the last that could stays.
 #[derive(Clone)]
-pub struct Tls {
-    shared: Arc<Shared>,
+pub struct Tls(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    /// For clients: whatever the files hold.
+    Files(Arc<Shared>),
+    /// For sandboxes: made by the gateway itself, and HTTP/2 alone.
+    Sandboxes(Arc<ServerConfig>),
 }
 
 struct Shared {
@@ -130,7 +136,11 @@ struct State {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").field("files", &self.shared.files).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Tls");
+        if let Kind::Files(shared) = &self.0 {
+            shown.field("files", &shared.files);
+        }
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -144,12 +154,27 @@ impl Tls {
         let (config, ends) = files.config()?;
         let mut state = State { config, ends, stamps, looked: Instant::now(), reminded: None };
         state.remind(&files.cert_path);
-        Ok(Self { shared: Arc::new(Shared { files, state: Mutex::new(state) }) })
+        Ok(Self(Kind::Files(Arc::new(Shared { files, state: Mutex::new(state) }))))
+    }
+
+    /// What sandboxes are answered with, which stays as it is.
+    pub(crate) fn of_sandboxes(config: ServerConfig) -> Self {
+        Self(Kind::Sandboxes(Arc::new(config)))
     }
 
     /// Answers a client's handshake.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.shared.config()).accept(stream).await
+        match &self.0 {
+            Kind::Files(shared) => TlsAcceptor::from(shared.config()).accept(stream).await,
+            Kind::Sandboxes(config) => {
+                let stream = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+                // Whoever offers other protocols alone has been refused; whoever offers none may speak anything.
+                match stream.get_ref().1.alpn_protocol() {
+                    Some(_) => Ok(stream),
+                    None => Err(io::Error::new(io::ErrorKind::InvalidData, "no protocol was agreed on (ALPN)")),
+                }
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::endpoint::{self, SandboxEndpoint};
 use super::identities::{self, IdentitySettings};
 use super::limits::{self, LimitSettings};
 use super::problem::{Location, Placed, Problem};
@@ -38,6 +39,10 @@ pub struct GatewaySection {
     pub token_path: Option<PathBuf>,
     /// `health_address`.
     pub health_address: Option<Placed<SocketAddr>>,
+    /// `sandbox_bind_address`.
+    pub sandbox_bind_address: Option<Placed<SocketAddr>>,
+    /// `sandbox_endpoint`.
+    pub sandbox_endpoint: Option<Placed<SandboxEndpoint>>,
     /// `[openshell.gateway.tls]`.
     pub tls: Option<Placed<TlsSettings>>,
     /// `[openshell.gateway.limits]`.
@@ -77,7 +82,7 @@ pub struct TelemetryKeys {
 }
 
 /// The keys that people put a table too high or too low.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "compute_drivers",
     "compute_driver_socket",
     "tcp",
@@ -86,6 +91,8 @@ const KEYS: [&str; 17] = [
     "allow_unauthenticated",
     "token_path",
     "health_address",
+    "sandbox_bind_address",
+    "sandbox_endpoint",
     "tls",
     "limits",
     "identities",
@@ -123,6 +130,10 @@ pub(super) fn read(source: &SourceText, table: &DeTable<'_>, problems: &mut Vec<
         token_path: section.path("token_path"),
         health_address: section
             .placed("health_address", |section, key| section.parsed(key, value::socket_address)),
+        sandbox_bind_address: section
+            .placed("sandbox_bind_address", |section, key| section.parsed(key, endpoint::sandbox_address)),
+        sandbox_endpoint: section
+            .placed("sandbox_endpoint", |section, key| section.parsed(key, endpoint::sandbox_endpoint)),
         tls: None,
         limits: LimitSettings::default(),
         identities: Vec::new(),

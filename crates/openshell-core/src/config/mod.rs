@@ -8,6 +8,7 @@
 //! Nothing here asks the environment or knows a default: that is [`Settings`](crate::Settings).
 
 mod drivers;
+pub(crate) mod endpoint;
 mod gateway;
 mod identities;
 mod limits;
@@ -32,6 +33,7 @@ use section::{Section, entries};
 use source::SourceText;
 
 pub use drivers::{CONNECT_TIMEOUT, Deadlines, DriverTable, GATEWAY_KEYS};
+pub use endpoint::SandboxEndpoint;
 pub use gateway::{GatewaySection, TelemetryKeys};
 pub use identities::IdentitySettings;
 pub use limits::{LimitSettings, RateSettings};

@@ -86,13 +86,13 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Named(name) | Self::File(name, _) | Self::Default(name) => name,
         }
     }
 
-    fn problem(&self, message: impl Into<String>) -> Problem {
+    pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
         match self {
             Self::File(_, at) => Problem::at(at.clone(), message),
             Self::Named(_) | Self::Default(_) => Problem::new(message),
@@ -101,7 +101,7 @@ impl Origin {
 }
 
 /// A key of the file with its place.
-fn in_file<T: Clone>(key: &'static str, placed: Option<&Placed<T>>) -> Option<Sourced<T>> {
+pub(super) fn in_file<T: Clone>(key: &'static str, placed: Option<&Placed<T>>) -> Option<Sourced<T>> {
     placed.map(|placed| (placed.value.clone(), Origin::File(key, placed.at.clone())))
 }
 

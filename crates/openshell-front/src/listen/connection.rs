@@ -112,6 +112,9 @@ impl Connection {
         let mut connection = pin!(connection);
         let mut leaving: Option<Leaving> = None;
         let mut patience = pin!(tokio::time::sleep(limits.first_byte));
+        // Far enough away, where a stranger may stay.
+        let mut strange = pin!(tokio::time::sleep(limits.unknown.unwrap_or(Duration::MAX)));
+        let mut judged = false;
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -145,6 +148,15 @@ impl Connection {
                             let left = limit.saturating_sub(idle.unwrap_or_default());
                             patience.as_mut().reset(Instant::now() + left.max(CURT_FAREWELL));
                         }
+                    }
+                }
+                () = strange.as_mut(), if !judged => {
+                    judged = true;
+                    if !place.is_welcome() && leaving.is_none() {
+                        tracing::debug!(%peer, "a connection of nobody that is known was closed");
+                        leaving = Some(Leaving { why: Closed::Silent, until: Some(Instant::now()) });
+                        connection.as_mut().graceful_shutdown();
+                        patience.as_mut().reset(Instant::now() + farewell(&place));
                     }
                 }
                 // It comes once.

@@ -10,6 +10,7 @@ mod stream;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
@@ -25,6 +26,9 @@ use crate::{Closed, DoorCounters, Peer};
 use connection::Connection;
 pub use room::Guest;
 use room::Room;
+#[cfg(test)]
+pub(crate) use room::guests_for_tests;
+pub(crate) use room::{Seat, Taken};
 use stream::Stream;
 
 /// How often it is worth a line in the log that a room is full: whoever has filled it may connect on and on.
@@ -45,6 +49,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// How long a connection may be open without a request on it.
     pub idle: Duration,
+    /// How long one may be open before it is known whose it is, whatever is asked on it; `None`: as long as it likes.
+    pub unknown: Option<Duration>,
     /// How often a peer is asked for a sign of life while it has requests, and how long it may take to give one.
     pub keep_alive: (Duration, Duration),
     /// How long requests may take to end once the server shall stop.
@@ -59,6 +65,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(10),
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
+            unknown: None,
             keep_alive: (Duration::from_secs(30), Duration::from_secs(20)),
             drain: Duration::from_secs(10),
         }
@@ -70,6 +77,8 @@ impl Default for Limits {
 pub struct Entrance {
     kind: Kind,
     counters: Arc<DoorCounters>,
+    /// Connections at a time, where that changes.
+    places: Option<Arc<AtomicUsize>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +91,13 @@ impl Entrance {
     /// A Unix socket; `policy` says whose processes may connect.
     #[must_use]
     pub fn unix(listener: Listener, policy: PeerPolicy, counters: Arc<DoorCounters>) -> Self {
-        Self { kind: Kind::Unix { listener, policy }, counters }
+        Self { kind: Kind::Unix { listener, policy }, counters, places: None }
+    }
+
+    /// The same with so many connections at a time, which may change, instead of what the limits say.
+    #[must_use]
+    pub fn with_places(self, places: Arc<AtomicUsize>) -> Self {
+        Self { places: Some(places), ..self }
     }
 
     /// Serves this entrance alone, as [`serve`] does those it is given, until `stopping` holds `true` or its sender is gone;
@@ -110,13 +125,13 @@ impl Entrance {
     /// A TCP port without TLS.
     #[must_use]
     pub fn tcp(listener: TcpListener, counters: Arc<DoorCounters>) -> Self {
-        Self { kind: Kind::Tcp { listener, tls: None }, counters }
+        Self { kind: Kind::Tcp { listener, tls: None }, counters, places: None }
     }
 
     /// A TCP port with TLS.
     #[must_use]
     pub fn tls(listener: TcpListener, tls: Tls, counters: Arc<DoorCounters>) -> Self {
-        Self { kind: Kind::Tcp { listener, tls: Some(tls) }, counters }
+        Self { kind: Kind::Tcp { listener, tls: Some(tls) }, counters, places: None }
     }
 }
 
@@ -188,7 +203,8 @@ impl Door {
                 Accept::Tcp { listener, tls, shown }
             }
         };
-        let room = Arc::new(Room::new(limits.connections));
+        let places = entrance.places.unwrap_or_else(|| Arc::new(AtomicUsize::new(limits.connections)));
+        let room = Arc::new(Room::new(places));
         Ok(Self { acceptor, counters: entrance.counters, room, limits })
     }
 
@@ -217,7 +233,7 @@ impl Door {
                         let Some(place) = self.room.enter() else {
                             if full.is_none_or(|said| said.elapsed() >= FULL_EVERY) {
                                 full = Some(Instant::now());
-                                tracing::warn!(%peer, limit = self.limits.connections, "no room for another connection: all of them are known and have requests under way");
+                                tracing::warn!(%peer, "no room for another connection: all of them are known and have requests under way");
                             }
                             self.counters.refused(Closed::Displaced);
                             continue;

@@ -5,8 +5,8 @@
 //! the longest idle one of those that are known. A known one with a request under way stays.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 /// The connections of one listener.
 #[derive(Debug)]
 pub(super) struct Room {
-    limit: usize,
+    /// It may change; whoever is inside by then stays until there is somebody else for their place.
+    limit: Arc<AtomicUsize>,
     began: Instant,
     inside: Mutex<Inside>,
 }
@@ -80,12 +81,14 @@ struct State {
     since_ms: AtomicU64,
     /// It is known who they are.
     welcome: AtomicBool,
+    /// Which sandbox's supervisor has come, on a listener that is not one sandbox's own.
+    sandbox: OnceLock<Arc<str>>,
     leave: Notify,
 }
 
 /// A connection's place, which is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     room: Arc<Room>,
     id: u64,
     state: Arc<State>,
@@ -110,11 +113,55 @@ impl Guest {
             self.0.welcome.store(true, Ordering::Relaxed);
         }
     }
+
+    /// Notes whose connection it is, once and for all.
+    pub(crate) fn take_for(&self, sandbox: &Arc<str>) -> Taken {
+        match self.0.sandbox.set(Arc::clone(sandbox)) {
+            Ok(()) => Taken::Now,
+            Err(_) if self.0.sandbox.get() == Some(sandbox) => Taken::Before,
+            Err(_) => Taken::ByAnother,
+        }
+    }
+
+    /// It, for somebody who does not keep it.
+    pub(crate) fn seat(&self) -> Seat {
+        Seat(Arc::downgrade(&self.0))
+    }
+}
+
+/// What came of [`Guest::take_for`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It was nobody's before.
+    Now,
+    /// It was this sandbox's already.
+    Before,
+    /// It is another's.
+    ByAnother,
+}
+
+/// A connection that may have ended.
+#[derive(Debug)]
+pub(crate) struct Seat(Weak<State>);
+
+impl Seat {
+    /// Whether it has not.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Shows whoever sits there out.
+    pub(crate) fn clear(&self) {
+        if let Some(state) = self.0.upgrade() {
+            state.leave.notify_one();
+        }
+    }
 }
 
 impl Room {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), began: Instant::now(), inside: Mutex::default() }
+    /// A room for so many; at least one.
+    pub(super) fn new(limit: Arc<AtomicUsize>) -> Self {
+        Self { limit, began: Instant::now(), inside: Mutex::default() }
     }
 
     /// A place for one more; when there is none, a connection is told to leave. `None` when all of them are known and
@@ -122,7 +169,7 @@ impl Room {
     pub(super) fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
         let state = Arc::new(State { since_ms: AtomicU64::new(self.now_ms()), ..State::default() });
         let mut inside = self.inside();
-        if inside.connections.len() >= self.limit {
+        if inside.connections.len() >= self.limit.load(Ordering::Relaxed).max(1) {
             let id = inside.first_to_go()?;
             // Its place is taken at once; the connection itself is closed in a moment.
             let leaving = inside.connections.remove(&id)?;
@@ -162,7 +209,7 @@ impl Place {
     }
 
     /// For the service, to say that it knows them.
-    pub(super) fn guest(&self) -> Guest {
+    pub(crate) fn guest(&self) -> Guest {
         Guest(Arc::clone(&self.state))
     }
 
@@ -188,18 +235,37 @@ impl Drop for Visit {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::FutureExt as _;
+impl Place {
+    /// Whether it was told to leave since this was last asked.
+    pub(crate) fn is_displaced(&self) -> bool {
+        use futures_util::FutureExt as _;
 
+        self.displaced().now_or_never().is_some()
+    }
+}
+
+/// Connections of a room that is large enough.
+#[cfg(test)]
+pub(crate) fn guests_for_tests(count: usize) -> Vec<Arc<Place>> {
+    let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(count))));
+    (0..count).map(|_| room.enter().expect("a place")).collect()
+}
+
+#[cfg(test)]
+mod tests {
     use super::*;
 
+    fn room_of(limit: usize) -> Room {
+        Room::new(Arc::new(AtomicUsize::new(limit)))
+    }
+
     fn is_displaced(place: &Place) -> bool {
-        place.displaced().now_or_never().is_some()
+        place.is_displaced()
     }
 
     #[test]
     fn a_full_room_shows_the_longest_idle_one_out() {
-        let room = Arc::new(Room::new(2));
+        let room = Arc::new(room_of(2));
         let first = room.enter().expect("a place");
         std::thread::sleep(Duration::from_millis(5));
         let second = room.enter().expect("a place");
@@ -214,7 +280,7 @@ mod tests {
 
     #[test]
     fn strangers_go_before_who_is_known_and_who_is_known_and_busy_stays() {
-        let room = Arc::new(Room::new(2));
+        let room = Arc::new(room_of(2));
         let known = room.enter().expect("a place");
         known.guest().welcome();
         std::thread::sleep(Duration::from_millis(5));
@@ -240,7 +306,7 @@ mod tests {
 
     #[test]
     fn what_was_noted_counts_only_while_it_holds() {
-        let room = Arc::new(Room::new(4));
+        let room = Arc::new(room_of(4));
         let mut inside: Vec<_> = (0..4)
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(2));

@@ -1,9 +1,12 @@
-//! The doors of sandboxes: a socket each, for its supervisor alone. Who comes in there has to show a token of that very
-//! sandbox, and gets at the supervisors' methods and at nothing else; on every other listener nobody gets at these.
+//! The doors of sandboxes: a socket each, for its supervisor alone, or one listener for those on other hosts. Who comes in
+//! there has to show a token of that very sandbox, and gets at the supervisors' methods and at nothing else; on every other
+//! listener nobody gets at these.
 //!
-//! A socket of this kind lies in a sandbox, where whatever runs may connect to it. So the kernel's word on a peer means
+//! A door of this kind is where whatever runs in a sandbox may connect to it. So the kernel's word on a peer means
 //! nothing, a refusal costs its caller time, and what is refused cannot fill the log.
 
+mod roll;
+mod seats;
 mod token;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +15,10 @@ use std::time::{Duration, Instant, SystemTime};
 use http::HeaderMap;
 
 use crate::access::{Bucket, Denied, Method, Rate, Refusal, bearer};
-use crate::{Identity, Role};
+use crate::{Guest, Identity, Role};
 
+pub use roll::SandboxRoll;
+use seats::Seats;
 pub use token::{Issued, Purpose, SandboxKey};
 
 /// How long the answer to somebody without a token of the sandbox is held back.
@@ -38,6 +43,8 @@ pub(crate) struct SandboxDoor {
     identity: Identity,
     key: Arc<SandboxKey>,
     pace: Option<Bucket>,
+    /// Its connections, where others come in by the same listener.
+    seats: Option<Seats>,
     said: Mutex<Said>,
 }
 
@@ -50,10 +57,11 @@ struct Said {
 }
 
 impl SandboxDoor {
-    pub(crate) fn new(id: &str, key: Arc<SandboxKey>) -> Self {
+    /// `seats` are for the door on a listener that is not this sandbox's alone.
+    pub(crate) fn new(id: &str, key: Arc<SandboxKey>, seats: Option<Seats>) -> Self {
         let identity = Identity { name: format!("sandbox {id}").into(), role: Role::Read };
         let pace = Bucket::new(PACE, Instant::now());
-        Self { sandbox: Sandbox(id.into()), identity, key, pace, said: Mutex::default() }
+        Self { sandbox: Sandbox(id.into()), identity, key, pace, seats, said: Mutex::default() }
     }
 
     /// Which sandbox it is the door of.
@@ -78,6 +86,23 @@ impl SandboxDoor {
         match &self.pace {
             Some(pace) if method.path != CHANNEL => pace.take(now).map_err(|wait| Refusal::Rate { wait }),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a connection is this sandbox's, on which it has been [admitted](Self::admit).
+    pub(crate) fn seat(&self, guest: &Guest) -> Result<(), Refusal> {
+        match &self.seats {
+            Some(seats) if !seats.take(&self.sandbox.0, guest) => {
+                Err(Refusal::Denied(Denied::OtherSandbox))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows everybody out, and seats nobody any more.
+    pub(crate) fn close(&self) {
+        if let Some(seats) = &self.seats {
+            seats.close();
         }
     }
 
@@ -108,7 +133,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let key = SandboxKey::load_or_create(&dir.path().join("key"), "gw").expect("a key");
         let key = Arc::new(key);
-        let door = SandboxDoor::new("a", Arc::clone(&key));
+        let door = SandboxDoor::new("a", Arc::clone(&key), None);
         let token = key.issue("a", Purpose::Session, SystemTime::now()).token;
         let mut headers = HeaderMap::new();
         let value = format!("Bearer {}", token.expose()).parse().expect("a header");
@@ -130,7 +155,7 @@ mod tests {
     fn refusals_are_said_now_and_then_and_counted_in_between() {
         let dir = tempfile::tempdir().expect("a directory");
         let key = SandboxKey::load_or_create(&dir.path().join("key"), "gw").expect("a key");
-        let door = SandboxDoor::new("a", Arc::new(key));
+        let door = SandboxDoor::new("a", Arc::new(key), None);
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let said = [0, 1, 9, 10, 11, 30].map(|second| door.says(at(second)));

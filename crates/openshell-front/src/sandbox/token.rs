@@ -106,16 +106,9 @@ impl SandboxKey {
         Issued { token: Token::of(text), expires }
     }
 
-    /// What a token is good for, when it is one of this sandbox's and good now. Nothing is read of one that this key has
-    /// not signed.
+    /// What a token is good for, when it is one of this sandbox's and good now.
     pub(crate) fn verify(&self, token: &[u8], sandbox_id: &str, now: SystemTime) -> Result<Purpose, Denied> {
-        let dot = token.iter().rposition(|byte| *byte == b'.').ok_or(Denied::Malformed)?;
-        let (signed, mac) = (&token[..dot], &token[dot + 1..]);
-        let payload = signed.strip_prefix(VERSION.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
-        let payload = payload.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or(Denied::Malformed)?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Denied::Malformed)?;
-        // In constant time.
-        hmac::verify(&self.key, signed, &mac).map_err(|_| Denied::Unknown)?;
+        let payload = self.open(token)?;
         let payload = Payload::read(&payload).ok_or(Denied::Malformed)?;
         if payload.gateway_id != self.gateway_id.as_bytes() {
             return Err(Denied::Unknown);
@@ -127,6 +120,24 @@ impl SandboxKey {
             return Err(Denied::Expired);
         }
         Ok(payload.purpose)
+    }
+
+    /// Which sandbox's a token is, that this key has signed; whether it is good for anything is not looked at.
+    pub(crate) fn sandbox_of(&self, token: &[u8]) -> Option<String> {
+        let payload = self.open(token).ok()?;
+        String::from_utf8(Payload::read(&payload)?.sandbox_id.to_vec()).ok()
+    }
+
+    /// What a token says. Nothing is given of one that this key has not signed.
+    fn open(&self, token: &[u8]) -> Result<Vec<u8>, Denied> {
+        let dot = token.iter().rposition(|byte| *byte == b'.').ok_or(Denied::Malformed)?;
+        let (signed, mac) = (&token[..dot], &token[dot + 1..]);
+        let payload = signed.strip_prefix(VERSION.as_bytes()).and_then(|rest| rest.strip_prefix(b"."));
+        let payload = payload.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or(Denied::Malformed)?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).map_err(|_| Denied::Malformed)?;
+        // In constant time.
+        hmac::verify(&self.key, signed, &mac).map_err(|_| Denied::Unknown)?;
+        Ok(payload)
     }
 }
 
