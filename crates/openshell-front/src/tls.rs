@@ -171,7 +171,9 @@ impl Tls {
                 // Whoever offers other protocols alone has been refused; whoever offers none may speak anything.
                 match stream.get_ref().1.alpn_protocol() {
                     Some(_) => Ok(stream),
-                    None => Err(io::Error::new(io::ErrorKind::InvalidData, "no protocol was agreed on (ALPN)")),
+                    None => {
+                        Err(io::Error::new(io::ErrorKind::InvalidData, "no protocol was agreed on (ALPN)"))
+                    }
                 }
             }
         }

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use openshell_core::Environment;
 use openshell_core::catalog::{Arm, Catalog};
 use openshell_core::config::DriverTable;
 use openshell_core::identity::GatewayId;
 use openshell_core::selection::How;
-use openshell_core::{Environment, paths};
-use openshell_driver_api::supervisor::{self, SupervisorDelivery};
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{ComputeDriver, DialRequest, DriverContext, DriverError, ErrorKind, SocketPolicy};
 use openshell_runtime::{Deadlines, Reach};
 
 use crate::error::StartError;
 use crate::plan::Plan;
-use crate::supervisor::Supervisor;
+use crate::sandboxes;
 
-/// Opens the driver.
+/// Opens the driver; `delivery` is what it puts into sandboxes.
 ///
 /// # Errors
 /// Why it does not start.
@@ -25,8 +25,9 @@ pub(crate) async fn open(
     env: &Environment,
     plan: &Plan,
     gateway_id: &GatewayId,
+    delivery: Option<SupervisorDelivery>,
 ) -> Result<Arc<dyn ComputeDriver>, StartError> {
-    let Plan { settings, selection, table, program, supervisor, .. } = plan;
+    let Plan { settings, selection, table, program, .. } = plan;
     let name = selection.name.to_string();
     let failed = |source| StartError::Driver { name: name.clone(), source: Box::new(source) };
     if let How::Socket { path } = &selection.how {
@@ -40,17 +41,13 @@ pub(crate) async fn open(
         })?;
         return dialer.dial(dial_request(&name, path.clone(), table)).await.map_err(failed);
     }
-    let supervisor = supervisor.as_ref().and_then(Supervisor::builtin);
     let context = DriverContext {
         name: name.clone(),
         gateway_id: gateway_id.as_str().to_owned(),
         state_dir: settings.state_dir.join("drivers").join(selection.name.key()),
         telemetry: settings.telemetry.is_enabled(),
-        endpoint: supervisor.map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
-        supervisor: supervisor.map(|found| SupervisorDelivery::Host {
-            program: found.program.clone(),
-            sockets: settings.state_dir.join(paths::SANDBOXES),
-        }),
+        endpoint: sandboxes::endpoint(delivery.as_ref()),
+        supervisor: delivery,
     };
     if let Some(program) = program {
         let request = program.request(env, settings, table, context, gateway_id)?;

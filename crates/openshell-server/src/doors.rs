@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing::info;
 
 use crate::error::StartError;
+use crate::sandboxes::SANDBOXES;
 
 /// What the listeners are for, as errors name them.
 const CLIENTS: &str = "clients";
@@ -44,7 +45,13 @@ pub(crate) struct TcpError {
 impl Remedy for TcpError {
     fn hints(&self) -> Vec<String> {
         let port = self.address.port();
+        let for_sandboxes = self.purpose == SANDBOXES;
         match self.source.kind() {
+            io::ErrorKind::AddrInUse if for_sandboxes => vec![
+                format!("see which program listens there: ss -ltnp 'sport = :{port}'"),
+                "take another port: sandbox_bind_address and sandbox_endpoint in [openshell.gateway]"
+                    .to_owned(),
+            ],
             io::ErrorKind::AddrInUse => vec![
                 format!("see which program listens there: ss -ltnp 'sport = :{port}'"),
                 "take any free port: openshell-gateway --port 0".to_owned(),
@@ -52,6 +59,9 @@ impl Remedy for TcpError {
             ],
             io::ErrorKind::AddrNotAvailable => {
                 vec!["see which addresses there are: ip -brief address".to_owned()]
+            }
+            io::ErrorKind::PermissionDenied if port < 1024 && for_sandboxes => {
+                vec!["ports below 1024 are root's: choose a higher one for sandbox_bind_address".to_owned()]
             }
             io::ErrorKind::PermissionDenied if port < 1024 => {
                 vec!["ports below 1024 are root's: choose a higher one with --port".to_owned()]

@@ -60,6 +60,14 @@ pub(crate) enum StartError {
         #[source]
         source: TokenError,
     },
+    /// Of what sandboxes on other hosts know the gateway by, at a start.
+    #[error("the CA of the sandboxes cannot be used")]
+    SandboxCa {
+        /// Where it is.
+        dir: PathBuf,
+        #[source]
+        source: CertsError,
+    },
     #[error(transparent)]
     Certificates(#[from] CertsError),
     #[error("cannot {action}")]
@@ -104,7 +112,15 @@ impl Remedy for StartError {
                 path.display()
             )],
             Self::SandboxKey { source, .. } => source.hints(),
-            Self::Certificates(error) => error.hints(),
+            Self::SandboxCa {
+                dir,
+                source: CertsError::Half { .. } | CertsError::Foreign { .. } | CertsError::Expired { .. },
+            } => vec![format!(
+                "have another made: rm {0}/sandbox-ca.crt {0}/sandbox-ca.key; the sandboxes that there are then have to be \
+                 made anew",
+                dir.display()
+            )],
+            Self::SandboxCa { source: error, .. } | Self::Certificates(error) => error.hints(),
             Self::Driver { source, .. } | Self::Program { source, .. } => {
                 source.hint().map(str::to_owned).into_iter().collect()
             }

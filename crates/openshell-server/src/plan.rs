@@ -76,7 +76,12 @@ impl Plan {
         if let Some(supervisor) = &self.supervisor {
             let _ = writeln!(out, "supervisor: {supervisor}");
         }
-        for (listener, authentication) in listeners(&self.settings) {
+        let mut listeners = listeners(&self.settings);
+        if let Some(sandboxes) = self.supervisor.as_ref().and_then(Supervisor::network) {
+            let address = format!("https://{}", sandboxes.address);
+            listeners.push((address, format!("supervisors alone, which dial {}", sandboxes.endpoint)));
+        }
+        for (listener, authentication) in listeners {
             let _ = writeln!(out, "listens on: {listener} ({authentication})");
         }
         for identity in &self.settings.front.identities {

@@ -7,8 +7,10 @@
 //!       gateway.sock              0666: who is root in there is anybody out here, so what they show decides
 //! ```
 
+mod network;
 mod supervised;
 mod tokens;
+mod way;
 
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, Permissions};
@@ -22,7 +24,7 @@ use openshell_core::config::LimitSettings;
 use openshell_core::{Settings, otlp, paths};
 use openshell_driver_api::{SandboxId, async_trait, supervisor};
 use openshell_front::{Door, DoorCounters, Entrance, Front, Limits, Metrics, SandboxKey};
-use openshell_runtime::{SandboxDoors, Supervision};
+use openshell_runtime::SandboxDoors;
 use openshell_uds::{Listener, PeerPolicy};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -30,8 +32,9 @@ use tracing::{info, warn};
 
 use crate::doors;
 use crate::error::StartError;
+pub(crate) use network::SANDBOXES;
 pub(crate) use supervised::Supervised;
-use tokens::Tokens;
+pub(crate) use way::{Way, endpoint};
 
 /// Connections of one sandbox: its supervisor needs one, and one more when it reconnects.
 const CONNECTIONS: u32 = 8;
@@ -51,7 +54,7 @@ pub(crate) const fn descriptors() -> u64 {
 type Answers = watch::Receiver<Option<Front<Supervised>>>;
 
 /// The doors of all sandboxes.
-pub(crate) struct Doors {
+struct Doors {
     dir: PathBuf,
     key: Arc<SandboxKey>,
     limits: Limits,
@@ -67,29 +70,26 @@ struct Open {
 }
 
 impl Doors {
-    /// Makes the directory of the sockets and the key of the tokens, where they are missing; no door is open yet.
+    /// Makes the directory of the sockets, where it is missing; no door is open yet.
     ///
     /// # Errors
-    /// When they cannot be made, or are open to others.
-    pub(crate) fn prepare(
+    /// When it cannot be made, or is open to others.
+    fn prepare(
         settings: &Settings,
         uid: u32,
-        gateway_id: &str,
+        key: Arc<SandboxKey>,
         metrics: &Metrics,
     ) -> Result<Arc<Self>, StartError> {
         let dir = settings.state_dir.join(paths::SANDBOXES);
         paths::ensure_private(&dir, uid)?;
-        let path = settings.state_dir.join(paths::SANDBOX_KEY);
-        let key = SandboxKey::load_or_create(&path, gateway_id)
-            .map_err(|source| StartError::SandboxKey { path, source })?;
         Ok(Arc::new(Self::new(dir, key, &settings.front.limits, metrics.door(Door::Sandboxes))))
     }
 
-    fn new(dir: PathBuf, key: SandboxKey, limits: &LimitSettings, counters: Arc<DoorCounters>) -> Self {
+    fn new(dir: PathBuf, key: Arc<SandboxKey>, limits: &LimitSettings, counters: Arc<DoorCounters>) -> Self {
         let limits = LimitSettings { connections: CONNECTIONS, ..*limits };
         Self {
             dir,
-            key: Arc::new(key),
+            key,
             limits: doors::limits(&limits, FAREWELL),
             counters,
             answers: watch::Sender::new(None),
@@ -97,13 +97,8 @@ impl Doors {
         }
     }
 
-    /// What the runtime is lent of it.
-    pub(crate) fn supervision(self: &Arc<Self>) -> Supervision {
-        Supervision::new(Arc::new(Tokens(Arc::clone(&self.key))), Arc::clone(self) as _)
-    }
-
     /// Answers at every door, those that are open and those to come. Until then whoever connects waits.
-    pub(crate) async fn serve(&self, front: Front<Supervised>) {
+    async fn serve(&self, front: Front<Supervised>) {
         self.answers.send_replace(Some(front));
         let open = self.open.lock().await;
         info!(directory = %self.dir.display(), sandboxes = open.len(), "listening for supervisors");
@@ -116,7 +111,7 @@ impl Doors {
     }
 
     /// Closes every door and leaves the directories: their sandboxes go on, and look there for the next gateway.
-    pub(crate) async fn shutdown(&self) {
+    async fn shutdown(&self) {
         let doors = std::mem::take(&mut *self.open.lock().await);
         for door in doors.values() {
             door.stop.send_replace(true);

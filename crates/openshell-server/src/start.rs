@@ -21,11 +21,12 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use crate::doors::{self, Doors};
+use crate::doors::{self, Doors, Reserved};
 use crate::error::StartError;
 use crate::front::{self, Asked};
 use crate::plan::Plan;
-use crate::sandboxes::{self, Supervised};
+use crate::sandboxes::{self, SANDBOXES, Supervised, Way};
+use crate::supervisor::Supervisor;
 use crate::usage::Usage;
 use crate::{backend, descriptors, signals};
 
@@ -95,6 +96,9 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
     tokio::pin!(stop);
     // Opened at the end, when there is something to answer with; taken now, before a sandbox is touched.
     let doors = Doors::take(settings)?;
+    let supervisor = plan.supervisor.as_ref();
+    let reserved = supervisor.and_then(Supervisor::network);
+    let reserved = reserved.map(|sandboxes| Reserved::take(sandboxes.address, SANDBOXES)).transpose()?;
     paths::ensure_private(&settings.state_dir, env.uid())?;
     let gateway_id = identity::load_or_create(settings.gateway_id.as_ref(), &settings.state_dir)?;
     if front.takes_tokens() && token::load_or_create(&front.token_path)? == token::Made::Created {
@@ -102,16 +106,17 @@ async fn serve(catalog: &Catalog, env: &Environment, plan: Plan) -> Result<(), S
     }
     let policy = Policy::new(&front::access(front, env.uid()))?;
     let metrics = Metrics::new(VERSION);
-    let sandboxes = plan.supervisor.as_ref();
-    let sandboxes = sandboxes
-        .map(|_| sandboxes::Doors::prepare(settings, env.uid(), gateway_id.as_str(), &metrics))
-        .transpose()?;
+    let way = supervisor.map(|supervisor| {
+        Way::prepare(supervisor, settings, reserved, env.uid(), gateway_id.as_str(), &metrics)
+    });
+    let sandboxes = way.transpose()?;
+    let delivery = sandboxes.as_ref().and_then(Way::delivery);
     let store = Store::open(&settings.database)?;
     let telemetry = Telemetry::start(&settings.telemetry);
     let kind = DriverKind::of(catalog, &selection.name);
     let begun = Instant::now();
     let driver = tokio::select! {
-        driver = backend::open(catalog, env, &plan, &gateway_id) => driver?,
+        driver = backend::open(catalog, env, &plan, &gateway_id, delivery) => driver?,
         () = &mut stop => return Ok(()),
     };
     let running =
@@ -128,8 +133,8 @@ struct Running<'a> {
     gateway_id: GatewayId,
     policy: Policy,
     metrics: Arc<Metrics>,
-    /// The doors of sandboxes with a supervisor.
-    sandboxes: Option<Arc<sandboxes::Doors>>,
+    /// By which sandboxes with a supervisor come in.
+    sandboxes: Option<Way>,
     store: Store,
     telemetry: Telemetry,
     kind: DriverKind,
@@ -155,7 +160,7 @@ async fn attend(
     options.deadlines = backend::deadlines(table);
     options.provisioning_timeout = settings.provisioning_timeout;
     options.max_request_bytes = usize::try_from(front.limits.request_bytes).unwrap_or(usize::MAX);
-    options.supervision = sandboxes.as_ref().map(sandboxes::Doors::supervision);
+    options.supervision = sandboxes.as_ref().map(Way::supervision);
     options.usage = Arc::new(Usage { telemetry: telemetry.clone(), driver: kind });
     let runtime = Runtime::start(options, store, driver).await.map_err(Box::new)?;
 
@@ -179,7 +184,7 @@ async fn attend(
     );
     if let Some(sandboxes) = &sandboxes {
         // As it is: a supervisor begins no trace that could be continued.
-        sandboxes.serve(service.clone()).await;
+        sandboxes.serve(service.clone()).await?;
     }
     let (probes, service) = (otlp::continued(service.probes()), otlp::continued(service));
     // Probes are answered until the last request is: they say that the gateway is going away.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | unset | delivers | the program, where it is found; else none, and a line in the log |
 //! | `builtin` | delivers | the program, or no start |
+//! | unset, `builtin` | delivers over the network | nothing is looked for here; without a listener for it as above |
 //! | `builtin` | does not | none, and a warning |
 //! | `driver` | is behind a socket | one that the driver brings, and whose calls are answered as ours are |
 //! | `driver` | is ours | none, and a warning |
@@ -20,6 +21,7 @@ use std::time::Duration;
 use openshell_core::catalog::{Arm, Catalog};
 use openshell_core::config::{DriverTable, Problem, Supervisor as Wanted};
 use openshell_core::selection::How;
+use openshell_core::settings::SandboxSettings;
 use openshell_core::{Selection, Settings};
 use openshell_driver_api::supervisor::{Delivers, PROGRAM_NAME};
 use openshell_driver_api::{ProgramSearch, ProgramSought, program};
@@ -42,6 +44,8 @@ const LOST: &str = "there is no exec, no upload or download, no log and no port 
 pub(crate) enum Supervisor {
     /// Our program, which the driver puts into them.
     Builtin(Builtin),
+    /// A program that the driver has from elsewhere, and that dials this.
+    Network(SandboxSettings),
     /// Whatever a driver behind a socket puts into them.
     Brought,
 }
@@ -58,17 +62,18 @@ impl fmt::Display for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Builtin(found) => write!(f, "{} ({})", found.program.display(), found.version),
+            Self::Network(sandboxes) => write!(f, "out of an image, dials {}", sandboxes.endpoint),
             Self::Brought => f.write_str("the driver's own"),
         }
     }
 }
 
 impl Supervisor {
-    /// Our program, where it is that.
-    pub(crate) fn builtin(&self) -> Option<&Builtin> {
+    /// Where sandboxes on other hosts are listened to, where they are.
+    pub(crate) fn network(&self) -> Option<&SandboxSettings> {
         match self {
-            Self::Builtin(found) => Some(found),
-            Self::Brought => None,
+            Self::Network(sandboxes) => Some(sandboxes),
+            Self::Builtin(_) | Self::Brought => None,
         }
     }
 
@@ -87,20 +92,30 @@ impl Supervisor {
         let name = selection.name.to_string();
         let delivers = match (&selection.how, (catalog.arm)(selection.name.key())) {
             (How::CompiledIn, Some(Arm::Crate { registration, .. })) => {
-                registration.factory.delivers_supervisor(&table.own) == Delivers::Program
+                registration.factory.delivers_supervisor(&table.own)
             }
-            _ => false,
+            _ => Delivers::Nothing,
         };
+        if let (Some(sandboxes), Delivers::Nothing | Delivers::Program) = (&settings.sandboxes, delivers) {
+            warnings.push(Problem::new(format!(
+                "nobody listens on {}: no sandbox of the driver `{name}`, as it is configured, dials it",
+                sandboxes.address
+            )));
+        }
         match (table.supervisor, delivers) {
-            (Some(Wanted::None), _) | (None, false) => return Ok(None),
+            (Some(Wanted::None), _) | (None, Delivers::Nothing) => return Ok(None),
             (Some(Wanted::Driver), _) if matches!(selection.how, How::Socket { .. }) => {
                 return Ok(Some(Self::Brought));
             }
-            (Some(wanted @ Wanted::Driver), _) | (Some(wanted @ Wanted::Builtin), false) => {
+            (Some(wanted @ Wanted::Driver), _) | (Some(wanted @ Wanted::Builtin), Delivers::Nothing) => {
                 warnings.push(no_effect(wanted, &name, table));
                 return Ok(None);
             }
-            (Some(Wanted::Builtin) | None, true) => {}
+            (Some(Wanted::Builtin) | None, Delivers::Network) => {
+                let explicit = table.supervisor.is_some();
+                return over_the_network(settings.sandboxes.as_ref(), &name, explicit, warnings);
+            }
+            (Some(Wanted::Builtin) | None, Delivers::Program) => {}
         }
         let configured = settings.supervisor_path.as_deref();
         let asked = Asked { driver: &name, configured, explicit: table.supervisor.is_some() };
@@ -121,6 +136,33 @@ impl Supervisor {
     }
 }
 
+/// What supervisors dial that are in images; an error where somebody asked for them and nothing listens, and else a line
+/// in the log.
+fn over_the_network(
+    sandboxes: Option<&SandboxSettings>,
+    driver: &str,
+    explicit: bool,
+    warnings: &mut Vec<Problem>,
+) -> Result<Option<Supervisor>, StartError> {
+    const WHY: &str = "they could not reach the gateway, which listens for no sandbox";
+    const LISTEN: &str = "sandbox_bind_address = \"IP:PORT\" in [openshell.gateway]";
+    match sandboxes {
+        Some(sandboxes) => Ok(Some(Supervisor::Network(sandboxes.clone()))),
+        None if explicit => Err(StartError::Supervisor {
+            why: WHY.to_owned(),
+            hints: vec![
+                format!("say where it listens: {LISTEN}"),
+                format!("or do without it: supervisor = \"none\" in [openshell.drivers.{driver}]"),
+            ],
+        }),
+        None => {
+            let message = format!("sandboxes get no supervisor: {WHY}; {LOST}; hint: {LISTEN}");
+            warnings.push(Problem::new(message));
+            Ok(None)
+        }
+    }
+}
+
 impl Builtin {
     fn of_another_version(&self) -> Problem {
         let message = format!(
@@ -136,7 +178,9 @@ impl Builtin {
 fn no_effect(wanted: Wanted, name: &str, table: &DriverTable) -> Problem {
     let why = match wanted {
         Wanted::Driver => format!("`{name}` is no driver behind a socket, and brings none"),
-        Wanted::Builtin | Wanted::None => format!("the driver `{name}` puts none into its sandboxes"),
+        Wanted::Builtin | Wanted::None => {
+            format!("the driver `{name}`, as it is configured, puts none into its sandboxes")
+        }
     };
     let message = format!(
         "`supervisor = \"{wanted}\"` has no effect: {why}, and the backend's word alone says whether a sandbox is \

@@ -42,7 +42,8 @@ pub(crate) fn sandbox_endpoint(text: &str) -> Result<SandboxEndpoint, String> {
         Some(SandboxEndpoint { host: host.to_owned(), port })
     };
     let endpoint = read().ok_or_else(|| {
-        "expected `https://HOST:PORT`, such as `https://gateway.example.com:17671`, and nothing after it".to_owned()
+        "expected `https://HOST:PORT`, such as `https://gateway.example.com:17671`, and nothing after it"
+            .to_owned()
     })?;
     match endpoint.host.parse::<IpAddr>() {
         Ok(address) if address.is_unspecified() => {
@@ -80,9 +81,7 @@ fn is_host(text: &str) -> bool {
     // What looks like an address and is none would be a host that nobody can reach.
     let is_number = |last: &str| last.bytes().all(|byte| byte.is_ascii_digit());
     matches!(text.parse(), Ok(IpAddr::V4(_)))
-        || text.len() <= 253
-            && text.split('.').all(label)
-            && !text.rsplit('.').next().is_some_and(is_number)
+        || text.len() <= 253 && text.split('.').all(label) && !text.rsplit('.').next().is_some_and(is_number)
 }
 
 #[cfg(test)]

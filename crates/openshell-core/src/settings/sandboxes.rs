@@ -52,7 +52,8 @@ impl Merge<'_> {
         }
         let Some((address, origin)) = address else {
             if let (Some((_, origin)), false) = (dialled, self.file_failed) {
-                let message = format!("`{}` is where sandboxes dial, and nothing listens there", origin.name());
+                let message =
+                    format!("`{}` is where sandboxes dial, and nothing listens there", origin.name());
                 let hint = format!("say where: {ADDRESS} = \"IP:PORT\" in [openshell.gateway]");
                 self.problems.push(origin.problem(message).hint(hint));
             }
@@ -60,7 +61,8 @@ impl Merge<'_> {
         };
         let others = [front.tcp.as_ref().map(|tcp| tcp.address), front.health_address];
         if others.into_iter().flatten().any(|other| overlap(address, other)) {
-            let message = format!("`{}` is `{address}`, and the gateway listens there for others", origin.name());
+            let message =
+                format!("`{}` is `{address}`, and the gateway listens there for others", origin.name());
             self.problems.push(origin.problem(message).hint("give it another port, such as 17671"));
         }
         let endpoint = match dialled {
@@ -69,7 +71,8 @@ impl Merge<'_> {
                 if !self.file_failed {
                     let name = origin.name();
                     let message = format!("`{name}` is `{address}`, which no sandbox can dial");
-                    let hint = format!("say what they dial: {ENDPOINT} = \"https://HOST:{}\"", address.port());
+                    let hint =
+                        format!("say what they dial: {ENDPOINT} = \"https://HOST:{}\"", address.port());
                     self.problems.push(origin.problem(message).hint(hint));
                 }
                 return None;
@@ -115,7 +118,8 @@ mod tests {
         let pair = |address: &str, endpoint: &str| (address.to_owned(), endpoint.to_owned());
         let file = "sandbox_bind_address = \"10.0.0.1:17671\"";
         assert_eq!(dialled(&[], file), pair("10.0.0.1:17671", "https://10.0.0.1:17671"));
-        let vars = [("OPENSHELL_SANDBOX_BIND_ADDRESS", "[::]:1"), ("OPENSHELL_SANDBOX_ENDPOINT", "https://gw:2")];
+        let vars =
+            [("OPENSHELL_SANDBOX_BIND_ADDRESS", "[::]:1"), ("OPENSHELL_SANDBOX_ENDPOINT", "https://gw:2")];
         assert_eq!(dialled(&vars, file), pair("[::]:1", "https://gw:2"));
         let args = GatewayArgs {
             sandbox_bind_address: Some("10.0.0.3:3".into()),
@@ -142,6 +146,9 @@ mod tests {
         );
         assert!(messages("sandbox_bind_address = \"10.0.0.1:0\"")[0].contains("a port that stays"));
         // One fault is not told twice.
-        assert_eq!(messages("sandbox_bind_address = \"0.0.0.0:1\"\nsandbox_endpoint = \"http://gw\"").len(), 1);
+        assert_eq!(
+            messages("sandbox_bind_address = \"0.0.0.0:1\"\nsandbox_endpoint = \"http://gw\"").len(),
+            1
+        );
     }
 }

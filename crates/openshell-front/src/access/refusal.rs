@@ -135,9 +135,12 @@ impl Refusal {
                 format!("this takes the role `{needs}`; this identity has the role `{has}`")
             }
             Self::Supervisors => {
-                "this method is for the supervisors of sandboxes, where the gateway listens for these".to_owned()
+                "this method is for the supervisors of sandboxes, where the gateway listens for these"
+                    .to_owned()
             }
-            Self::NotHere => "where sandboxes are listened to, there are the methods of their supervisors alone".to_owned(),
+            Self::NotHere => {
+                "where sandboxes are listened to, there are the methods of their supervisors alone".to_owned()
+            }
             Self::Rate { wait } => {
                 format!("this identity asks too fast; hint: try again in {} ms", milliseconds(wait))
             }

@@ -92,9 +92,7 @@ impl SandboxDoor {
     /// Whether a connection is this sandbox's, on which it has been [admitted](Self::admit).
     pub(crate) fn seat(&self, guest: &Guest) -> Result<(), Refusal> {
         match &self.seats {
-            Some(seats) if !seats.take(&self.sandbox.0, guest) => {
-                Err(Refusal::Denied(Denied::OtherSandbox))
-            }
+            Some(seats) if !seats.take(&self.sandbox.0, guest) => Err(Refusal::Denied(Denied::OtherSandbox)),
             _ => Ok(()),
         }
     }

@@ -29,7 +29,9 @@ pub(crate) struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndpointError {
     /// Without TLS, a token would be anybody's who listens in.
-    #[error("`{0}` is a plain address: over a network the gateway is dialled with TLS, at `https://HOST:PORT`")]
+    #[error(
+        "`{0}` is a plain address: over a network the gateway is dialled with TLS, at `https://HOST:PORT`"
+    )]
     Plain(String),
     /// Nothing that could be dialled.
     #[error("`{0}` names no gateway: `unix:///PATH` with an absolute path does, and `https://HOST:PORT`")]

@@ -56,9 +56,8 @@ async fn hold(
 ) -> Result<Infallible, LinkError> {
     let wire = match wire {
         Some(wire) => wire,
-        None => wire.insert(
-            Wire::dial(&shared.endpoint, shared.trust.as_ref(), Arc::clone(&shared.tokens)).await?,
-        ),
+        None => wire
+            .insert(Wire::dial(&shared.endpoint, shared.trust.as_ref(), Arc::clone(&shared.tokens)).await?),
     };
     shared.tokens.refresh(wire).await?;
     let session = session::begin(shared, wire).await?;

@@ -34,7 +34,8 @@ pub(super) async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
         return Ok(listed);
     }
     let config = Config::read(&read("/etc/resolv.conf"));
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, format!("no name server knows the host `{host}`"));
+    let mut failed =
+        io::Error::new(io::ErrorKind::NotFound, format!("no name server knows the host `{host}`"));
     for name in config.candidates(host) {
         match config.ask(&name).await {
             Ok(addresses) if addresses.is_empty() => {}
@@ -112,7 +113,8 @@ impl Config {
             match ask(*server, name).await {
                 Ok(addresses) => return Ok(addresses),
                 Err(error) => {
-                    let message = format!("the name server {} does not know about `{name}`: {error}", server.ip());
+                    let message =
+                        format!("the name server {} does not know about `{name}`: {error}", server.ip());
                     failed = io::Error::new(error.kind(), message);
                 }
             }
@@ -180,7 +182,10 @@ mod tests {
             "nameserver 10.96.0.10\nnameserver fd00::a\nsearch ns.svc.cluster.local svc.cluster.local.\n\
              options timeout:1 ndots:5\n",
         );
-        assert_eq!(config.servers, ["10.96.0.10:53".parse().expect("v4"), "[fd00::a]:53".parse().expect("v6")]);
+        assert_eq!(
+            config.servers,
+            ["10.96.0.10:53".parse().expect("v4"), "[fd00::a]:53".parse().expect("v6")]
+        );
         assert_eq!(
             config.candidates("gw.ns.svc"),
             ["gw.ns.svc.ns.svc.cluster.local", "gw.ns.svc.svc.cluster.local", "gw.ns.svc"]

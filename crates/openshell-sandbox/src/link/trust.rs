@@ -6,16 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::rand::{GetRandomFlags, getrandom};
 use rustls::client::Resumption;
 use rustls::crypto::ring::{cipher_suite, kx_group};
-use rustls::crypto::{
-    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms,
-};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::SigningKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
-use rustix::rand::{GetRandomFlags, getrandom};
 
 /// What signs: ECDSA on P-256 (RFC 8446, section 4.2.3).
 static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {

@@ -83,8 +83,7 @@ impl Wire {
 
     /// The gateway's methods over this connection.
     pub(super) fn client(&self) -> OpenShellClient<Self> {
-        OpenShellClient::with_origin(self.clone(), self.origin.clone())
-            .max_decoding_message_size(MESSAGE)
+        OpenShellClient::with_origin(self.clone(), self.origin.clone()).max_decoding_message_size(MESSAGE)
     }
 
     /// Whether it takes no further request.

@@ -5,8 +5,12 @@ use openshell_guest::start::PATH;
 use openshell_guest::user::User;
 
 /// What the supervisor is told and processes are not: credentials, and what leads to them.
-const OURS: [&str; 4] =
-    ["OPENSHELL_ENDPOINT", "OPENSHELL_SANDBOX_TOKEN_FILE", "OPENSHELL_CA_FILE", "OPENSHELL_MAIN_PROCESS_SPEC"];
+const OURS: [&str; 4] = [
+    "OPENSHELL_ENDPOINT",
+    "OPENSHELL_SANDBOX_TOKEN_FILE",
+    "OPENSHELL_CA_FILE",
+    "OPENSHELL_MAIN_PROCESS_SPEC",
+];
 
 /// What all processes of the sandbox have in common.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ fn doors(dir: &Path) -> Arc<Doors> {
     let sandboxes = dir.join("sandboxes");
     paths::ensure_private(&sandboxes, rustix::process::geteuid().as_raw()).expect("a directory");
     let counters = Metrics::new("0").door(Door::Sandboxes);
-    Arc::new(Doors::new(sandboxes, key, &LimitSettings::default(), counters))
+    Arc::new(Doors::new(sandboxes, Arc::new(key), &LimitSettings::default(), counters))
 }
 
 fn id(text: &str) -> SandboxId {
