@@ -33,14 +33,12 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const PENDING_RESETS: usize = 32;
 /// Streams that a peer may have us reset by breaking the rules on them (CVE-2025-8671).
 const OWN_RESETS: usize = 64;
-/// What a peer may send ahead of those who read it, on each stream. All streams together have as much as that comes to, so
-/// that one which nobody reads holds up no other (RFC 9113, section 5.2.1); nobody can make a connection hold more. What
-/// is refused holds nothing: its stream ends with the answer.
-const WINDOW: u32 = 1024 * 1024;
+/// The smallest window that is given: what HTTP/2 itself has (RFC 9113, section 6.9.2).
+const SMALLEST_WINDOW: u32 = 64 * 1024 - 1;
 /// The largest window there is (RFC 9113, section 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
-/// The largest frame that a peer may send: what a file comes in by the piece, with the few bytes around it, in as few as
-/// may be. A connection may hold one that is not all there, whoever it is.
+/// The largest frame that a peer may send, where its window has room for it: what a file comes in by the piece, with the
+/// few bytes around it, in as few as may be. A connection may hold one that is not all there, whoever it is.
 const FRAME: u32 = 320 * 1024;
 /// What an answer may hold back for a peer that does not read it.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -75,6 +73,7 @@ impl Connection {
         let shaken = tokio::select! {
             shaken = handshake => shaken,
             () = place.displaced() => return counters.closed(Closed::Displaced),
+            () = place.cut() => return counters.closed(Closed::Displaced),
             _ = stopping.wait_for(|stop| *stop) => return counters.closed(Closed::Stopped),
         };
         self.stream = match shaken {
@@ -112,9 +111,8 @@ impl Connection {
         let mut connection = pin!(connection);
         let mut leaving: Option<Leaving> = None;
         let mut patience = pin!(tokio::time::sleep(limits.first_byte));
-        // Far enough away, where a stranger may stay.
-        let mut strange = pin!(tokio::time::sleep(limits.unknown.unwrap_or(Duration::MAX)));
-        let mut judged = false;
+        let mut unknown = pin!(stays_unknown(limits.introduction, &place));
+        let mut introduced = false;
         loop {
             tokio::select! {
                 ended = connection.as_mut() => {
@@ -150,14 +148,13 @@ impl Connection {
                         }
                     }
                 }
-                () = strange.as_mut(), if !judged => {
-                    judged = true;
-                    if !place.is_welcome() && leaving.is_none() {
-                        tracing::debug!(%peer, "a connection of nobody that is known was closed");
-                        leaving = Some(Leaving { why: Closed::Silent, until: Some(Instant::now()) });
-                        connection.as_mut().graceful_shutdown();
-                        patience.as_mut().reset(Instant::now() + farewell(&place));
+                () = place.cut() => return leaving.map_or(Closed::Displaced, |leaving| leaving.why),
+                is_unknown = unknown.as_mut(), if !introduced => {
+                    if is_unknown {
+                        tracing::debug!(%peer, "a connection of somebody unknown is closed");
+                        return leaving.map_or(Closed::Silent, |leaving| leaving.why);
                     }
+                    introduced = true;
                 }
                 // It comes once.
                 () = place.displaced() => {
@@ -180,6 +177,15 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether nobody has said who they are, once that was to be said.
+async fn stays_unknown(introduction: Option<Duration>, place: &Place) -> bool {
+    match introduction {
+        Some(introduction) => tokio::time::sleep(introduction).await,
+        None => std::future::pending().await,
+    }
+    !place.is_welcome()
 }
 
 /// A connection that was told to go (GOAWAY; RFC 9113, section 6.8). It ends by itself once the client has heard of it and
@@ -224,18 +230,24 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEADER_BYTES)
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(OWN_RESETS)
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(connection_window(limits.streams))
-        .max_frame_size(FRAME)
+        .initial_stream_window_size(stream_window(limits))
+        .initial_connection_window_size(connection_window(limits))
+        .max_frame_size(FRAME.min(stream_window(limits)))
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder
 }
 
-/// As much as the windows of all streams together.
-fn connection_window(streams: u32) -> u32 {
-    WINDOW.saturating_mul(streams).clamp(WINDOW, LARGEST_WINDOW)
+fn stream_window(limits: &Limits) -> u32 {
+    limits.window.clamp(SMALLEST_WINDOW, LARGEST_WINDOW)
+}
+
+/// As much as the windows of all streams together, so that one which nobody reads holds up no other (RFC 9113, section
+/// 5.2.1); nobody can make a connection hold more. What is refused holds nothing: nobody waits for the rest of it.
+fn connection_window(limits: &Limits) -> u32 {
+    let window = stream_window(limits);
+    window.saturating_mul(limits.streams).clamp(window, LARGEST_WINDOW)
 }
 
 /// Puts the peer into every request, and knows how many there are.
@@ -324,9 +336,13 @@ mod tests {
 
     #[test]
     fn no_stream_can_use_up_the_window_of_all() {
-        assert_eq!(connection_window(0), WINDOW);
-        assert_eq!(connection_window(1), WINDOW);
-        assert_eq!(connection_window(256), 256 * WINDOW);
-        assert_eq!(connection_window(u32::MAX), LARGEST_WINDOW);
+        const WINDOW: u32 = 128 * 1024;
+        let of = |streams, window| connection_window(&Limits { streams, window, ..Limits::default() });
+        assert_eq!(of(0, WINDOW), WINDOW);
+        assert_eq!(of(1, WINDOW), WINDOW);
+        assert_eq!(of(256, WINDOW), 256 * WINDOW);
+        assert_eq!(of(u32::MAX, WINDOW), LARGEST_WINDOW);
+        assert_eq!(of(2, 0), 2 * SMALLEST_WINDOW);
+        assert_eq!(of(1, u32::MAX), LARGEST_WINDOW);
     }
 }

@@ -1,8 +1,8 @@
 //! The listeners: one loop that accepts, for each of them a bounded room of connections, and an orderly end.
 //!
-//! A room that is full makes place by closing a connection, first of all one of which nobody knows whose it is; so
-//! strangers keep nobody out, whether they lie there or ask without end, and rooms are apart, so what they do to the TCP
-//! listener does nothing to the Unix socket.
+//! A room that is full makes place by closing a connection, first of all one of which nobody knows whose it is, and of these
+//! one of the user who has most; so strangers keep nobody out, whether they lie there or ask without end, and rooms are
+//! apart, so what they do to the TCP listener does nothing to the Unix socket.
 
 mod connection;
 mod room;
@@ -25,9 +25,9 @@ use crate::tls::Tls;
 use crate::{Closed, DoorCounters, Peer};
 use connection::Connection;
 pub use room::Guest;
-use room::Room;
 #[cfg(test)]
 pub(crate) use room::guests_for_tests;
+use room::{Origin, Room};
 pub(crate) use room::{Seat, Taken};
 use stream::Stream;
 
@@ -41,16 +41,20 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Limits {
     /// Connections at a time, of each listener.
     pub connections: usize,
+    /// Connections at a time, of each listener, of those who have said who they are: of more, the newest stay.
+    pub known: usize,
     /// Requests at a time on one connection.
     pub streams: u32,
+    /// What a peer may send ahead of those who read it, on each request, in bytes.
+    pub window: u32,
     /// How long a connection may be open before its first byte, and how long the head of an HTTP/1 request may take.
     pub first_byte: Duration,
+    /// How long a connection may be open before somebody says on it who they are; `None`: for as long as it likes.
+    pub introduction: Option<Duration>,
     /// How long TLS may take to come about.
     pub handshake: Duration,
     /// How long a connection may be open without a request on it.
     pub idle: Duration,
-    /// How long one may be open before it is known whose it is, whatever is asked on it; `None`: as long as it likes.
-    pub unknown: Option<Duration>,
     /// How often a peer is asked for a sign of life while it has requests, and how long it may take to give one.
     pub keep_alive: (Duration, Duration),
     /// How long requests may take to end once the server shall stop.
@@ -61,11 +65,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
+            known: usize::MAX,
             streams: 256,
+            window: 1024 * 1024,
             first_byte: Duration::from_secs(10),
+            introduction: None,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(300),
-            unknown: None,
             keep_alive: (Duration::from_secs(30), Duration::from_secs(20)),
             drain: Duration::from_secs(10),
         }
@@ -204,7 +210,7 @@ impl Door {
             }
         };
         let places = entrance.places.unwrap_or_else(|| Arc::new(AtomicUsize::new(limits.connections)));
-        let room = Arc::new(Room::new(places));
+        let room = Arc::new(Room::new(places, limits.known));
         Ok(Self { acceptor, counters: entrance.counters, room, limits })
     }
 
@@ -227,10 +233,11 @@ impl Door {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => break Ok(()),
                 Some(ended) = connections.join_next() => report_panic(ended),
-                accepted = self.accept() => match accepted {
+                // Those that were cut end as soon as they run, so nobody waits here for long.
+                accepted = self.accept(), if connections.len() < self.room.most() => match accepted {
                     Ok(None) => self.counters.refused(Closed::Peer),
                     Ok(Some((stream, peer))) => {
-                        let Some(place) = self.room.enter() else {
+                        let Some(place) = self.room.enter(Origin::of(&peer)) else {
                             if full.is_none_or(|said| said.elapsed() >= FULL_EVERY) {
                                 full = Some(Instant::now());
                                 tracing::warn!(%peer, "no room for another connection: all of them are known and have requests under way");

@@ -1,21 +1,31 @@
 //! How many connections there may be at a time, and which goes when there is no room for another.
 //!
-//! First goes who has not said who they are: the one that has been idle for longest, then, when all such have requests
-//! under way, the one of these without a change for longest; for what a stranger asks is refused, at leisure. Then goes
-//! the longest idle one of those that are known. A known one with a request under way stays.
+//! First goes who has not said who they are, and of these one of the origin that has most of them, be it the newcomer's
+//! own: so a user who fills the room makes room for another user, and never the other way round. Of one origin that one
+//! goes which has been idle for longest, then, when all such have requests under way, the one of these without a change for
+//! longest; for what a stranger asks is refused, at leisure. Then goes the longest idle one of those that are known. A
+//! known one with a request under way stays.
+//!
+//! Whoever goes has a moment to hear of it, and is no longer of the room. As many as the room holds may be leaving at a time;
+//! beyond that, the one that has been for longest is cut.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use crate::Peer;
+
 /// The connections of one listener.
 #[derive(Debug)]
 pub(super) struct Room {
     /// It may change; whoever is inside by then stays until there is somebody else for their place.
     limit: Arc<AtomicUsize>,
+    /// How many may be known.
+    known: usize,
     began: Instant,
     inside: Mutex<Inside>,
 }
@@ -24,15 +34,38 @@ pub(super) struct Room {
 struct Inside {
     next: u64,
     connections: HashMap<u64, Arc<State>>,
+    /// Those that have lost their place and are there still, by age.
+    leaving: BTreeMap<u64, Arc<State>>,
     /// Idle strangers in the order in which they go, the first at the end: to look through all connections for each
     /// that comes would make a flood dear.
     going: Vec<(Order, u64)>,
 }
 
-/// How many of those that go next are noted at once.
+/// How many of those that go next are noted at once, for one that goes while it is not full. While they go, others may come
+/// to have most; so a small room notes none.
 const NOTED: usize = 64;
+/// The share of the room that may be noted.
+const NOTED_SHARE: usize = 16;
 
-/// Who goes before whom: known or not, busy or not, and for how long.
+/// Where a connection comes from, as far as that can be told without trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// A user of this host, by the kernel's word.
+    Uid(u32),
+    /// Somewhere.
+    Network,
+}
+
+impl Origin {
+    pub(super) fn of(peer: &Peer) -> Self {
+        match peer {
+            Peer::Unix(peer) => Self::Uid(peer.uid),
+            Peer::Tcp { .. } | Peer::Tls { .. } => Self::Network,
+        }
+    }
+}
+
+/// Who goes before whom within an origin: known or not, busy or not, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Order {
     welcome: bool,
@@ -41,28 +74,68 @@ struct Order {
 }
 
 impl Inside {
-    fn first_to_go(&mut self) -> Option<u64> {
+    /// Whose place somebody from `newcomer` gets.
+    fn first_to_go(&mut self, newcomer: Origin) -> Option<u64> {
         // Nobody can have come before an idle stranger who is noted and has not moved since.
         while let Some((noted, id)) = self.going.pop() {
             if self.connections.get(&id).is_some_and(|state| state.order() == noted) {
                 return Some(id);
             }
         }
-        let all = self.connections.iter().map(|(id, state)| (state.order(), *id));
-        let mut all: Vec<_> = all.filter(|(order, _)| !(order.welcome && order.busy)).collect();
-        if all.len() > NOTED {
-            all.select_nth_unstable(NOTED);
-            all.truncate(NOTED);
+        let mut strangers = HashMap::from([(newcomer, 1_usize)]);
+        for state in self.connections.values().filter(|state| !state.order().welcome) {
+            *strangers.entry(state.origin).or_default() += 1;
+        }
+        let all = self.connections.iter().map(|(id, state)| {
+            let order = state.order();
+            // How many there are of an origin says nothing of those that are known.
+            let most = if order.welcome { 0 } else { strangers.get(&state.origin).copied().unwrap_or(0) };
+            (order.welcome, Reverse(most), order, *id)
+        });
+        let mut all: Vec<_> = all.filter(|(_, _, order, _)| !(order.welcome && order.busy)).collect();
+        let noted = NOTED.min(all.len() / NOTED_SHARE);
+        if all.len() > noted + 1 {
+            all.select_nth_unstable(noted);
+            all.truncate(noted + 1);
         }
         all.sort_unstable();
-        let (_, first) = *all.first()?;
-        let strangers = all.into_iter().skip(1).filter(|(order, _)| !(order.welcome || order.busy));
+        let (_, _, _, first) = *all.first()?;
+        let strangers = all.into_iter().skip(1).map(|(_, _, order, id)| (order, id));
+        let strangers = strangers.filter(|(order, _)| !(order.welcome || order.busy));
         self.going.extend(strangers.rev());
         Some(first)
+    }
+
+    /// Takes a connection's place from it and tells it so; it has a moment to hear of it, unless too many have.
+    fn show_out(&mut self, id: u64, at_most: usize) {
+        let Some(state) = self.connections.remove(&id) else { return };
+        state.leave.notify_one();
+        self.leaving.insert(id, state);
+        if self.leaving.len() > at_most {
+            // Who is known may have a request on its way.
+            let mut leaving = self.leaving.iter();
+            let stranger = leaving.find(|(_, state)| !state.order().welcome).map(|(id, _)| *id);
+            let goes = stranger.or_else(|| self.leaving.keys().next().copied());
+            if let Some(state) = goes.and_then(|id| self.leaving.remove(&id)) {
+                state.cut.notify_one();
+            }
+        }
     }
 }
 
 impl State {
+    fn new(origin: Origin, since_ms: u64) -> Self {
+        Self {
+            origin,
+            busy: AtomicU32::new(0),
+            since_ms: AtomicU64::new(since_ms),
+            welcome: AtomicBool::new(false),
+            sandbox: OnceLock::new(),
+            leave: Notify::new(),
+            cut: Notify::new(),
+        }
+    }
+
     fn order(&self) -> Order {
         Order {
             welcome: self.welcome.load(Ordering::Relaxed),
@@ -73,8 +146,9 @@ impl State {
 }
 
 /// What is known of a connection while it lasts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    origin: Origin,
     /// Requests whose answers are not out.
     busy: AtomicU32,
     /// Milliseconds, counted from the room's beginning, at the last change of `busy`.
@@ -84,6 +158,8 @@ struct State {
     /// Which sandbox's supervisor has come, on a listener that is not one sandbox's own.
     sandbox: OnceLock<Arc<str>>,
     leave: Notify,
+    /// It goes at once.
+    cut: Notify,
 }
 
 /// A connection's place, which is free again when this is dropped.
@@ -103,29 +179,32 @@ pub(super) struct Visit {
 
 /// The connection of a request. Every request that [`serve`](super::serve) hands on carries it as an extension.
 #[derive(Debug, Clone)]
-pub struct Guest(Arc<State>);
+pub struct Guest {
+    room: Arc<Room>,
+    state: Arc<State>,
+}
 
 impl Guest {
     /// Notes that whoever is at the other end has said who they are, and may be here: when all places are taken, they
     /// stay before those of whom nothing is known.
     pub fn welcome(&self) {
-        if !self.0.welcome.load(Ordering::Relaxed) {
-            self.0.welcome.store(true, Ordering::Relaxed);
+        if !self.state.welcome.swap(true, Ordering::Relaxed) {
+            self.room.keep_newest_known();
         }
     }
 
     /// Notes whose connection it is, once and for all.
     pub(crate) fn take_for(&self, sandbox: &Arc<str>) -> Taken {
-        match self.0.sandbox.set(Arc::clone(sandbox)) {
+        match self.state.sandbox.set(Arc::clone(sandbox)) {
             Ok(()) => Taken::Now,
-            Err(_) if self.0.sandbox.get() == Some(sandbox) => Taken::Before,
+            Err(_) if self.state.sandbox.get() == Some(sandbox) => Taken::Before,
             Err(_) => Taken::ByAnother,
         }
     }
 
     /// It, for somebody who does not keep it.
     pub(crate) fn seat(&self) -> Seat {
-        Seat(Arc::downgrade(&self.0))
+        Seat(Arc::downgrade(&self.state))
     }
 }
 
@@ -159,27 +238,57 @@ impl Seat {
 }
 
 impl Room {
-    /// A room for so many; at least one.
-    pub(super) fn new(limit: Arc<AtomicUsize>) -> Self {
-        Self { limit, began: Instant::now(), inside: Mutex::default() }
+    /// With `limit` places, which may change and are at least one; `known` of them for those that are known: of more, the
+    /// newest stay.
+    pub(super) fn new(limit: Arc<AtomicUsize>, known: usize) -> Self {
+        Self { limit, known: known.max(1), began: Instant::now(), inside: Mutex::default() }
     }
 
     /// A place for one more; when there is none, a connection is told to leave. `None` when all of them are known and
     /// busy.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Arc<Place>> {
-        let state = Arc::new(State { since_ms: AtomicU64::new(self.now_ms()), ..State::default() });
+    pub(super) fn enter(self: &Arc<Self>, origin: Origin) -> Option<Arc<Place>> {
+        let state = Arc::new(State::new(origin, self.now_ms()));
         let mut inside = self.inside();
-        if inside.connections.len() >= self.limit.load(Ordering::Relaxed).max(1) {
-            let id = inside.first_to_go()?;
+        let limit = self.limit();
+        if inside.connections.len() >= limit {
+            let id = inside.first_to_go(origin)?;
             // Its place is taken at once; the connection itself is closed in a moment.
-            let leaving = inside.connections.remove(&id)?;
-            leaving.leave.notify_one();
+            inside.show_out(id, limit);
         }
         let id = inside.next;
         inside.next += 1;
         inside.connections.insert(id, Arc::clone(&state));
         drop(inside);
         Some(Arc::new(Place { room: Arc::clone(self), id, state }))
+    }
+
+    /// The most connections that there are, whether they have a place, are leaving, or are just being cut. Nobody is let in
+    /// beyond that.
+    pub(super) fn most(&self) -> usize {
+        self.limit().saturating_mul(2).saturating_add(1)
+    }
+
+    /// Cuts the oldest of those that are known, when there are too many.
+    fn keep_newest_known(&self) {
+        if self.known >= self.limit() {
+            return;
+        }
+        let mut inside = self.inside();
+        let known = inside.connections.iter().filter(|(_, state)| state.order().welcome);
+        let mut known: Vec<u64> = known.map(|(id, _)| *id).collect();
+        if known.len() > self.known {
+            known.sort_unstable();
+            let surplus = known.len() - self.known;
+            for id in known.into_iter().take(surplus) {
+                if let Some(state) = inside.connections.remove(&id) {
+                    state.cut.notify_one();
+                }
+            }
+        }
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed).max(1)
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -197,6 +306,11 @@ impl Place {
         self.state.leave.notified().await;
     }
 
+    /// Ready when this connection is to end at once.
+    pub(super) async fn cut(&self) {
+        self.state.cut.notified().await;
+    }
+
     /// A request begins.
     pub(super) fn visit(&self) -> Visit {
         self.state.busy.fetch_add(1, Ordering::Relaxed);
@@ -210,7 +324,7 @@ impl Place {
 
     /// For the service, to say that it knows them.
     pub(crate) fn guest(&self) -> Guest {
-        Guest(Arc::clone(&self.state))
+        Guest { room: Arc::clone(&self.room), state: Arc::clone(&self.state) }
     }
 
     /// How long there has been no request; `None` while there is one.
@@ -223,7 +337,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.inside().connections.remove(&self.id);
+        let mut inside = self.room.inside();
+        inside.connections.remove(&self.id);
+        inside.leaving.remove(&self.id);
     }
 }
 
@@ -247,80 +363,9 @@ impl Place {
 /// Connections of a room that is large enough.
 #[cfg(test)]
 pub(crate) fn guests_for_tests(count: usize) -> Vec<Arc<Place>> {
-    let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(count))));
-    (0..count).map(|_| room.enter().expect("a place")).collect()
+    let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(count)), usize::MAX));
+    (0..count).map(|_| room.enter(Origin::Network).expect("a place")).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn room_of(limit: usize) -> Room {
-        Room::new(Arc::new(AtomicUsize::new(limit)))
-    }
-
-    fn is_displaced(place: &Place) -> bool {
-        place.is_displaced()
-    }
-
-    #[test]
-    fn a_full_room_shows_the_longest_idle_one_out() {
-        let room = Arc::new(room_of(2));
-        let first = room.enter().expect("a place");
-        std::thread::sleep(Duration::from_millis(5));
-        let second = room.enter().expect("a place");
-        let third = room.enter().expect("the first one's place");
-        assert!(is_displaced(&first) && !is_displaced(&second) && !is_displaced(&third));
-        // That the first one ends now frees nothing more.
-        drop(first);
-        assert_eq!(room.inside().connections.len(), 2);
-        drop((second, third));
-        assert_eq!(room.inside().connections.len(), 0);
-    }
-
-    #[test]
-    fn strangers_go_before_who_is_known_and_who_is_known_and_busy_stays() {
-        let room = Arc::new(room_of(2));
-        let known = room.enter().expect("a place");
-        known.guest().welcome();
-        std::thread::sleep(Duration::from_millis(5));
-        let stranger = room.enter().expect("a place");
-        let busy = stranger.visit();
-        assert!(known.idle().is_some() && stranger.idle().is_none());
-        let next = room.enter().expect("a place");
-        assert!(
-            is_displaced(&stranger) && !is_displaced(&known),
-            "although the one is busy, and the other idle"
-        );
-        drop(busy);
-        let idle = room.enter().expect("a place");
-        assert!(is_displaced(&next) && !is_displaced(&known));
-        idle.guest().welcome();
-        let _request = idle.visit();
-        let last = room.enter().expect("a place");
-        assert!(is_displaced(&known) && !is_displaced(&idle), "both are known, and one is busy");
-        last.guest().welcome();
-        let _request = last.visit();
-        assert!(room.enter().is_none(), "all are known and busy");
-    }
-
-    #[test]
-    fn what_was_noted_counts_only_while_it_holds() {
-        let room = Arc::new(room_of(4));
-        let mut inside: Vec<_> = (0..4)
-            .map(|_| {
-                std::thread::sleep(Duration::from_millis(2));
-                room.enter().expect("a place")
-            })
-            .collect();
-        inside.push(room.enter().expect("the place of the first"));
-        // Those that were to follow have become known, have begun to ask, and have gone.
-        inside[1].guest().welcome();
-        let _request = inside[2].visit();
-        drop(inside.remove(3));
-        inside.push(room.enter().expect("the place of the one that has gone"));
-        assert!(inside[1..].iter().all(|place| !is_displaced(place)));
-        inside.push(room.enter().expect("the place of a stranger"));
-        assert!(!is_displaced(&inside[1]) && !is_displaced(&inside[2]) && is_displaced(&inside[3]));
-    }
-}
+mod tests;

@@ -29,13 +29,13 @@ pub enum Closed {
     Ended,
     /// The protocol or the transport broke.
     Failed,
-    /// Nothing was said in time.
+    /// Nothing was said in time, or not who they are.
     Silent,
     /// TLS did not come about.
     Handshake,
     /// There was no request on it for too long.
     Idle,
-    /// It was the one with the longest pause when there was no room for another.
+    /// It was the first to go when there was no room for another.
     Displaced,
     /// Its peer may not come in.
     Peer,

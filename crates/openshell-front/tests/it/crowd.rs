@@ -51,5 +51,5 @@ async fn a_crowd_of_idle_connections_keeps_nobody_out() {
     assert_eq!(known.ask("/").await.expect("who was answered before stays"), "tcp");
     server.service.go_on.notify_one();
     assert_eq!(slow.await.expect("no panic").expect("who is busy stays"), "tcp");
-    assert!(server.tcp.open() <= 2 * 1024, "{} are open", server.tcp.open());
+    assert!(server.tcp.open() <= 2 * 1024 + 1, "{} are open", server.tcp.open());
 }

@@ -196,6 +196,54 @@ async fn strangers_with_requests_under_way_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn a_flood_of_connections_is_never_there_all_at_once() {
+    const CONNECTIONS: usize = 4;
+    let server = Server::start(None, Limits { connections: CONNECTIONS, ..Limits::default() }).await;
+    let mut known = Client::over(server.tcp().await).await.expect("HTTP/2");
+    assert_eq!(known.ask("/").await.expect("an answer"), "tcp");
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        let mut stranger = server.tcp().await;
+        // None of them hears that it is to go.
+        stranger.write_all(&[HELLO, &get(1, "/stranger")].concat()).await.expect("write");
+        strangers.push(stranger);
+        let open = usize::try_from(server.tcp.open()).expect("a number");
+        assert!(open <= 2 * CONNECTIONS + 1, "{open} are open");
+    }
+    assert_eq!(ask(server.tcp().await).await.expect("a place for another"), "tcp");
+    assert_eq!(known.ask("/").await.expect("who is known stays"), "tcp");
+    assert!(server.tcp.open() <= 9, "{} are open", server.tcp.open());
+}
+
+#[tokio::test]
+async fn who_does_not_say_who_they_are_is_closed_and_who_does_stays() {
+    let limits = Limits { introduction: Some(SHORT), ..Limits::default() };
+    let server = Server::start(None, limits).await;
+    let mut known = Client::over(server.tcp().await).await.expect("HTTP/2");
+    assert_eq!(known.ask("/").await.expect("an answer"), "tcp");
+    let mut stranger = server.tcp().await;
+    stranger.write_all(&[HELLO, &get(1, "/stranger")].concat()).await.expect("write");
+    assert!(hung_up(&mut stranger).await >= SHORT / 2);
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(known.ask("/").await.expect("it stays"), "tcp");
+}
+
+#[tokio::test]
+async fn of_those_that_are_known_the_newest_stay() {
+    let server = Server::start(None, Limits { known: 2, ..Limits::default() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::over(server.tcp().await).await.expect("HTTP/2");
+        assert_eq!(client.ask("/").await.expect("an answer"), "tcp");
+        clients.push(client);
+    }
+    clients[0].ask("/").await.expect_err("the oldest had to go");
+    for client in &mut clients[1..] {
+        assert_eq!(client.ask("/").await.expect("it stays"), "tcp");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_begins_as_the_connection_is_shown_out_is_answered() {
     let server = Server::start(None, Limits { connections: 1, ..Limits::default() }).await;
     // A client that has not heard of the end when it asks: it reads nothing before.

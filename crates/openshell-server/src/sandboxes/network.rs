@@ -59,7 +59,7 @@ impl Network {
             // One who has nothing to show gets no further than a stranger elsewhere who says nothing.
             limits: Limits {
                 handshake: limits.handshake.min(limits.first_byte),
-                unknown: Some(UNKNOWN),
+                introduction: Some(UNKNOWN),
                 ..limits
             },
             counters: metrics.door(Door::Sandboxes),
