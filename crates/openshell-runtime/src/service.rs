@@ -3,9 +3,11 @@
 
 mod dispatch;
 mod driver_status;
+mod first_frame;
 mod gateway;
 mod health;
 mod page;
+mod pushed;
 mod reflection;
 mod sandboxes;
 mod status;
@@ -29,6 +31,7 @@ use crate::readiness::{Readiness, Unready};
 use crate::supervisor::{ExecFlow, RelayFlow, SessionFlow, TcpFlow};
 
 /// The methods, on the runtime's engine.
+#[derive(Clone)]
 pub(crate) struct Api {
     engine: Arc<Engine>,
 }

@@ -20,6 +20,7 @@ mod exec;
 mod grace;
 mod logs;
 mod open;
+mod places;
 mod relay;
 mod seams;
 mod sessions;
@@ -40,6 +41,7 @@ use channels::Channels;
 use counters::Counters;
 pub use counters::SupervisorStats;
 pub(crate) use logs::{Behind, Follower, Logs, Query};
+use places::Places;
 pub use seams::{SandboxDoors, SandboxToken, SandboxTokens, Supervision, SupervisorOf, TokenUse};
 use sessions::Sessions;
 pub(crate) use streams::Flow;
@@ -68,6 +70,8 @@ pub(crate) struct Supervisors {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) logs: Logs,
     channels: Arc<Channels>,
+    /// Those who hand over lines.
+    pushing: Arc<Places>,
     counters: Arc<Counters>,
     /// Whether nothing new is begun any more.
     draining: watch::Sender<bool>,
@@ -85,6 +89,7 @@ impl Supervisors {
             channels: Channels::new(Arc::clone(&sessions), Arc::clone(&counters)),
             sessions,
             logs: Logs::new(Arc::clone(&counters)),
+            pushing: Places::new(places::MOST_PUSHING),
             counters,
             draining: watch::Sender::new(false),
             gone,

@@ -17,15 +17,18 @@ use tonic::codegen::{Body as HttpBody, Bytes, Service, StdError};
 use tonic::{Code, Status};
 use tonic_health::pb::health_server::{HealthServer, SERVICE_NAME as HEALTH};
 
-use super::Api;
+use super::first_frame::FirstFrame;
 use super::gateway::GatewayApi;
 use super::health::Probe;
-use super::reflection;
 use super::unserved::{SERVICE, unserved_path};
+use super::{Api, pushed, reflection};
 use crate::engine::Engine;
 
 /// The most bytes of an answer: a list of a thousand sandboxes may be long, and is bounded where it is read.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
+
+/// The most bytes of what a supervisor says on its session, or tells: all of it is small.
+const MAX_WORD: usize = 16 * 1024;
 
 /// The most bytes of a frame of a supervisor's channel, with what is around its 1 MiB of data. It is no client's request,
 /// whose size is the operator's to bound.
@@ -45,9 +48,11 @@ struct Services {
     open_shell: OpenShellServer<Api>,
     /// The same service, for channels of supervisors.
     relays: OpenShellServer<Api>,
+    /// The same service, for what else supervisors say.
+    words: OpenShellServer<Api>,
+    api: Api,
     gateway: GatewayServer<GatewayApi>,
     health: HealthServer<Probe>,
-    max_request_bytes: usize,
 }
 
 impl Gateway {
@@ -57,12 +62,13 @@ impl Gateway {
             HealthServer::new(Probe::new(Arc::clone(&engine))).max_decoding_message_size(max_request_bytes);
         let gateway = GatewayServer::new(GatewayApi::new(Arc::clone(&engine)))
             .max_decoding_message_size(max_request_bytes);
-        let relays =
-            OpenShellServer::new(Api::new(Arc::clone(&engine))).max_decoding_message_size(MAX_RELAY_FRAME);
-        let open_shell = OpenShellServer::new(Api::new(engine))
-            .max_decoding_message_size(max_request_bytes)
-            .max_encoding_message_size(MAX_ANSWER);
-        Self { services: Services { open_shell, relays, gateway, health, max_request_bytes } }
+        let api = Api::new(engine);
+        let served = || OpenShellServer::new(api.clone());
+        let relays = served().max_decoding_message_size(MAX_RELAY_FRAME);
+        let words = served().max_decoding_message_size(MAX_WORD);
+        let open_shell =
+            served().max_decoding_message_size(max_request_bytes).max_encoding_message_size(MAX_ANSWER);
+        Self { services: Services { open_shell, relays, words, api, gateway, health } }
     }
 }
 
@@ -111,7 +117,6 @@ impl Services {
             return response;
         }
         let path = request.uri().path().trim_start_matches('/').to_owned();
-        let max_request_bytes = self.max_request_bytes;
         let response = self.route(&path, request).await;
         match Status::from_header_map(response.headers()) {
             // The generated servers answer a method that they do not know without a word.
@@ -119,8 +124,9 @@ impl Services {
                 unserved_path(&path).into_http()
             }
             Some(status) if is_too_large(&status) => Status::resource_exhausted(format!(
-                "the message is too large: it has {}, and this gateway takes {max_request_bytes} bytes at most",
-                size_found(&status)
+                "the message is too large: it has {}, and this gateway takes {} at most",
+                size_after(": found ", &status),
+                size_after("the limit is: ", &status)
             ))
             .into_http(),
             _ => response,
@@ -133,7 +139,13 @@ impl Services {
         B::Error: Into<StdError> + Send + 'static,
     {
         let Ok(response) = match path.split_once('/') {
-            Some((SERVICE, "RelayStream")) => self.relays.call(request).await,
+            Some((SERVICE, "RelayStream")) => {
+                self.relays.call(request.map(|body| FirstFrame::new(Body::new(body)))).await
+            }
+            Some((SERVICE, "PushSandboxLogs")) => Ok(pushed::answer(self.api, request).await),
+            Some((SERVICE, "ConnectSupervisor" | "RefreshSandboxToken" | "ReportMainProcessExit")) => {
+                self.words.call(request).await
+            }
             Some((SERVICE, _)) => self.open_shell.call(request).await,
             Some((GATEWAY, _)) => self.gateway.call(request).await,
             Some((HEALTH, _)) => self.health.call(request).await,
@@ -152,8 +164,8 @@ fn is_too_large(status: &Status) -> bool {
     status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE)
 }
 
-/// The size that the library found, in its own words: `5242880 bytes`.
-fn size_found(status: &Status) -> &str {
-    let found = status.message().split_once(": found ").map(|(_, rest)| rest);
+/// A size that the library says after `words`, in its own: `5242880 bytes`.
+fn size_after<'a>(words: &str, status: &'a Status) -> &'a str {
+    let found = status.message().split_once(words).map(|(_, rest)| rest);
     found.and_then(|rest| rest.split(',').next()).unwrap_or("more")
 }

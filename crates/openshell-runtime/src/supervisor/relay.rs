@@ -7,13 +7,10 @@ use openshell_proto::openshell::v1 as proto;
 use openshell_proto::openshell::v1::relay_frame::Payload;
 use tonic::{Status, Streaming};
 
+use super::places::MOST_PUSHING;
 use super::{RelayFlow, Supervision, TokenUse};
 use crate::engine::{Changed, Engine, Fate};
 use crate::store::Record;
-
-/// The most lines of a message. One that says nothing has two bytes on its way here and a hundred times that once it is here, for as long
-/// as followers take what came before it.
-const MOST_LINES: usize = 8192;
 
 impl Engine {
     /// A supervisor brings the bytes of a channel; gives those for it.
@@ -77,14 +74,20 @@ impl Engine {
     /// Takes what a sandbox logs, for as long as it has something to say.
     ///
     /// # Errors
-    /// `PERMISSION_DENIED` for another sandbox, `NOT_FOUND`, `INVALID_ARGUMENT` for too many lines at once, and whatever ends
-    /// the stream.
+    /// `RESOURCE_EXHAUSTED` for one stream too many, `PERMISSION_DENIED` for another sandbox, `NOT_FOUND`, and whatever ends the
+    /// stream, too many lines at once among it.
     pub(crate) async fn take_logs(
         &self,
         of: &SandboxId,
         mut messages: Streaming<proto::PushSandboxLogsRequest>,
     ) -> Result<(), Status> {
         let logs = &self.supervisors.logs;
+        let place = self.supervisors.pushing.enter(of.as_str());
+        let _place = place.ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "this sandbox hands over its log on {MOST_PUSHING} streams, and may have no more at a time"
+            ))
+        })?;
         // In this order: whoever removes the row after the look removes what is kept, too.
         logs.keep(of.as_str());
         self.known(of.as_str()).await.inspect_err(|_| logs.forget(of.as_str()))?;
@@ -95,12 +98,6 @@ impl Engine {
             };
             let Some(message) = message else { return Ok(()) };
             own(of, &message.sandbox_id)?;
-            if message.logs.len() > MOST_LINES {
-                let count = message.logs.len();
-                return Err(Status::invalid_argument(format!(
-                    "a message of {count} lines; it may have {MOST_LINES}"
-                )));
-            }
             if !logs.push(of.as_str(), message.logs).await {
                 return Err(crate::service::no_sandbox(of.as_str()));
             }

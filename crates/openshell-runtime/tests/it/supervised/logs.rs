@@ -75,6 +75,40 @@ async fn the_latest_lines_as_they_are_asked_for() {
 }
 
 #[tokio::test]
+async fn what_says_nothing_at_length_is_refused_and_so_is_one_stream_too_many() {
+    let mut gateway = a_gateway(&Fake::new()).await;
+    let (id, mut supervisor) = ready(&mut gateway, "one").await;
+    let logs = vec![proto::SandboxLogLine::default(); 1_000_000];
+    let message = proto::PushSandboxLogsRequest { sandbox_id: id.clone(), logs };
+    let status = supervisor.rpc.push_sandbox_logs(tokio_stream::iter([message])).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "a message of 1000000 lines; it may have 8192");
+    // The refused one has given its place back.
+    let mut pushing = Vec::new();
+    for number in 0..4 {
+        let (messages, queue) = mpsc::channel(1);
+        let mut rpc = supervisor.rpc.clone();
+        let logs = vec![line(number)];
+        messages.send(proto::PushSandboxLogsRequest { sandbox_id: id.clone(), logs }).await.unwrap();
+        pushing.push((
+            messages,
+            tokio::spawn(async move { rpc.push_sandbox_logs(ReceiverStream::new(queue)).await }),
+        ));
+    }
+    let ask = proto::GetSandboxLogsRequest { sandbox_id: id.clone(), ..Default::default() };
+    while get(&mut gateway, ask.clone()).await.1 < 4 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let status = push(&mut supervisor, &id, 4..5).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    for (messages, pushed) in pushing {
+        drop(messages);
+        pushed.await.unwrap().unwrap();
+    }
+    push(&mut supervisor, &id, 4..5).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_watch_follows_the_log_after_its_tail() {
     let mut gateway = a_gateway(&Fake::new()).await;
     let (id, mut supervisor) = ready(&mut gateway, "one").await;
