@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use openshell_proto::openshell::v1::RelayFrame;
 use openshell_proto::openshell::v1::relay_frame::Payload;
 use prost::bytes::Bytes;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tonic::{Status, Streaming};
 
 use super::channels::Entry;
@@ -16,6 +18,10 @@ use super::stopping;
 use super::streams::ended;
 use crate::engine::Engine;
 
+/// How long a supervisor may be silent once the time of a command is over, which it is to end by itself.
+const OVERTIME: Duration = Duration::from_secs(10);
+const NO_END: &str =
+    "the time of the command is over, and the supervisor of the sandbox says nothing more of it";
 /// The most bytes of data in a frame to a supervisor.
 const PIECE: usize = 256 * 1024;
 
@@ -29,6 +35,8 @@ pub(crate) struct Line {
     sessions: Arc<Sessions>,
     urgent: mpsc::Sender<Bytes>,
     over: watch::Sender<Option<Status>>,
+    /// When the time of what it carries is over.
+    time: watch::Sender<Option<Instant>>,
     /// Whether it came to its own end.
     done: AtomicBool,
 }
@@ -41,8 +49,8 @@ impl Line {
         is_process: bool,
         urgent: mpsc::Sender<Bytes>,
     ) -> Self {
-        let (over, done) = (watch::Sender::new(None), AtomicBool::new(false));
-        Self { id, is_process, session, sessions, urgent, over, done }
+        let (over, time) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self { id, is_process, session, sessions, urgent, over, time, done: AtomicBool::new(false) }
     }
 
     /// Whose it is.
@@ -105,6 +113,7 @@ pub(crate) struct Channel {
     line: Arc<Line>,
     stream: Streaming<RelayFrame>,
     over: watch::Receiver<Option<Status>>,
+    time: watch::Receiver<Option<Instant>>,
     data: Option<mpsc::Sender<Bytes>>,
     counters: Arc<Counters>,
     /// Who knows what has become of the sandbox. A client that holds a channel does not hold up the gateway's end.
@@ -128,8 +137,8 @@ impl Channel {
         counters: Arc<Counters>,
         engine: Weak<Engine>,
     ) -> Self {
-        let over = line.over();
-        Self { line, stream, over, data: Some(data), counters, engine, _entry: entry }
+        let (over, time) = (line.over(), line.time.subscribe());
+        Self { line, stream, over, time, data: Some(data), counters, engine, _entry: entry }
     }
 
     pub(super) fn id(&self) -> &str {
@@ -162,7 +171,8 @@ impl Channel {
         status
     }
 
-    /// The next bytes of the supervisor's, `None` at their end.
+    /// The next bytes of the supervisor's, `None` at their end. Who is root in the sandbox may keep the supervisor from ending
+    /// what has a time, and whoever reads is not to wait for ever: once it is over, silence is an end.
     ///
     /// # Errors
     /// Why there will be none.
@@ -171,6 +181,7 @@ impl Channel {
             biased;
             status = ended(&mut self.over) => return Err(status),
             frame = self.stream.message() => frame,
+            () = overtime(&mut self.time) => return Err(self.fail(NO_END).await),
         };
         match frame {
             Ok(None) => Ok(None),
@@ -192,7 +203,24 @@ impl Channel {
     }
 }
 
+/// Ready when the time of a command has been over for long enough, and nothing was heard meanwhile.
+async fn overtime(time: &mut watch::Receiver<Option<Instant>>) {
+    // Counted anew for each message: what was printed by then may take its time to be read.
+    let began = Instant::now();
+    let until = time.wait_for(Option::is_some).await.ok().and_then(|until| *until);
+    match until {
+        Some(until) => sleep_until(until.max(began) + OVERTIME).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Input {
+    /// Notes that what runs behind the channel is to end within so many seconds, which is its supervisor's to see to.
+    pub(super) fn ends_within(&self, seconds: u32) {
+        let until = Instant::now() + Duration::from_secs(seconds.into());
+        self.line.time.send_replace(Some(until));
+    }
+
     /// Sends a frame once there is room. `false`: the channel has ended.
     pub(super) async fn send(&self, frame: Bytes) -> bool {
         let mut over = self.line.over();

@@ -6,7 +6,6 @@
 mod asked;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream;
 use openshell_proto::openshell::v1::exec_sandbox_event::Payload as Event;
@@ -20,7 +19,6 @@ use openshell_proto::relay::v1alpha1::to_supervisor::Frame as To;
 use openshell_proto::relay::v1alpha1::{FromSupervisor, StdinEnd, ToSupervisor};
 use prost::Message;
 use prost::bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status, Streaming};
 
 use super::ExecFlow;
@@ -29,10 +27,6 @@ use super::open::Target;
 use crate::engine::Engine;
 use crate::task::AbortOnDrop;
 
-/// How long a supervisor may be silent once the time of a command is over, which it is to end by itself.
-const OVERTIME: Duration = Duration::from_secs(10);
-const NO_END: &str =
-    "the time of the command is over, and the supervisor of the sandbox says nothing more of it";
 const NO_EXIT: &str = "the supervisor of the sandbox ended the channel before it told how the command ended";
 
 /// A message to a process, as it goes over a channel.
@@ -50,8 +44,6 @@ struct Printing {
     /// What comes after the event that was told last.
     exit: Option<i32>,
     over: bool,
-    /// When its time is over.
-    until: Option<Instant>,
     _input: Option<AbortOnDrop<()>>,
 }
 
@@ -65,7 +57,7 @@ impl Engine {
         request: ExecSandboxRequest,
     ) -> Result<(String, ExecFlow), Status> {
         asked::check(&request)?;
-        let (input, seconds) = (request.stdin.clone(), request.timeout_seconds);
+        let input = request.stdin.clone();
         let start = asked::start(request, !input.is_empty());
         let (channel, way_in) = self.run(start).await?;
         let feeding = (!input.is_empty()).then(|| {
@@ -75,7 +67,7 @@ impl Engine {
                 }
             }))
         });
-        Ok(printing(channel, feeding, seconds))
+        Ok(printing(channel, feeding))
     }
 
     /// Runs a command with its input open; the same.
@@ -92,20 +84,23 @@ impl Engine {
             return Err(Status::invalid_argument("the first message is no `start`"));
         };
         asked::check(&request)?;
-        let (has_terminal, first, seconds) = (request.tty, request.stdin.clone(), request.timeout_seconds);
+        let (has_terminal, first) = (request.tty, request.stdin.clone());
         let (channel, way_in) = self.run(asked::start(request, true)).await?;
         let feeding = tokio::spawn(async move {
             if way_in.send_pieces(first, stdin).await {
                 feed(messages, way_in, has_terminal).await;
             }
         });
-        Ok(printing(channel, Some(AbortOnDrop(feeding)), seconds))
+        Ok(printing(channel, Some(AbortOnDrop(feeding))))
     }
 
     async fn run(self: &Arc<Self>, start: asked::Started) -> Result<(Channel, channel::Input), Status> {
         let record = self.reachable(&start.sandbox_id).await?;
         let channel = self.open(&record, &Target::Process, Some(frame(To::Start(start.start)))).await?;
         let way_in = channel.input().ok_or_else(super::stopping)?;
+        if start.seconds > 0 {
+            way_in.ends_within(start.seconds);
+        }
         Ok((channel, way_in))
     }
 }
@@ -145,10 +140,9 @@ async fn feed(mut messages: Streaming<ExecSandboxInput>, way_in: channel::Input,
     }
 }
 
-fn printing(channel: Channel, input: Option<AbortOnDrop<()>>, seconds: u32) -> (String, ExecFlow) {
+fn printing(channel: Channel, input: Option<AbortOnDrop<()>>) -> (String, ExecFlow) {
     let id = channel.id().to_owned();
-    let until = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds.into()));
-    let printing = Printing { channel, exit: None, over: false, until, _input: input };
+    let printing = Printing { channel, exit: None, over: false, _input: input };
     (id, Box::pin(stream::unfold(printing, Printing::next)))
 }
 
@@ -161,7 +155,7 @@ impl Printing {
             return Some((Ok(self.ended(code)), self));
         }
         loop {
-            let told = match self.heard().await {
+            let told = match self.channel.next().await {
                 Ok(Some(bytes)) => self.told(bytes),
                 Ok(None) => Err(self.channel.fail(NO_EXIT).await),
                 Err(status) => Err(status),
@@ -174,18 +168,6 @@ impl Printing {
                     return Some((Err(status), self));
                 }
             }
-        }
-    }
-
-    /// The next bytes of the supervisor's. Who is root in the sandbox may keep it from ending what has a time, and its client is
-    /// not to wait for ever.
-    async fn heard(&mut self) -> Result<Option<Bytes>, Status> {
-        let Some(until) = self.until else { return self.channel.next().await };
-        // Counted anew for each: what was printed by then may take its time to be read.
-        let patience = until.max(Instant::now()) + OVERTIME;
-        match timeout_at(patience, self.channel.next()).await {
-            Ok(heard) => heard,
-            Err(_) => Err(self.channel.fail(NO_END).await),
         }
     }
 

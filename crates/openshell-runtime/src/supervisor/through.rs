@@ -1,10 +1,14 @@
-//! `OpenChannel`: a channel whose data the gateway does not read.
+//! `OpenChannel`: a channel whose data the gateway does not read, but for the time that is given to a command.
 
 use std::sync::Arc;
 
 use futures_util::stream;
 use openshell_proto::gateway::v1alpha1::channel_frame::Payload;
 use openshell_proto::gateway::v1alpha1::{ChannelFrame, ChannelOpened};
+use openshell_proto::relay::v1alpha1::to_supervisor::Frame as To;
+use openshell_proto::relay::v1alpha1::{Start, ToSupervisor, start::What};
+use prost::Message as _;
+use prost::bytes::Bytes;
 use tonic::{Status, Streaming};
 
 use super::channel::{Channel, Input};
@@ -70,12 +74,28 @@ impl Telling {
     }
 }
 
+/// How long what a client starts may take, where it says so.
+fn time_of(first: Bytes) -> Option<u32> {
+    let Ok(ToSupervisor { frame: Some(To::Start(Start { what: Some(What::Command(command)) })) }) =
+        ToSupervisor::decode(first)
+    else {
+        return None;
+    };
+    Some(command.timeout_seconds).filter(|seconds| *seconds > 0)
+}
+
 /// Passes a client's frames on. That it has no more to say ends nothing: the service has its own word for that, and the
 /// end of the channel is the supervisor's.
 async fn feed(mut frames: Streaming<ChannelFrame>, way_in: Input) {
+    let mut is_first = true;
     loop {
         match frames.message().await {
             Ok(Some(ChannelFrame { payload: Some(Payload::Data(bytes)) })) if bytes.len() <= MAX_FRAME => {
+                if std::mem::take(&mut is_first)
+                    && let Some(seconds) = time_of(bytes.clone())
+                {
+                    way_in.ends_within(seconds);
+                }
                 if !way_in.send(bytes).await {
                     return;
                 }

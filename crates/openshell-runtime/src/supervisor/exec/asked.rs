@@ -16,6 +16,8 @@ const USUAL: WindowSize = WindowSize { columns: 80, rows: 24 };
 /// What is to be run, and where.
 pub(super) struct Started {
     pub(super) sandbox_id: String,
+    /// How long it may take; 0: for ever.
+    pub(super) seconds: u32,
     pub(super) start: Start,
 }
 
@@ -69,7 +71,7 @@ pub(super) fn start(request: ExecSandboxRequest, stdin: bool) -> Started {
     };
     let terminal = tty.then_some(size);
     let command = Command { argv: command, workdir, environment, terminal, timeout_seconds, stdin };
-    Started { sandbox_id, start: Start { what: Some(What::Command(command)) } }
+    Started { sandbox_id, seconds: timeout_seconds, start: Start { what: Some(What::Command(command)) } }
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use openshell_proto::openshell::v1::{self as proto, relay_open, tcp_forward_init
 use openshell_proto::relay::v1alpha1::from_supervisor::Frame as From;
 use openshell_proto::relay::v1alpha1::start::What;
 use openshell_proto::relay::v1alpha1::to_supervisor::Frame as To;
-use openshell_proto::relay::v1alpha1::{Exited, Started};
+use openshell_proto::relay::v1alpha1::{Command, Exited, Start, Started, ToSupervisor};
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
 use super::exec::{ready, request};
-use super::harness::{a_gateway, client, gateway_client};
+use super::harness::{PATIENCE, a_gateway, client, gateway_client};
 use crate::client::eventually;
 use crate::fake::Fake;
 
@@ -55,6 +56,48 @@ async fn a_channel_passes_data_through_unread() {
     assert_eq!(answer.message().await.unwrap(), None);
     assert_eq!(relay.next().await.unwrap(), None);
     eventually("it is over", || gateway.runtime.stats().supervisors.unwrap().channels == 0).await;
+}
+
+/// Whoever is root in a sandbox may keep its supervisor from ending what has a time.
+#[tokio::test]
+async fn a_command_that_does_not_end_in_its_time_is_ended_for_its_client() {
+    let mut gateway = a_gateway(&Fake::new()).await;
+    let (id, mut supervisor) = ready(&mut gateway, "one").await;
+    let (mut exec, mut client) = (client(&gateway).await, gateway_client(&gateway).await);
+    let command = Command { argv: vec!["sleep".to_owned()], timeout_seconds: 1, ..Command::default() };
+    let start = ToSupervisor { frame: Some(To::Start(Start { what: Some(What::Command(command)) })) };
+    let (frames, queue) = mpsc::channel(4);
+    frames.send(open(&id, "openshell.process.v1alpha1")).await.unwrap();
+    frames.send(data(start.encode_to_vec())).await.unwrap();
+    let (answer, mut first) =
+        tokio::join!(client.open_channel(ReceiverStream::new(queue)), supervisor.open());
+    let mut channel = answer.unwrap().into_inner();
+    assert!(channel.message().await.unwrap().is_some(), "it is opened");
+    let timed = proto::ExecSandboxRequest { timeout_seconds: 1, ..request(&id, &["sleep"]) };
+    let (answer, mut second) = tokio::join!(exec.exec_sandbox(timed), supervisor.open());
+    let mut events = answer.unwrap().into_inner();
+    let began = std::time::Instant::now();
+    let ended = async { (channel.message().await.unwrap_err(), events.message().await.unwrap_err()) };
+    let (one, other) = tokio::time::timeout(2 * PATIENCE, ended).await.expect("it is ended");
+    for status in [one, other] {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.message().contains("the time of the command is over"), "{status:?}");
+    }
+    assert!(began.elapsed() > std::time::Duration::from_secs(9), "the supervisor has some grace");
+    first.command().await;
+    second.command().await;
+    assert!(first.next().await.is_err() && second.next().await.is_err(), "the supervisor is told");
+}
+
+#[tokio::test]
+async fn a_channel_begins_with_its_name_and_with_nothing_larger() {
+    let mut gateway = a_gateway(&Fake::new()).await;
+    let (_, supervisor) = ready(&mut gateway, "one").await;
+    let status = supervisor.join(&"x".repeat(5000)).await.map(|_| ()).unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("the first frame is no init"), "{status:?}");
+    let status = supervisor.join(&"x".repeat(4000)).await.map(|_| ()).unwrap_err();
+    assert_eq!(status.code(), Code::NotFound, "{status:?}");
 }
 
 #[tokio::test]
