@@ -1,9 +1,13 @@
-//! Tokens of sandboxes: signed, for one sandbox of one gateway, for one purpose, for a while. Nothing of them is kept.
+//! Tokens of sandboxes: signed, for one sandbox of one gateway, for one purpose. Nothing of them is kept.
+//!
+//! The one that lies in a sandbox is good for as long as that is there, for a sandbox may lie stopped for a year and no backend
+//! lets its files be changed while it does; it is good for getting the other one, which is good for an hour. That the
+//! sandbox is there is for those to look at who answer.
 //!
 //! ```text
 //!   osb1.<payload>.<mac>        both base64url without padding (RFC 4648, section 5)
 //!
-//!   payload   purpose: 1 byte · issued: 8 · expires: 8, seconds since 1970, big-endian
+//!   payload   purpose: 1 byte · issued: 8 · expires: 8, seconds since 1970, big-endian; all ones: never
 //!             · length of the gateway's id: 1 · the gateway's id · the sandbox's id
 //!   mac       HMAC-SHA-256 (RFC 2104) over `osb1.<payload>`, so that no other version is taken for this one
 //! ```
@@ -20,25 +24,27 @@ use crate::access::token::{self, Token, TokenError};
 
 /// The version of the format, before the first dot.
 const VERSION: &str = "osb1";
+/// A token says that it expires then when it does not.
+const NEVER: u64 = u64::MAX;
 /// Random bytes of a key: what SHA-256 gives.
 const KEY_BYTES: usize = 32;
 
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Lies in the sandbox from its creation on: to connect, and to get a token of the other kind.
+    /// Lies in the sandbox from its creation to its end: to connect, and to get a token of the other kind.
     Boot,
     /// Kept in memory and renewed: for everything that a supervisor asks.
     Session,
 }
 
 impl Purpose {
-    /// How long such a token is good.
+    /// How long such a token is good; `None`: for as long as its sandbox is there.
     #[must_use]
-    pub fn lifetime(self) -> Duration {
+    pub fn lifetime(self) -> Option<Duration> {
         match self {
-            Self::Boot => Duration::from_secs(90 * 24 * 60 * 60),
-            Self::Session => Duration::from_secs(60 * 60),
+            Self::Boot => None,
+            Self::Session => Some(Duration::from_secs(60 * 60)),
         }
     }
 
@@ -59,8 +65,8 @@ impl Purpose {
 pub struct Issued {
     /// The token.
     pub token: Token,
-    /// When it expires.
-    pub expires: SystemTime,
+    /// When it expires; `None`: with its sandbox.
+    pub expires: Option<SystemTime>,
 }
 
 /// What signs and verifies the tokens of one gateway's sandboxes.
@@ -91,10 +97,10 @@ impl SandboxKey {
     #[must_use]
     pub fn issue(&self, sandbox_id: &str, purpose: Purpose, now: SystemTime) -> Issued {
         let issued = seconds(now);
-        let expires = issued.saturating_add(purpose.lifetime().as_secs());
+        let expires = purpose.lifetime().map(|lifetime| issued.saturating_add(lifetime.as_secs()));
         let mut payload = vec![purpose.code()];
         payload.extend(issued.to_be_bytes());
-        payload.extend(expires.to_be_bytes());
+        payload.extend(expires.unwrap_or(NEVER).to_be_bytes());
         // An id of a gateway has 63 characters at most.
         payload.push(u8::try_from(self.gateway_id.len()).unwrap_or(u8::MAX));
         payload.extend(self.gateway_id.as_bytes());
@@ -102,7 +108,7 @@ impl SandboxKey {
         let signed = format!("{VERSION}.{}", URL_SAFE_NO_PAD.encode(payload));
         let mac = hmac::sign(&self.key, signed.as_bytes());
         let text = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac));
-        let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(expires);
+        let expires = expires.map(|expires| SystemTime::UNIX_EPOCH + Duration::from_secs(expires));
         Issued { token: Token::of(text), expires }
     }
 
@@ -116,7 +122,8 @@ impl SandboxKey {
         if payload.sandbox_id != sandbox_id.as_bytes() {
             return Err(Denied::OtherSandbox);
         }
-        if seconds(now) >= payload.expires {
+        // The first tokens of the other kind say a time, too, and are as good as those that say none.
+        if payload.purpose.lifetime().is_some() && seconds(now) >= payload.expires {
             return Err(Denied::Expired);
         }
         Ok(payload.purpose)
@@ -196,21 +203,42 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_its_sandbox_until_it_expires() {
+    fn a_token_is_good_for_its_sandbox_and_a_session_s_for_an_hour() {
         let key = key(1, "gw");
         for purpose in [Purpose::Boot, Purpose::Session] {
             let issued = key.issue(SANDBOX, purpose, now());
             let token = issued.token.expose().as_bytes();
-            assert_eq!(issued.expires, now() + purpose.lifetime());
             assert!(token::is_token68(token), "it fits into a header");
-            let last = issued.expires - Duration::from_secs(1);
             assert_eq!(key.verify(token, SANDBOX, now()), Ok(purpose));
-            assert_eq!(key.verify(token, SANDBOX, last), Ok(purpose));
-            assert_eq!(key.verify(token, SANDBOX, issued.expires), Err(Denied::Expired));
             // A clock that was set back since makes nobody a stranger.
             assert_eq!(key.verify(token, SANDBOX, SystemTime::UNIX_EPOCH), Ok(purpose));
             assert!(!format!("{issued:?}").contains(issued.token.expose()));
         }
+        let hour = Duration::from_secs(60 * 60);
+        let session = key.issue(SANDBOX, Purpose::Session, now());
+        let token = session.token.expose().as_bytes();
+        assert_eq!(session.expires, Some(now() + hour));
+        assert_eq!(key.verify(token, SANDBOX, now() + hour - Duration::from_secs(1)), Ok(Purpose::Session));
+        assert_eq!(key.verify(token, SANDBOX, now() + hour), Err(Denied::Expired));
+    }
+
+    #[test]
+    fn a_boot_token_is_good_however_long_its_sandbox_lay_stopped() {
+        let key = key(1, "gw");
+        let boot = key.issue(SANDBOX, Purpose::Boot, now());
+        assert_eq!(boot.expires, None);
+        let years = now() + Duration::from_secs(20 * 365 * 24 * 60 * 60);
+        assert_eq!(key.verify(boot.token.expose().as_bytes(), SANDBOX, years), Ok(Purpose::Boot));
+        // One that was made when they had 90 days.
+        let mut payload = vec![Purpose::Boot.code()];
+        payload.extend(seconds(now()).to_be_bytes());
+        payload.extend((seconds(now()) + 90 * 24 * 60 * 60).to_be_bytes());
+        payload.push(2);
+        payload.extend(b"gw");
+        payload.extend(SANDBOX.as_bytes());
+        let signed = format!("{VERSION}.{}", URL_SAFE_NO_PAD.encode(payload));
+        let mac = URL_SAFE_NO_PAD.encode(hmac::sign(&key.key, signed.as_bytes()));
+        assert_eq!(key.verify(format!("{signed}.{mac}").as_bytes(), SANDBOX, years), Ok(Purpose::Boot));
     }
 
     #[test]

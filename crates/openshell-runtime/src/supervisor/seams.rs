@@ -11,7 +11,8 @@ use openshell_driver_api::{SandboxId, Secret};
 /// What a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenUse {
-    /// The sandbox gets it through its driver: to connect, and to ask for a session's.
+    /// The sandbox gets it through its driver and has it to its end: to connect, and to ask for a session's. Whoever answers
+    /// has to look that the sandbox is there.
     Boot,
     /// A supervisor asks for it, and keeps it in memory: for everything that supervisors do.
     Session,
@@ -22,7 +23,7 @@ pub enum TokenUse {
 pub struct SandboxToken {
     /// Its text.
     pub text: Secret,
-    /// Until when it is good, in milliseconds since the Unix epoch.
+    /// Until when it is good, in milliseconds since the Unix epoch; the latest there is: with its sandbox.
     pub expires_at_ms: i64,
 }
 

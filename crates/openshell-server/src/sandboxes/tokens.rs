@@ -17,10 +17,11 @@ impl SandboxTokens for Tokens {
             TokenUse::Session => Purpose::Session,
         };
         let issued = self.0.issue(sandbox_id, purpose, SystemTime::now());
-        let expires = issued.expires.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let ms = issued.expires.map(|expires| since_1970(expires).as_millis());
         SandboxToken {
             text: Secret::new(issued.token.expose()),
-            expires_at_ms: i64::try_from(expires.as_millis()).unwrap_or(i64::MAX),
+            expires_at_ms: ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(i64::MAX),
         }
     }
 }

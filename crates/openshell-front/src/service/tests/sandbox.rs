@@ -55,6 +55,8 @@ async fn a_supervisor_calls_what_its_token_is_for_and_is_known_by_its_sandbox() 
     let room = room();
     for (method, boot) in METHODS {
         let expected = if boot { Code::Ok } else { Code::Unauthenticated };
+        let years = room.bearer(ID, Purpose::Boot, Duration::from_secs(5 * 365 * 24 * 60 * 60));
+        assert_eq!(room.door.code(ask(method, &years)).await, expected, "{method}");
         assert_eq!(room.door.code(ask(method, &room.fresh(Purpose::Boot))).await, expected, "{method}");
         assert_eq!(room.door.code(ask(method, &room.fresh(Purpose::Session))).await, Code::Ok, "{method}");
     }
@@ -67,10 +69,8 @@ async fn a_supervisor_calls_what_its_token_is_for_and_is_known_by_its_sandbox() 
 #[tokio::test(start_paused = true)]
 async fn every_other_way_in_is_refused_by_name_and_costs_time() {
     let room = room();
-    let day = Duration::from_secs(24 * 60 * 60);
     let other = room.bearer("another", Purpose::Session, Duration::ZERO);
     let old = room.bearer(ID, Purpose::Session, Duration::from_secs(3600));
-    let ancient = room.bearer(ID, Purpose::Boot, 90 * day);
     let forged = {
         let dir = tempfile::tempdir().unwrap();
         let key = SandboxKey::load_or_create(&dir.path().join("key"), "gw").unwrap();
@@ -80,7 +80,6 @@ async fn every_other_way_in_is_refused_by_name_and_costs_time() {
     for (bearer, said) in [
         (other.as_str(), "the token is another sandbox's"),
         (&old, "the sandbox's token has expired"),
-        (&ancient, "the sandbox's token has expired"),
         (&forged, "the token is not valid"),
         (&format!("Bearer {TOKEN}"), "`authorization` has no token"),
         ("Basic x", "`authorization` has a scheme"),
