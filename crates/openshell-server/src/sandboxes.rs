@@ -12,7 +12,7 @@ mod supervised;
 mod tokens;
 mod way;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -28,7 +28,7 @@ use openshell_runtime::SandboxDoors;
 use openshell_uds::{Listener, PeerPolicy};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::doors;
 use crate::error::StartError;
@@ -36,8 +36,17 @@ pub(crate) use network::SANDBOXES;
 pub(crate) use supervised::Supervised;
 pub(crate) use way::{Way, endpoint};
 
-/// Connections of one sandbox: its supervisor needs one, and one more when it reconnects.
+/// Connections of one sandbox, whoever they are of.
 const CONNECTIONS: u32 = 8;
+/// Those of them that have shown a token: its supervisor needs one, and one more when it reconnects.
+const KNOWN: usize = 2;
+/// How long a connection may take to show one: a supervisor does so at once.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+/// The most calls on one of them: as many channels as a sandbox may have, and some room.
+const STREAMS: u32 = 256;
+/// What the gateway holds of a channel whose client does not read. Both ends are on this host, so that it is hundreds of
+/// megabytes a second that fit through a window of this size; a larger one is no faster by much, and held by each.
+const WINDOW: u32 = 128 * 1024;
 /// How long calls under way may take when a door is closed: a supervisor's go on for ever.
 const FAREWELL: Duration = Duration::from_millis(200);
 /// For how many sandboxes descriptors are asked of the system: a door takes two, its supervisor's connection one.
@@ -86,11 +95,10 @@ impl Doors {
     }
 
     fn new(dir: PathBuf, key: Arc<SandboxKey>, limits: &LimitSettings, counters: Arc<DoorCounters>) -> Self {
-        let limits = LimitSettings { connections: CONNECTIONS, ..*limits };
         Self {
             dir,
             key,
-            limits: doors::limits(&limits, FAREWELL),
+            limits: bounds(limits),
             counters,
             answers: watch::Sender::new(None),
             open: Mutex::default(),
@@ -103,11 +111,14 @@ impl Doors {
         let open = self.open.lock().await;
         info!(directory = %self.dir.display(), sandboxes = open.len(), "listening for supervisors");
         // Whatever went while sandboxes had no supervisor left its directory.
-        for id in self.found() {
-            if !open.contains_key(&id) {
-                self.remove(&id);
-            }
-        }
+        let known: HashSet<SandboxId> = open.keys().cloned().collect();
+        let base = self.dir.clone();
+        // Held, so that nobody opens one of them in between.
+        on_disk(move || {
+            let gone = found(&base).into_iter().filter(|id| !known.contains(id));
+            gone.for_each(|id| remove(&base, &id));
+        })
+        .await;
     }
 
     /// Closes every door and leaves the directories: their sandboxes go on, and look there for the next gateway.
@@ -118,22 +129,6 @@ impl Doors {
         }
         for door in doors.into_values() {
             door.end().await;
-        }
-    }
-
-    /// The sandboxes that have a directory.
-    fn found(&self) -> Vec<SandboxId> {
-        let entries = fs::read_dir(&self.dir).into_iter().flatten().filter_map(Result::ok);
-        entries.filter_map(|entry| SandboxId::new(entry.file_name().to_str()?).ok()).collect()
-    }
-
-    fn remove(&self, id: &SandboxId) {
-        let Ok(dir) = directory(&self.dir, id) else { return };
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(directory = %dir.display(), %error, "a sandbox's directory cannot be removed");
-            }
-            _ => {}
         }
     }
 }
@@ -160,8 +155,9 @@ impl SandboxDoors for Doors {
         let mut open = self.open.lock().await;
         let Some(door) = open.remove(sandbox_id) else { return };
         door.end().await;
+        let (base, id) = (self.dir.clone(), sandbox_id.clone());
         // Held, so that nobody opens it anew in between.
-        self.remove(sandbox_id);
+        on_disk(move || remove(&base, &id)).await;
     }
 }
 
@@ -173,6 +169,29 @@ impl Open {
             self.task.abort();
             let _aborted = self.task.await;
         }
+    }
+}
+
+/// Does something that waits for the disk where it holds up nobody else.
+async fn on_disk(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = spawn_blocking(work).await {
+        error!(%error, "the directories of sandboxes could not be looked after");
+    }
+}
+
+/// The sandboxes that have a directory.
+fn found(base: &Path) -> Vec<SandboxId> {
+    let entries = fs::read_dir(base).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| SandboxId::new(entry.file_name().to_str()?).ok()).collect()
+}
+
+fn remove(base: &Path, id: &SandboxId) {
+    let Ok(dir) = directory(base, id) else { return };
+    match fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(directory = %dir.display(), %error, "a sandbox's directory cannot be removed");
+        }
+        _ => {}
     }
 }
 
@@ -197,6 +216,17 @@ fn listen(dir: &Path) -> io::Result<Listener> {
     fs::set_permissions(dir, Permissions::from_mode(0o711))?;
     let policy = PeerPolicy { anybody: true, ..PeerPolicy::default() };
     openshell_uds::bind_mounted(&dir.join(supervisor::SOCKET), &policy).map_err(io::Error::other)
+}
+
+/// What one sandbox may have of the gateway, whatever runs in it.
+fn bounds(limits: &LimitSettings) -> Limits {
+    let limits = LimitSettings { connections: CONNECTIONS, streams: limits.streams.min(STREAMS), ..*limits };
+    Limits {
+        known: KNOWN,
+        window: WINDOW,
+        introduction: Some(INTRODUCTION),
+        ..doors::limits(&limits, FAREWELL)
+    }
 }
 
 /// Answers at one door until it is closed.

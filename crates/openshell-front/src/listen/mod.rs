@@ -34,6 +34,10 @@ use stream::Stream;
 /// How often it is worth a line in the log that a room is full: whoever has filled it may connect on and on.
 const FULL_EVERY: Duration = Duration::from_secs(10);
 
+/// The largest window on a Unix socket. More than the pieces that files come in is no faster there, and is held of
+/// everything that nobody reads.
+const LOCAL_WINDOW: u32 = 256 * 1024;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a listener takes on, and how long it waits for whom.
@@ -45,7 +49,8 @@ pub struct Limits {
     pub known: usize,
     /// Requests at a time on one connection.
     pub streams: u32,
-    /// What a peer may send ahead of those who read it, on each request, in bytes.
+    /// What a peer may send ahead of those who read it, on each request, in bytes: as much as is on its way over the
+    /// distance to it. Where there is none, on a Unix socket, it is a quarter of a MiB at most.
     pub window: u32,
     /// How long a connection may be open before its first byte, and how long the head of an HTTP/1 request may take.
     pub first_byte: Duration,
@@ -201,9 +206,12 @@ enum Accept {
 }
 
 impl Door {
-    fn open(entrance: Entrance, limits: Limits) -> io::Result<Self> {
+    fn open(entrance: Entrance, mut limits: Limits) -> io::Result<Self> {
         let acceptor = match entrance.kind {
-            Kind::Unix { listener, policy } => Accept::Unix(Acceptor::new(listener, policy)?),
+            Kind::Unix { listener, policy } => {
+                limits.window = limits.window.min(LOCAL_WINDOW);
+                Accept::Unix(Acceptor::new(listener, policy)?)
+            }
             Kind::Tcp { listener, tls } => {
                 let shown = listener.local_addr()?.to_string();
                 Accept::Tcp { listener, tls, shown }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use openshell_front::Limits;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::support::{Client, PATIENCE, Server, ask, ask_http1, certificates, client, files, load};
 
 const SHORT: Duration = Duration::from_millis(200);
 
 /// Waits until the other end hangs up, whatever it says before.
-async fn hung_up(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Duration {
+async fn hung_up(stream: &mut (impl AsyncRead + Unpin)) -> Duration {
     let began = Instant::now();
     let mut said = Vec::new();
     // Closed or reset, it is over.
@@ -213,6 +213,29 @@ async fn a_flood_of_connections_is_never_there_all_at_once() {
     assert_eq!(ask(server.tcp().await).await.expect("a place for another"), "tcp");
     assert_eq!(known.ask("/").await.expect("who is known stays"), "tcp");
     assert!(server.tcp.open() <= 9, "{} are open", server.tcp.open());
+}
+
+/// The window of a stream, as the server's settings have it (RFC 9113, section 6.5.2).
+async fn window_of(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> u32 {
+    stream.write_all(HELLO).await.expect("write");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.expect("a frame");
+    assert_eq!(head[3], 4, "settings come first");
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    stream.read_exact(&mut settings).await.expect("its payload");
+    let mut settings = settings.as_chunks::<6>().0.iter();
+    let found = settings.find(|setting| setting[..2] == [0, 4]).expect("a window");
+    u32::from_be_bytes([found[2], found[3], found[4], found[5]])
+}
+
+#[tokio::test]
+async fn a_window_is_as_large_as_its_distance_needs() {
+    let server = Server::start(None, Limits::default()).await;
+    assert_eq!(window_of(server.tcp().await).await, 1024 * 1024);
+    assert_eq!(window_of(server.unix().await).await, 256 * 1024);
+    let server = Server::start(None, Limits { window: 100_000, ..Limits::default() }).await;
+    assert_eq!(window_of(server.tcp().await).await, 100_000);
+    assert_eq!(window_of(server.unix().await).await, 100_000);
 }
 
 #[tokio::test]

@@ -64,6 +64,23 @@ async fn an_id_that_is_no_name_opens_nothing() {
     assert_eq!(fs::read_dir(home.path().join("sandboxes")).expect("the directory").count(), 0);
 }
 
+/// What docs/supervisor.md says that a sandbox can make the gateway hold.
+#[test]
+fn what_a_sandbox_can_make_the_gateway_hold_is_bounded_whatever_clients_may() {
+    for streams in [1, 256, 100_000] {
+        let bounds = bounds(&LimitSettings { streams, connections: 100_000, ..LimitSettings::default() });
+        assert_eq!(bounds.connections, 8);
+        assert!(bounds.streams <= streams);
+        assert!(bounds.introduction.is_some_and(|time| time <= Duration::from_secs(10)));
+        // And what else there may be of a message, which the runtime bounds.
+        let each = u64::from(bounds.window) + 16 * 1024;
+        let known = u64::try_from(bounds.known).expect("a few");
+        assert!(known * u64::from(bounds.streams) * each <= 72 << 20, "{bounds:?}");
+    }
+    let usual = bounds(&LimitSettings::default());
+    assert!(usual.streams >= 200 + 4, "as many as a sandbox may have channels, and its session");
+}
+
 #[tokio::test]
 async fn a_thousand_doors_are_cheap() {
     const MANY: usize = 1000;
