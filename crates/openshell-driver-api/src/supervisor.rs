@@ -6,6 +6,8 @@
 //!   /run/openshell/gateway/gateway.sock    where it calls the gateway; the directory is the sandbox's own on the host
 //!   /run/openshell/ca.crt                  whom it believes to be the gateway, where it calls over the network
 //! ```
+//!
+//! A driver may put both further down, and say so by the command line and [`ENDPOINT`](crate::environment::ENDPOINT).
 
 use std::path::PathBuf;
 
@@ -59,12 +61,12 @@ pub enum Delivers {
 
 /// The command line of a sandbox's first process.
 ///
-/// `user` is whom the supervisor starts what it starts as, as the image or the request writes it (`USER[:GROUP]`, names
+/// `program` is where it is inside of the sandbox, `user` is whom the supervisor starts what it starts as, as the image or the request writes it (`USER[:GROUP]`, names
 /// or numbers), `workdir` the directory it starts it in, `kept` what root keeps of the supervisor's capabilities, as bits; `image` is the image's own entrypoint and command, which run
 /// where the request has no command.
 #[must_use]
-pub fn command_line(user: &str, workdir: &str, kept: u64, image: &[String]) -> Vec<String> {
-    let mut words: Vec<String> = [PROGRAM, "run"].map(str::to_owned).into();
+pub fn command_line(program: &str, user: &str, workdir: &str, kept: u64, image: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = [program, "run"].map(str::to_owned).into();
     let kept = if kept == 0 { String::new() } else { format!("{kept:x}") };
     for (flag, value) in [("--user", user), ("--workdir", workdir), ("--capabilities", &kept)] {
         if !value.is_empty() {
@@ -89,7 +91,7 @@ mod tests {
     fn what_the_image_says_comes_after_the_dashes_whatever_it_looks_like() {
         let image = ["--user".to_owned(), "x".to_owned()];
         assert_eq!(
-            command_line("1000:www", "/srv", 0x20, &image),
+            command_line(PROGRAM, "1000:www", "/srv", 0x20, &image),
             [
                 PROGRAM,
                 "run",
@@ -104,6 +106,6 @@ mod tests {
                 "x"
             ]
         );
-        assert_eq!(command_line("", "", 0, &[]), [PROGRAM, "run", "--"]);
+        assert_eq!(command_line(PROGRAM, "", "", 0, &[]), [PROGRAM, "run", "--"]);
     }
 }

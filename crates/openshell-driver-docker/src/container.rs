@@ -124,8 +124,6 @@ impl Plan {
         host.pids_limit = pids_limit.or(host.pids_limit);
         if let Some(supervised) = &supervised {
             posture::supervise(&mut host, supervised);
-            let binds = supervised.binds().map(|(source, target)| mounts::read_only(source, target));
-            host.mounts.get_or_insert_default().extend(binds);
         }
         let own_command = spec.command.is_empty();
         let body = ContainerCreateBody {
@@ -163,7 +161,18 @@ impl Plan {
         if let Some(supervised) = &self.supervised {
             let user = self.user.as_deref().unwrap_or(&image.user);
             let own_command = body.entrypoint.is_some();
-            body.entrypoint = Some(supervised.command_line(user, own_command, &image.command));
+            let mounts = body.host_config.get_or_insert_default().mounts.get_or_insert_default();
+            let targets = mounts.iter().filter_map(|mount| mount.target.as_deref());
+            let placed = supervised.beside(targets.chain(image.volumes.iter().map(String::as_str)));
+            let binds = placed.binds();
+            mounts.extend(binds.map(|(source, target)| mounts::read_only(source, target)));
+            if let Some(endpoint) = placed.endpoint() {
+                let variables = body.env.get_or_insert_default();
+                let named = |variable: &str| variable.split('=').next() == Some(environment::ENDPOINT);
+                variables.retain(|variable| !named(variable));
+                variables.push(format!("{}={endpoint}", environment::ENDPOINT));
+            }
+            body.entrypoint = Some(placed.command_line(user, own_command, &image.command));
             body.user = Some(supervised::USER.to_owned());
             body.working_dir = Some(supervised::DIRECTORY.to_owned());
         } else if body.entrypoint.is_none() && image.command.words.is_empty() {

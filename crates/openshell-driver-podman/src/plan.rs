@@ -139,10 +139,6 @@ impl Plan {
         }
         if let Some(supervised) = &supervised {
             posture::supervise(&mut made, supervised);
-            for (source, target) in supervised.binds() {
-                let what = What::Bind { source: source.to_owned(), read_only: true };
-                add(&mut made, Mounted { target: target.to_owned(), what }, mapped);
-            }
         }
         let has_token = !request.spec.token.is_empty();
         Ok(Self { image, network, user, volumes, has_token, mapped, supervised, spec: made })
@@ -152,11 +148,27 @@ impl Plan {
     pub(crate) fn spec(&self, image: &Image, owner: Owner, secret: &str) -> Spec {
         let mut spec = self.spec.clone();
         spec.image = image.id.clone();
-        let mut reader = owner;
+        let (mut reader, mut token) = (owner, TOKEN_PATH.to_owned());
         if let Some(supervised) = &self.supervised {
             let user = self.user.as_deref().unwrap_or(&image.user);
             let own_command = spec.entrypoint.is_some();
-            spec.entrypoint = Some(supervised.command_line(user, own_command, &image.command));
+            let placed = {
+                let mounts = spec.mounts.iter().map(|mount| mount.destination.as_str());
+                let volumes = spec.volumes.iter().map(|volume| volume.destination.as_str());
+                supervised.beside(mounts.chain(volumes).chain(image.volumes.iter().map(String::as_str)))
+            };
+            for (source, target) in placed.binds() {
+                let what = What::Bind { source: source.to_owned(), read_only: true };
+                add(&mut spec, Mounted { target, what }, self.mapped);
+            }
+            if let Some(endpoint) = placed.endpoint() {
+                token = placed.token();
+                spec.env.insert(environment::ENDPOINT.to_owned(), endpoint);
+                if self.has_token {
+                    spec.env.insert(environment::SANDBOX_TOKEN_FILE.to_owned(), token.clone());
+                }
+            }
+            spec.entrypoint = Some(placed.command_line(user, own_command, &image.command));
             spec.command = Some(Vec::new());
             spec.user = Some(supervised::USER.to_owned());
             spec.work_dir = Some(supervised::DIRECTORY.to_owned());
@@ -168,7 +180,7 @@ impl Plan {
         if self.has_token {
             spec.secrets = vec![SecretMount {
                 source: secret.to_owned(),
-                target: TOKEN_PATH.to_owned(),
+                target: token,
                 uid: reader.uid,
                 gid: reader.gid,
                 mode: TOKEN_MODE,

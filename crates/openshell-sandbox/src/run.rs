@@ -74,7 +74,8 @@ fn settings() -> Result<Option<Settings>, String> {
         return Ok(None);
     };
     let wanted = |name: &str| env::var(name).map_err(|_| format!("`{name}` is not set"));
-    let endpoint = Endpoint::parse(&endpoint).map_err(|error| format!("`OPENSHELL_ENDPOINT`: {error}"))?;
+    let endpoint =
+        Endpoint::parse(&endpoint).map_err(|error| format!("`OPENSHELL_ENDPOINT`: {error}"))?.hold();
     let trust = match &endpoint {
         Endpoint::Socket(_) => None,
         Endpoint::Network(_) => {

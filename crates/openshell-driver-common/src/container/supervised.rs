@@ -7,7 +7,7 @@
 use openshell_driver_api::supervisor::{self, SupervisorDelivery};
 use openshell_driver_api::{DriverContext, DriverError, ErrorKind, SandboxId};
 
-use super::files::WORKSPACE;
+use super::files::{TOKEN_DIRECTORY, TOKEN_PATH, WORKSPACE};
 use super::values::capability_number;
 
 /// Who the supervisor is: root, whatever the image says.
@@ -17,6 +17,9 @@ pub const DIRECTORY: &str = "/";
 /// What the supervisor may do: become the sandbox's user (`SETUID`, `SETGID`), give up for good what that user shall not have
 /// (`SETPCAP`), and end what it has started (`KILL`).
 const CAPABILITIES: [&str; 4] = ["KILL", "SETGID", "SETUID", "SETPCAP"];
+
+/// A directory to be further down by.
+const FURTHER: &str = "/_";
 
 /// The command of an image, and where it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,11 +69,17 @@ impl Supervised {
         Ok(Some(Self { program, socket_directory, kept: cap_add.to_vec() }))
     }
 
-    /// What is mounted, each from the host to its place, and all of it read-only: the program, and the directory of the
-    /// sandbox's own socket.
+    /// Its places in a container that has something else mounted at each of `others`: what the request asks for, and the
+    /// volumes that the image names.
+    ///
+    /// A link in the image, or one that a workload has left for the next start, may lead such a mount over `/run/openshell`,
+    /// with a program of its own to be started in the supervisor's stead. Engines mount what has fewer directories above it
+    /// first, whatever the links say, and of two mounts at one place the later is found: so these lie deeper than all others.
     #[must_use]
-    pub fn binds(&self) -> [(&str, &'static str); 2] {
-        [(&self.program, supervisor::PROGRAM), (&self.socket_directory, supervisor::GATEWAY_DIR)]
+    pub fn beside<'a>(&self, others: impl IntoIterator<Item = &'a str>) -> Placed<'_> {
+        let deepest = others.into_iter().map(depth).max().unwrap_or_default();
+        let further = (deepest + 1).saturating_sub(depth(supervisor::PROGRAM));
+        Placed { supervised: self, further: FURTHER.repeat(further) }
     }
 
     /// What the container's first process may do.
@@ -78,6 +87,42 @@ impl Supervised {
     pub fn capabilities(&self) -> Vec<String> {
         let further = self.kept.iter().filter(|kept| !CAPABILITIES.contains(&kept.as_str())).cloned();
         CAPABILITIES.map(str::to_owned).into_iter().chain(further).collect()
+    }
+}
+
+/// A supervisor, and where it is in one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<'a> {
+    supervised: &'a Supervised,
+    /// What is between `/run/openshell` and the rest of its paths: nothing, or as many directories as it takes.
+    further: String,
+}
+
+impl Placed<'_> {
+    fn at(&self, usual: &str) -> String {
+        let name = usual.strip_prefix(TOKEN_DIRECTORY).unwrap_or(usual);
+        format!("{TOKEN_DIRECTORY}{}{name}", self.further)
+    }
+
+    /// What is mounted, each from the host to its place, and all of it read-only: the program, and the directory of the
+    /// sandbox's own socket.
+    #[must_use]
+    pub fn binds(&self) -> [(&str, String); 2] {
+        let Supervised { program, socket_directory, .. } = self.supervised;
+        [(program, self.at(supervisor::PROGRAM)), (socket_directory, self.at(supervisor::GATEWAY_DIR))]
+    }
+
+    /// What [`ENDPOINT`](openshell_driver_api::environment::ENDPOINT) has to be, where that is not what it is anyway.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<String> {
+        let socket = || format!("unix://{}/{}", self.at(supervisor::GATEWAY_DIR), supervisor::SOCKET);
+        (!self.further.is_empty()).then(socket)
+    }
+
+    /// Where the token is, for an engine that mounts it.
+    #[must_use]
+    pub fn token(&self) -> String {
+        self.at(TOKEN_PATH)
     }
 
     /// The container's whole command line. `own_command` says whether the request has a command, which the supervisor then
@@ -89,11 +134,16 @@ impl Supervised {
             (false, "") => DIRECTORY,
             (false, directory) => directory,
         };
-        let kept = self.kept.iter().filter_map(|name| capability_number(name));
+        let kept = self.supervised.kept.iter().filter_map(|name| capability_number(name));
         let kept = kept.fold(0, |bits, number| bits | 1_u64 << number);
         let words = if own_command { &[][..] } else { &image.words };
-        supervisor::command_line(user, directory, kept, words)
+        supervisor::command_line(&self.at(supervisor::PROGRAM), user, directory, kept, words)
     }
+}
+
+/// How many parts a path has: what engines sort mounts by. One with `..` in it is taken for deeper than it is.
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !matches!(*part, "" | ".")).count()
 }
 
 /// The refusal of an engine at a port, which may be on another host: what is bound there is not the gateway's.
@@ -130,16 +180,31 @@ mod tests {
     }
 
     #[test]
-    fn the_program_and_the_sandbox_s_own_directory_are_mounted() {
-        let expected =
-            [("/p", "/run/openshell/supervisor"), ("/state/sandboxes/id-1", "/run/openshell/gateway")];
-        assert_eq!(supervised(&[]).binds(), expected);
+    fn the_program_and_the_sandbox_s_own_directory_are_mounted_deeper_than_all_else() {
+        let supervised = supervised(&[]);
+        for (others, further) in [
+            (&[][..], ""),
+            (&["/sandbox", "/var/lib"], ""),
+            (&["/sandbox", "/a/b/c"], "/_"),
+            (&["//a/./b/c/d/", "/sandbox"], "/_/_"),
+            // An engine that goes up again finds it higher, which is as good.
+            (&["/a/b/c/../.."], "/_/_/_"),
+        ] {
+            let placed = supervised.beside(others.iter().copied());
+            let (program, gateway) =
+                (format!("/run/openshell{further}/supervisor"), format!("/run/openshell{further}/gateway"));
+            assert!(others.iter().all(|other| depth(other) < depth(&program)), "{others:?}: {program}");
+            let endpoint = (!further.is_empty()).then(|| format!("unix://{gateway}/gateway.sock"));
+            assert_eq!(placed.endpoint(), endpoint, "{others:?}");
+            assert_eq!(placed.command_line("", true, &ImageCommand::default())[0], program, "{others:?}");
+            assert_eq!(placed.binds(), [("/p", program), ("/state/sandboxes/id-1", gateway)], "{others:?}");
+        }
     }
 
     #[test]
     fn the_sandbox_keeps_what_the_operator_gives_back_and_nothing_of_the_supervisor_s() {
         let line = |cap_add: &[&str]| {
-            supervised(cap_add).command_line("u", true, &ImageCommand::default())[2..].join(" ")
+            supervised(cap_add).beside([]).command_line("u", true, &ImageCommand::default())[2..].join(" ")
         };
         assert_eq!(supervised(&[]).capabilities(), CAPABILITIES);
         assert_eq!(line(&[]), "--user u --workdir /sandbox --");
@@ -160,7 +225,7 @@ mod tests {
             words: words.iter().map(|word| (*word).to_owned()).collect(),
             directory: directory.to_owned(),
         };
-        let line = |own, image| supervised(&[]).command_line("", own, &image)[2..].join(" ");
+        let line = |own, image| supervised(&[]).beside([]).command_line("", own, &image)[2..].join(" ");
         assert_eq!(line(false, image(&["/entry", "-x"], "/srv")), "--workdir /srv -- /entry -x");
         assert_eq!(line(false, image(&["/entry"], "")), "--workdir / -- /entry");
         // A shell for want of a command, and a command of the request's own, are at home in the workspace.

@@ -33,8 +33,8 @@ pub(super) fn mount(mounted: Mounted) -> Mount {
 }
 
 /// A file or a directory of the host's, read-only.
-pub(super) fn read_only(source: &str, target: &str) -> Mount {
-    bind(source.to_owned(), Mount { target: Some(target.to_owned()), ..Mount::default() }, true)
+pub(super) fn read_only(source: &str, target: String) -> Mount {
+    bind(source.to_owned(), Mount { target: Some(target), ..Mount::default() }, true)
 }
 
 /// What is mounted below on the host was not looked at, and would stay writable.

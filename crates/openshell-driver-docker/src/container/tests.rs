@@ -50,7 +50,8 @@ fn facts() -> Facts {
 fn image(has_command: bool) -> Image {
     let words = if has_command { vec!["/entry".to_owned()] } else { Vec::new() };
     let command = ImageCommand { words, directory: String::new() };
-    Image { id: "sha256:1".into(), user: String::new(), command, platform: Default::default() }
+    let (user, volumes) = (String::new(), Vec::new());
+    Image { id: "sha256:1".into(), user, command, volumes, platform: Default::default() }
 }
 
 fn plan(request: &SandboxRequest) -> Result<Plan, DriverError> {
@@ -129,6 +130,32 @@ fn a_supervisor_changes_nothing_but_what_it_needs() {
         (without.entrypoint, without.user, without.working_dir) = (None, None, None);
         assert_eq!(with, without, "the rest is the same");
     }
+}
+
+/// Engines mount what has fewer directories above it first: whatever a link leads to, the supervisor is found.
+#[test]
+fn a_supervisor_is_mounted_deeper_than_what_the_request_and_the_image_want_mounted() {
+    let mut image = image(true);
+    image.volumes = vec!["/var/lib/db".to_owned(), "/a/b/c/d".to_owned()];
+    let context = DriverContext { endpoint: "unix:///usual".into(), ..supervised() };
+    let plan = Plan::new(&request(&["true"]), &Config::default(), &context, &facts()).expect("valid");
+    let body = plan.body(&image, Making::Copied);
+    let targets = |body: &ContainerCreateBody| -> Vec<String> {
+        let mounts = body.host_config.as_ref().and_then(|host| host.mounts.clone()).expect("mounts");
+        mounts.into_iter().filter_map(|mount| mount.target).collect()
+    };
+    assert_eq!(targets(&body)[1..], ["/run/openshell/_/_/supervisor", "/run/openshell/_/_/gateway"]);
+    assert_eq!(body.entrypoint.expect("an entrypoint")[0], "/run/openshell/_/_/supervisor");
+    let mut endpoints = body.env.expect("variables");
+    endpoints.retain(|variable| variable.starts_with("OPENSHELL_ENDPOINT="));
+    assert_eq!(endpoints, ["OPENSHELL_ENDPOINT=unix:///run/openshell/_/_/gateway/gateway.sock"]);
+
+    let mut request = request(&["true"]);
+    let block = json!({"mounts": [{"type": "tmpfs", "target": "/x/y/z"}]});
+    request.spec.template.driver_config = block.as_object().expect("an object").clone();
+    let plan = Plan::new(&request, &Config::default(), &context, &facts()).expect("valid");
+    image.volumes.clear();
+    assert_eq!(targets(&plan.body(&image, Making::Copied))[2], "/run/openshell/_/supervisor");
 }
 
 /// The host's part of the body for a block `docker` of `driver_config`, or what was wrong.

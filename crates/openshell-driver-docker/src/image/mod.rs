@@ -36,6 +36,8 @@ pub(crate) struct Image {
     pub(crate) user: String,
     /// Its entrypoint and its command; nothing where it brings neither.
     pub(crate) command: ImageCommand,
+    /// Where it wants volumes, as it writes that.
+    pub(crate) volumes: Vec<String>,
     /// What it is made for; parts of it are empty where the image does not say.
     pub(crate) platform: Platform,
 }
@@ -175,5 +177,6 @@ async fn inspect(engine: &Engine, reference: &str) -> Result<Option<Image>, Driv
     let command = ImageCommand { words, directory: config.working_dir.unwrap_or_default() };
     let platform =
         Platform { os: image.os.unwrap_or_default(), architecture: image.architecture.unwrap_or_default() };
-    Ok(Some(Image { id, user: config.user.unwrap_or_default(), command, platform }))
+    let (user, volumes) = (config.user.unwrap_or_default(), config.volumes.unwrap_or_default());
+    Ok(Some(Image { id, user, command, volumes, platform }))
 }

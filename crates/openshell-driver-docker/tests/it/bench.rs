@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerConfig, ContainerInspectResponse};
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
-    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+    CommitContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptions, RemoveVolumeOptions,
 };
 use futures_util::StreamExt;
 use openshell_driver_api::conditions::{READY, find};
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) docker: bollard::Docker,
     pub(crate) gateway_id: String,
     pub(crate) table: Table,
+    /// What a test has made and nobody needs after it.
+    pub(crate) images: Vec<String>,
     state: Arc<tempfile::TempDir>,
 }
 
@@ -117,7 +120,7 @@ impl Bench {
         let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let state = Arc::new(tempfile::tempdir().expect("a state directory"));
         let driver = open(&gateway_id, &state, &table).await;
-        Self { driver, docker, gateway_id, table, state }
+        Self { driver, docker, gateway_id, table, images: Vec::new(), state }
     }
 
     /// The same gateway's driver, as after a restart of the gateway.
@@ -152,6 +155,20 @@ impl Bench {
         }
     }
 
+    /// Makes an image of what a sandbox has become, that wants a volume at a place; gives its name.
+    pub(crate) async fn commit(&self, id: &str, volume: &str) -> String {
+        let container = self.driver.get(&sandbox_id(id)).await.expect("a sandbox").status.instance_id;
+        let repository = format!("openshell-it/{}", self.gateway_id);
+        let options = CommitContainerOptionsBuilder::new()
+            .container(&container)
+            .repo(&repository)
+            .tag("1")
+            .changes(&format!("VOLUME {volume}"))
+            .build();
+        self.docker.commit_container(options, ContainerConfig::default()).await.expect("an image");
+        format!("{repository}:1")
+    }
+
     /// Where the driver keeps its state.
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.state.path().join("drivers/docker")
@@ -168,6 +185,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let (docker, gateway_id) = (self.docker.clone(), self.gateway_id.clone());
+        let images = std::mem::take(&mut self.images);
         // A thread of its own: this runs inside of the test's runtime, also while it unwinds.
         let cleaner = std::thread::spawn(move || {
             let runtime =
@@ -183,6 +201,9 @@ impl Drop for Bench {
                 }
                 for network in networks {
                     let _ = docker.remove_network(&network).await;
+                }
+                for image in images {
+                    let _ = docker.remove_image(&image, None::<RemoveImageOptions>, None).await;
                 }
             });
         });

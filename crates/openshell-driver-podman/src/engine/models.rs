@@ -259,7 +259,14 @@ pub(crate) struct ImageConfig {
     pub(crate) entrypoint: Vec<String>,
     #[serde(rename = "WorkingDir", deserialize_with = "lenient")]
     pub(crate) working_dir: String,
+    /// By the places where it wants them; there is nothing behind that.
+    #[serde(rename = "Volumes", deserialize_with = "lenient")]
+    pub(crate) volumes: HashMap<String, Nothing>,
 }
+
+/// An object with nothing in it that is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Nothing {}
 
 /// A line of a pull.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]

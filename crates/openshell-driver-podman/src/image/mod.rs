@@ -33,6 +33,8 @@ pub(crate) struct Image {
     pub(crate) user: String,
     /// Its entrypoint and its command; nothing where it brings neither.
     pub(crate) command: ImageCommand,
+    /// Where it wants volumes, as it writes that.
+    pub(crate) volumes: Vec<String>,
     /// What it is made for; parts of it are empty where the image does not say.
     pub(crate) platform: Platform,
 }
@@ -161,5 +163,6 @@ async fn inspect(engine: &Engine, reference: &str) -> Result<Option<Image>, Driv
     let words = [found.config.entrypoint, found.config.command].concat();
     let command = ImageCommand { words, directory: found.config.working_dir };
     let platform = Platform { os: found.os, architecture: found.architecture };
-    Ok(Some(Image { id, user: found.user, command, platform }))
+    let volumes = found.config.volumes.into_keys().collect();
+    Ok(Some(Image { id, user: found.user, command, volumes, platform }))
 }

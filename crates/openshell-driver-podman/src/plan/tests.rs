@@ -36,7 +36,8 @@ fn request(command: &[&str]) -> SandboxRequest {
 fn image(has_command: bool) -> Image {
     let words = if has_command { vec!["/entry".to_owned()] } else { Vec::new() };
     let command = ImageCommand { words, directory: String::new() };
-    Image { id: "sha256:1".into(), user: String::new(), command, platform: Default::default() }
+    let (user, volumes) = (String::new(), Vec::new());
+    Image { id: "sha256:1".into(), user, command, volumes, platform: Default::default() }
 }
 
 const OWNER: Owner = Owner { uid: 1000, gid: 7 };
@@ -90,6 +91,35 @@ fn a_supervisor_changes_nothing_but_what_it_needs() {
         (without.entrypoint, without.command, without.user, without.work_dir) = (None, None, None, None);
         assert_eq!(with, without, "the rest is the same");
     }
+}
+
+/// The service mounts what has fewer directories above it first: whatever a link leads to, the supervisor is found.
+#[test]
+fn a_supervisor_is_mounted_deeper_than_what_the_request_and_the_image_want_mounted() {
+    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    let context = DriverContext { supervisor: Some(delivery), endpoint: "unix:///usual".into(), ..context() };
+    let destinations =
+        |spec: &Spec| spec.mounts.iter().map(|mount| mount.destination.clone()).collect::<Vec<_>>();
+    let mut image = image(true);
+    image.volumes = vec!["/var/lib/db".to_owned(), "/a/b/c/d".to_owned()];
+    let mut with_token = request(&["true"]);
+    with_token.spec.token = Secret::new("s3cret");
+    let plan = Plan::new(&with_token, &Config::default(), &context, &Facts::default(), false);
+    let spec = plan.expect("valid").spec(&image, OWNER, "secret");
+    assert_eq!(spec.secrets[0].target, "/run/openshell/_/_/token");
+    assert_eq!(spec.env["OPENSHELL_SANDBOX_TOKEN_FILE"], "/run/openshell/_/_/token");
+    assert_eq!(destinations(&spec), ["/run/openshell/_/_/supervisor", "/run/openshell/_/_/gateway"]);
+    assert_eq!(spec.entrypoint.expect("an entrypoint")[0], "/run/openshell/_/_/supervisor");
+    assert_eq!(spec.env["OPENSHELL_ENDPOINT"], "unix:///run/openshell/_/_/gateway/gateway.sock");
+
+    let mut request = request(&["true"]);
+    let block = json!({"mounts": [{"type": "tmpfs", "target": "/x/y/z"}]});
+    request.spec.template.driver_config = block.as_object().expect("an object").clone();
+    let plan = Plan::new(&request, &Config::default(), &context, &Facts::default(), false).expect("valid");
+    image.volumes.clear();
+    let spec = plan.spec(&image, OWNER, "secret");
+    assert_eq!(destinations(&spec)[1], "/run/openshell/_/supervisor");
+    assert_eq!(spec.env["OPENSHELL_ENDPOINT"], "unix:///run/openshell/_/gateway/gateway.sock");
 }
 
 #[test]

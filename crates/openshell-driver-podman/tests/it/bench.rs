@@ -26,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) api: Api,
     pub(crate) gateway_id: String,
     pub(crate) table: Table,
+    /// What a test has made and nobody needs after it.
+    pub(crate) images: Vec<String>,
     state: Arc<tempfile::TempDir>,
 }
 
@@ -109,7 +111,8 @@ impl Bench {
         table.insert("socket_path".to_owned(), socket.to_str().expect("a UTF-8 path").into());
         let state = Arc::new(tempfile::tempdir().expect("a state directory"));
         let driver = open(&gateway_id, &state, &table).await;
-        Self { driver, api: Api { socket: socket.to_owned() }, gateway_id, table, state }
+        let api = Api { socket: socket.to_owned() };
+        Self { driver, api, gateway_id, table, images: Vec::new(), state }
     }
 
     /// Another gateway's driver at a socket, or why there is none.
@@ -156,6 +159,16 @@ impl Bench {
         String::from_utf8(text).expect("UTF-8")
     }
 
+    /// Makes an image of what a sandbox has become, that wants a volume at a place; gives its name.
+    pub(crate) async fn commit(&self, id: &str, volume: &str) -> String {
+        let repository = format!("localhost/openshell-it/{}", self.gateway_id);
+        let container = self.container(id).await;
+        let changes = format!("VOLUME%20{}", volume.replace('/', "%2F"));
+        let path = format!("/commit?container={container}&repo={repository}&tag=1&changes={changes}");
+        self.api.post(&path, &Value::Null).await;
+        format!("{repository}:1")
+    }
+
     /// Polls until the sandbox's `Ready` has this reason. (The driver has a watch for this; its tests do not poll.)
     pub(crate) async fn until(&self, id: &str, reason: &str) -> ObservedSandbox {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -198,6 +211,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         let (api, gateway_id) = (self.api.clone(), self.gateway_id.clone());
+        let images = std::mem::take(&mut self.images);
         // A thread of its own: this runs inside of the test's runtime, also while it unwinds.
         let cleaner = std::thread::spawn(move || {
             let runtime =
@@ -205,6 +219,9 @@ impl Drop for Bench {
             runtime.block_on(async {
                 for path in leftovers(&api, &gateway_id).await {
                     api.delete(&format!("{path}?force=true&timeout=0")).await;
+                }
+                for image in images {
+                    api.delete(&format!("/images/{image}")).await;
                 }
             });
         });

@@ -1,18 +1,28 @@
 //! Where the gateway is: `OPENSHELL_ENDPOINT` as a value.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::fd::IntoRawFd as _;
+use std::path::{Path, PathBuf};
 
 use http::Uri;
+use rustix::fs::{Mode, OFlags};
 use rustls::pki_types::ServerName;
 
 /// Where the gateway is dialled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Endpoint {
-    /// An absolute path of a Unix socket.
-    Socket(PathBuf),
+    /// A Unix socket.
+    Socket(Socket),
     /// A port of a host, spoken to over TLS.
     Network(Network),
+}
+
+/// An absolute path of a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Socket {
+    path: PathBuf,
+    /// The same by its directory as it was at the start.
+    held: Option<PathBuf>,
 }
 
 /// A host and a port on it.
@@ -44,7 +54,7 @@ impl Endpoint {
         if let Some(path) = text.strip_prefix("unix://")
             && path.starts_with('/')
         {
-            return Ok(Self::Socket(PathBuf::from(path)));
+            return Ok(Self::Socket(Socket { path: PathBuf::from(path), held: None }));
         }
         if text.starts_with("http://") {
             return Err(EndpointError::Plain(text.to_owned()));
@@ -59,6 +69,34 @@ impl Endpoint {
             Self::Socket(_) => Uri::from_static("http://localhost"),
             Self::Network(network) => network.origin.clone(),
         }
+    }
+
+    /// Goes on to mean the directory of a socket that is there now, for as long as this program runs: in an image that leaves
+    /// it to everybody what `/run` is, a workload could later put another directory there, with a socket of its own in it.
+    pub(crate) fn hold(self) -> Self {
+        match self {
+            Self::Socket(socket) => Self::Socket(socket.hold()),
+            Self::Network(_) => self,
+        }
+    }
+}
+
+impl Socket {
+    fn hold(mut self) -> Self {
+        if let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            // One that is not there yet is looked for by its name, each time.
+            if let Ok(directory) = rustix::fs::open(directory, flags, Mode::empty()) {
+                let held = format!("/proc/self/fd/{}", directory.into_raw_fd());
+                self.held = Some(Path::new(&held).join(name));
+            }
+        }
+        self
+    }
+
+    /// Where it is connected to.
+    pub(super) fn path(&self) -> &Path {
+        self.held.as_deref().unwrap_or(&self.path)
     }
 }
 
@@ -77,7 +115,7 @@ fn network(text: &str, address: &str) -> Option<Network> {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+            Self::Socket(socket) => write!(f, "unix://{}", socket.path.display()),
             // As it was given: a URI adds a path of its own.
             Self::Network(network) => write!(f, "{}", network.origin.to_string().trim_end_matches('/')),
         }
@@ -88,10 +126,39 @@ impl fmt::Display for Endpoint {
 mod tests {
     use super::*;
 
+    fn path_of(endpoint: &Endpoint) -> &Path {
+        match endpoint {
+            Endpoint::Socket(socket) => socket.path(),
+            Endpoint::Network(_) => panic!("{endpoint}"),
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_held_is_the_same_whatever_takes_its_place() {
+        use std::os::unix::net::{UnixListener, UnixStream};
+
+        let root = tempfile::tempdir().expect("a directory");
+        let [directory, moved] = ["gateway", "moved"].map(|name| root.path().join(name));
+        let bind = |directory: &Path| {
+            let listener = UnixListener::bind(directory.join("gateway.sock")).expect("a socket");
+            listener.set_nonblocking(true).expect("no waiting");
+            listener
+        };
+        std::fs::create_dir(&directory).expect("a directory");
+        let text = format!("unix://{}/gateway.sock", directory.display());
+        let endpoint = Endpoint::parse(&text).expect("an endpoint").hold();
+        assert_eq!(endpoint.to_string(), text);
+        std::fs::rename(&directory, &moved).expect("another name");
+        std::fs::create_dir(&directory).expect("a directory");
+        let (stranger, ours) = (bind(&directory), bind(&moved));
+        let _connection = UnixStream::connect(path_of(&endpoint)).expect("a connection");
+        assert!(ours.accept().is_ok() && stranger.accept().is_err());
+    }
+
     #[test]
     fn a_socket_is_named_by_its_absolute_path() {
         let endpoint = Endpoint::parse("unix:///run/openshell/gateway/gateway.sock").expect("an endpoint");
-        assert_eq!(endpoint, Endpoint::Socket("/run/openshell/gateway/gateway.sock".into()));
+        assert_eq!(path_of(&endpoint), Path::new("/run/openshell/gateway/gateway.sock"));
         assert_eq!(endpoint.to_string(), "unix:///run/openshell/gateway/gateway.sock");
     }
 

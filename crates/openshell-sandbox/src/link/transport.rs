@@ -34,8 +34,8 @@ impl Transport {
     /// does.
     pub(super) async fn dial(endpoint: &Endpoint, trust: Option<&Trust>) -> io::Result<(Self, OwnedFd)> {
         match endpoint {
-            Endpoint::Socket(path) => {
-                let stream = UnixStream::connect(path).await?;
+            Endpoint::Socket(socket) => {
+                let stream = UnixStream::connect(socket.path()).await?;
                 let socket = stream.as_fd().try_clone_to_owned()?;
                 Ok((Self::Unix(stream), socket))
             }
