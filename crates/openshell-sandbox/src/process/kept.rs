@@ -42,8 +42,8 @@ impl Kept {
             .stderr(Stdio::from(streams.stderr))
             .spawn()?;
         if let Some(keeper) = i32::try_from(keeper.id()).ok().and_then(Pid::from_raw) {
-            // Its end says nothing that the end of the socket does not: it is only not to stay a zombie.
-            drop(reaper.expect(keeper));
+            // Its end says nothing that the end of the socket does not: it is only not to stay a zombie, or stopped.
+            reaper.expect_keeper(keeper);
         }
         ours.set_nonblocking(true)?;
         let mut socket = UnixStream::from_std(ours)?;

@@ -3,17 +3,23 @@
 //! As the first process of its sandbox the supervisor is the parent of every orphan, whom nobody else would ever
 //! take. It takes whoever has ended, and tells those who wait for a child of their own. Elsewhere it takes only
 //! children that somebody waits for: another's are not its to take.
+//!
+//! A keeper that is stopped would keep its channel, and hear no order to end its command. Only who is root in the sandbox can
+//! have stopped it, so it is ended, which its channel takes for what it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use openshell_guest::reap::{self, Ending};
+use openshell_guest::reap::Ending;
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitOptions, getpid, waitpid};
-use tokio::signal::unix::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait, waitpid};
+use tokio::signal::unix::Signal as Signals;
 use tokio::sync::oneshot;
 
-type Waiting = HashMap<Pid, oneshot::Sender<Ending>>;
+/// Who waits for a child; nobody does for a keeper.
+type Waiting = HashMap<Pid, Option<oneshot::Sender<Ending>>>;
+/// What is looked for: who has ended or was stopped, without waiting for one.
+const LOOK: WaitOptions = WaitOptions::NOHANG.union(WaitOptions::UNTRACED);
 
 /// Waits for all children, for everybody.
 #[derive(Clone, Default)]
@@ -37,12 +43,17 @@ impl Reaper {
     /// Says that somebody waits for this child; to be said before the runtime comes back to [`Self::run`].
     pub(crate) fn expect(&self, child: Pid) -> Child {
         let (tell, ended) = oneshot::channel();
-        self.waiting().insert(child, tell);
+        self.waiting().insert(child, Some(tell));
         Child { ended }
     }
 
+    /// Says that this child is a keeper, which is taken at its end and not waited for otherwise; to be said as early.
+    pub(crate) fn expect_keeper(&self, child: Pid) {
+        self.waiting().insert(child, None);
+    }
+
     /// Takes children as they end, for as long as it is polled; `ended` is the signal that says so.
-    pub(crate) async fn run(self, mut ended: Signal) {
+    pub(crate) async fn run(self, mut ended: Signals) {
         while ended.recv().await.is_some() {
             self.sweep();
         }
@@ -51,19 +62,15 @@ impl Reaper {
     /// Takes everybody who has ended by now.
     fn sweep(&self) {
         if getpid().is_init() {
-            while let Some((child, ending)) = reap::take() {
-                self.tell(child, ending);
+            while let Ok(Some((child, status))) = wait(LOOK) {
+                self.seen(child, status);
             }
             return;
         }
         let children: Vec<Pid> = self.waiting().keys().copied().collect();
         for child in children {
-            match waitpid(Some(child), WaitOptions::NOHANG) {
-                Ok(Some((_, status))) => {
-                    if let Some(ending) = Ending::of(status) {
-                        self.tell(child, ending);
-                    }
-                }
+            match waitpid(Some(child), LOOK) {
+                Ok(Some((_, status))) => self.seen(child, status),
                 // Taken by somebody else: who waits is told by the sender's drop.
                 Err(Errno::CHILD) => drop(self.waiting().remove(&child)),
                 Ok(None) | Err(_) => {}
@@ -71,10 +78,16 @@ impl Reaper {
         }
     }
 
-    fn tell(&self, child: Pid, ending: Ending) {
-        if let Some(tell) = self.waiting().remove(&child) {
-            // Whoever waited may have lost interest.
-            let _ = tell.send(ending);
+    fn seen(&self, child: Pid, status: WaitStatus) {
+        let mut waiting = self.waiting();
+        if let Some(ending) = Ending::of(status) {
+            if let Some(Some(tell)) = waiting.remove(&child) {
+                // Whoever waited may have lost interest.
+                let _ = tell.send(ending);
+            }
+        } else if status.stopped() && waiting.get(&child).is_some_and(Option::is_none) {
+            // Not taken yet, so the number is still its own.
+            let _ = kill_process(child, Signal::KILL);
         }
     }
 

@@ -113,3 +113,18 @@ pub(crate) async fn a_keeper_that_is_killed_takes_its_command_along(sandbox: Arc
     assert_eq!(channel.end().await.code, 137);
     assert_eq!(running("44443").await, 0);
 }
+
+pub(crate) async fn a_keeper_that_is_stopped_keeps_no_channel(sandbox: Arc<Sandbox>) {
+    // Whether its command has ended, which nobody would tell, or has not, which nobody could end.
+    for rest in ["", "; sleep 44445; sleep 44445"] {
+        let mut command = shell(&format!("echo $PPID is ready; read line{rest}"));
+        command.stdin = true;
+        let mut channel = Channel::command(&sandbox, command);
+        let text = channel.until("ready").await;
+        let keeper = text.split_whitespace().next().and_then(|number| number.parse().ok());
+        let keeper = rustix::process::Pid::from_raw(keeper.expect("a number")).expect("a process");
+        rustix::process::kill_process(keeper, rustix::process::Signal::STOP).expect("stopped");
+        assert_eq!(channel.stdin(b"go on\n").await.end().await.code, 137, "{rest}");
+        assert_eq!(running("44445").await, 0);
+    }
+}

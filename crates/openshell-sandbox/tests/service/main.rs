@@ -51,6 +51,7 @@ const TESTS: &[Test] = tests![
     ends::a_broken_channel_ends_who_forks_without_end,
     ends::a_broken_channel_is_seen_while_input_waits,
     ends::a_keeper_that_is_killed_takes_its_command_along,
+    ends::a_keeper_that_is_stopped_keeps_no_channel,
     ends::leaves_no_zombie,
     terminals::is_one,
     terminals::has_the_size_that_it_is_given,
