@@ -1,7 +1,7 @@
 //! Channels to a port in the sandbox: connected, and their bytes carried both ways with half closes.
 //!
 //! Names are looked up in `/etc/hosts` alone: the resolver of a static C library needs files of the host's that an image does
-//! not have.
+//! not have, and one of our own would be 100 lines for what no client of ours asks for: a forward goes to the sandbox itself.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -74,7 +74,10 @@ fn addresses(host: &str, hosts: &str) -> Result<Vec<IpAddr>, Reason> {
     }
     let found: Vec<IpAddr> = hosts.lines().filter_map(|line| entry(line, host)).collect();
     if found.is_empty() {
-        return Err(format!("`{host}` is neither an address nor a name in the sandbox's {HOSTS}"));
+        return Err(format!(
+            "`{host}` is neither an address nor a name in the sandbox's {HOSTS}, which is all that is looked at, without DNS; \
+             hint: give its address (in the sandbox: getent hosts {host})"
+        ));
     }
     Ok(found)
 }
@@ -172,7 +175,9 @@ mod tests {
             assert_eq!(addresses(host, hosts), Ok(found), "{host}");
         }
         let refusal = addresses("example.org", hosts).expect_err("unknown");
-        assert_eq!(refusal, "`example.org` is neither an address nor a name in the sandbox's /etc/hosts");
+        let expected = "`example.org` is neither an address nor a name in the sandbox's /etc/hosts, which is all that is looked at, \
+                        without DNS; hint: give its address (in the sandbox: getent hosts example.org)";
+        assert_eq!(refusal, expected);
     }
 
     #[test]
