@@ -96,7 +96,7 @@ fn a_supervisor_changes_nothing_but_what_it_needs() {
 /// The service mounts what has fewer directories above it first: whatever a link leads to, the supervisor is found.
 #[test]
 fn a_supervisor_is_mounted_deeper_than_what_the_request_and_the_image_want_mounted() {
-    let delivery = SupervisorDelivery { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
+    let delivery = SupervisorDelivery::Host { program: "/bin/sv".into(), sockets: "/state/sandboxes".into() };
     let context = DriverContext { supervisor: Some(delivery), endpoint: "unix:///usual".into(), ..context() };
     let destinations =
         |spec: &Spec| spec.mounts.iter().map(|mount| mount.destination.clone()).collect::<Vec<_>>();

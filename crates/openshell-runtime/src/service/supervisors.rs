@@ -2,6 +2,7 @@
 //! `crate::supervisor`.
 
 use openshell_driver_api::SandboxId;
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1 as proto;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
@@ -50,7 +51,10 @@ impl Api {
     ) -> Answer<SessionFlow> {
         let (of, supervision) = self.asked_by(&request, "ConnectSupervisor")?;
         let heartbeat = supervision.heartbeat;
-        self.engine.connect_supervisor(of, heartbeat, request.into_inner()).map(Response::new)
+        let mut response =
+            Response::new(self.engine.connect_supervisor(of, heartbeat, request.into_inner())?);
+        response.metadata_mut().insert(numbered::COUNTS, MetadataValue::from_static("1"));
+        Ok(response)
     }
 
     pub(super) async fn supervisor_relays(
@@ -83,7 +87,9 @@ impl Api {
         request: Request<Streaming<proto::PushSandboxLogsRequest>>,
     ) -> Answer<proto::PushSandboxLogsResponse> {
         let (of, _) = self.asked_by(&request, "PushSandboxLogs")?;
-        self.engine.take_logs(&of, request.into_inner()).await?;
+        let from = request.metadata().get(numbered::FROM).and_then(|from| from.to_str().ok());
+        let from = from.and_then(numbered::From::read);
+        self.engine.take_logs(&of, from, request.into_inner()).await?;
         Ok(Response::new(proto::PushSandboxLogsResponse {}))
     }
 

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1::SandboxLogLine;
 use tokio::sync::watch;
 
@@ -71,6 +72,13 @@ impl Logs {
         if let Some(ring) = rings.by_sandbox.remove(sandbox) {
             rings.bytes -= ring.bytes();
         }
+    }
+
+    /// Of so many lines from a place on, how many have come before: on another stream, which may not be read to its end yet.
+    /// The rest counts as come from now on.
+    pub(super) fn known(&self, sandbox: &str, from: &numbered::From, count: usize) -> usize {
+        let mut rings = self.rings();
+        rings.by_sandbox.get_mut(sandbox).map_or(0, |ring| ring.known(from, count))
     }
 
     /// Takes lines of a sandbox, cut to size. `false`: it is kept no more.

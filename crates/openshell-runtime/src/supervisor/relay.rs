@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use openshell_driver_api::SandboxId;
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1 as proto;
 use openshell_proto::openshell::v1::relay_frame::Payload;
 use tonic::{Status, Streaming};
@@ -71,7 +72,8 @@ impl Engine {
         })
     }
 
-    /// Takes what a sandbox logs, for as long as it has something to say.
+    /// Takes what a sandbox logs, for as long as it has something to say; of numbered lines, which begin at `from`, those that
+    /// have not come before.
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` for one stream too many, `PERMISSION_DENIED` for another sandbox, `NOT_FOUND`, and whatever ends the
@@ -79,6 +81,7 @@ impl Engine {
     pub(crate) async fn take_logs(
         &self,
         of: &SandboxId,
+        mut from: Option<numbered::From>,
         mut messages: Streaming<proto::PushSandboxLogsRequest>,
     ) -> Result<(), Status> {
         let logs = &self.supervisors.logs;
@@ -98,7 +101,13 @@ impl Engine {
             };
             let Some(message) = message else { return Ok(()) };
             own(of, &message.sandbox_id)?;
-            if !logs.push(of.as_str(), message.logs).await {
+            let mut lines = message.logs;
+            if let Some(from) = &mut from {
+                let count = lines.len();
+                lines.drain(..logs.known(of.as_str(), from, count));
+                from.first = from.first.saturating_add(count as u64);
+            }
+            if !logs.push(of.as_str(), lines).await {
                 return Err(crate::service::no_sandbox(of.as_str()));
             }
         }

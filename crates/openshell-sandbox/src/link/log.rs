@@ -2,6 +2,9 @@
 //!
 //! The main process's wait where they are made, bounded, and come here a batch at a time. Lines that had to go are counted, and
 //! a line says how many.
+//!
+//! Lines that were handed over are kept a while: a gateway that counts lines is handed them again on the next stream, since what
+//! was on its way to one that ended, or was in its memory alone, is gone with it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +19,8 @@ use crate::process::lines::{Batch, Lines, LogLine, Stream};
 
 /// A batch is handed over when it has so many lines, or when its first line has waited so long.
 const BATCH: (usize, Duration) = (64, Duration::from_millis(100));
+/// How many lines that were handed over are kept, and how many bytes of text.
+const KEPT: (usize, usize) = (1000, 128 << 10);
 /// How many lines of the supervisor's may wait.
 const LIMIT: usize = 4 * BATCH.0;
 /// The longest line that goes to standard error without waiting: a pipe that takes anything takes so much (pipe(7)).
@@ -53,10 +58,45 @@ struct State {
     /// The supervisor's lines, and the main process's of the batch that is being gathered.
     waiting: VecDeque<SandboxLogLine>,
     dropped: u64,
+    /// The latest lines that were handed over.
+    kept: Kept,
     /// No line of the supervisor's comes any more.
     closed: bool,
     /// No line of the main process's comes any more.
     main_over: bool,
+}
+
+/// Lines that were handed over, oldest first.
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<SandboxLogLine>,
+    bytes: usize,
+    /// The number of the first of them.
+    first: u64,
+    /// How many of them are not to be handed over again on this stream.
+    done: usize,
+}
+
+impl Kept {
+    /// Keeps lines that are handed over for the first time.
+    fn keep(&mut self, lines: &[SandboxLogLine]) {
+        self.bytes += lines.iter().map(|line| line.message.len()).sum::<usize>();
+        self.lines.extend(lines.iter().cloned());
+        self.done = self.lines.len();
+        while self.lines.len() > KEPT.0 || self.bytes > KEPT.1 {
+            let Some(oldest) = self.lines.pop_front() else { return };
+            self.bytes -= oldest.message.len();
+            self.first += 1;
+            self.done -= 1;
+        }
+    }
+
+    /// Lines that are to be handed over again; none where there is no such line.
+    fn again(&mut self) -> Vec<SandboxLogLine> {
+        let lines: Vec<_> = self.lines.iter().skip(self.done).take(BATCH.0).cloned().collect();
+        self.done += lines.len();
+        lines
+    }
 }
 
 impl Log {
@@ -99,6 +139,14 @@ impl Log {
         self.state().is_over()
     }
 
+    /// A stream begins, for which lines that were handed over before are handed over `again` or not; gives the number of its
+    /// first line.
+    pub(super) fn begin(&self, again: bool) -> u64 {
+        let kept = &mut self.state().kept;
+        kept.done = if again { 0 } else { kept.lines.len() };
+        kept.first + kept.done as u64
+    }
+
     /// Waits for a batch: full, or old enough, or the last; nothing after the last one. Nothing is lost when it is given up
     /// while it waits.
     pub(super) async fn batch(&self) -> Option<Vec<SandboxLogLine>> {
@@ -106,6 +154,10 @@ impl Log {
         loop {
             let (room, main_over) = {
                 let mut state = self.state();
+                let again = state.kept.again();
+                if !again.is_empty() {
+                    return Some(again);
+                }
                 if state.is_over() {
                     return None;
                 }
@@ -152,6 +204,7 @@ impl Log {
         }
         let count = state.waiting.len().min(BATCH.0);
         batch.extend(state.waiting.drain(..count));
+        state.kept.keep(&batch);
         batch
     }
 
@@ -191,7 +244,7 @@ impl Log {
 
 impl State {
     fn is_over(&self) -> bool {
-        self.closed && self.main_over && self.waiting.is_empty()
+        self.closed && self.main_over && self.waiting.is_empty() && self.kept.done == self.kept.lines.len()
     }
 }
 
@@ -272,5 +325,34 @@ mod tests {
         let (log, _main) = log(3);
         tokio::time::timeout(BATCH.1 / 2, log.batch()).await.expect_err("it waits for more");
         assert_eq!(messages(&log.batch().await.expect("a batch")), ["0", "1", "2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_are_handed_over_again_where_that_is_wanted_and_keep_their_numbers() {
+        let (log, main) = log(70);
+        assert_eq!(log.begin(true), 0);
+        for _ in 0..2 {
+            log.batch().await.expect("a batch");
+        }
+        assert_eq!(log.begin(false), 70, "nothing again");
+        assert_eq!(log.begin(true), 0, "all of it");
+        assert_eq!(messages(&log.batch().await.expect("a batch"))[0], "0");
+        Splitter::new(main.clone(), Stream::Stdout).push(b"new");
+        assert_eq!(messages(&log.batch().await.expect("a batch")), ["64", "65", "66", "67", "68", "69"]);
+        assert_eq!(messages(&log.batch().await.expect("a batch")), ["new"]);
+        main.close();
+        log.close();
+        assert!(log.batch().await.is_none() && log.is_over());
+        log.begin(true);
+        assert!(!log.is_over(), "the last lines were lost, too");
+
+        let (log, _main) = self::log(KEPT.0 + 500);
+        for _ in 0..(KEPT.0 + 500).div_ceil(BATCH.0) {
+            log.batch().await.expect("a batch");
+        }
+        assert_eq!(log.begin(true), 500, "no more than so many are kept");
+        let mut kept = Kept::default();
+        kept.keep(&vec![SandboxLogLine { message: "x".repeat(1 << 10), ..Default::default() }; 200]);
+        assert_eq!((kept.bytes, kept.first, kept.done), (KEPT.1, 72, 128));
     }
 }

@@ -28,6 +28,7 @@ mod wire;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openshell_proto::openshell::v1::ReportMainProcessExitRequest;
@@ -101,6 +102,8 @@ struct Shared {
     tokens: Arc<Tokens>,
     channels: Channels,
     log: Arc<Log>,
+    /// Whether the gateway of the latest session counts lines of the log.
+    counts: AtomicBool,
     sandbox: Arc<Sandbox>,
     /// The connection with a session, while there is one.
     up: watch::Sender<Option<Wire>>,
@@ -124,6 +127,7 @@ impl Link {
             endpoint,
             trust,
             log: Arc::new(Log::new(sandbox_id.clone(), sandbox.main.lines().clone())),
+            counts: AtomicBool::new(false),
             sandbox_id,
             tokens: Arc::new(Tokens::new(token)),
             channels: Channels::default(),

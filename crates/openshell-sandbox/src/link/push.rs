@@ -3,12 +3,15 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1::{PushSandboxLogsRequest, SandboxLogLine};
 use tokio::sync::oneshot;
 use tokio_stream::Stream;
-use tonic::Code;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request};
 
 use super::Shared;
 use super::backoff::Backoff;
@@ -23,7 +26,7 @@ pub(super) async fn push(shared: Arc<Shared>) {
         let began = tokio::time::Instant::now();
         let (stop, stopped) = oneshot::channel();
         let mut client = wire.client();
-        let call = client.push_sandbox_logs(Batches::new(Arc::clone(&shared.log), stopped));
+        let call = client.push_sandbox_logs(request(&shared, stopped));
         tokio::pin!(call);
         let answer = tokio::select! {
             answer = &mut call => answer,
@@ -42,6 +45,17 @@ pub(super) async fn push(shared: Arc<Shared>) {
     }
 }
 
+/// A stream of all that is to be handed over, with its place where the gateway counts.
+fn request(shared: &Shared, stopped: oneshot::Receiver<Infallible>) -> Request<Batches> {
+    let counts = shared.counts.load(Ordering::Relaxed);
+    let from = numbered::From { first: shared.log.begin(counts), run: shared.sandbox.instance_id.clone() };
+    let mut request = Request::new(Batches::new(Arc::clone(&shared.log), stopped));
+    if counts && let Ok(from) = MetadataValue::try_from(from.text()) {
+        request.metadata_mut().insert(numbered::FROM, from);
+    }
+    request
+}
+
 /// Waits until there is a session on another connection.
 async fn moved(shared: &Shared, wire: &Wire) {
     let mut up = shared.up.subscribe();
@@ -58,7 +72,7 @@ async fn another(shared: &Shared) {
 type Batch = Pin<Box<dyn Future<Output = Option<Vec<SandboxLogLine>>> + Send>>;
 
 /// The batches as what a stream sends. A batch leaves the queue when there is room for it on the connection, so that little is
-/// lost with one that breaks.
+/// lost with one that breaks where the gateway does not count.
 struct Batches {
     log: Arc<Log>,
     /// Ends the stream when its sender goes.

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1::gateway_message::Payload as FromGateway;
 use openshell_proto::openshell::v1::supervisor_message::Payload as ToGateway;
 use openshell_proto::openshell::v1::{
@@ -53,6 +55,7 @@ async fn greet(shared: &Shared, wire: &Wire, asking: &'static str) -> Result<Ses
     say(&replies, ToGateway::Hello(hello))?;
     let mut client = wire.client();
     let answer = client.connect_supervisor(ReceiverStream::new(queue)).await.map_err(refused)?;
+    shared.counts.store(answer.metadata().contains_key(numbered::COUNTS), Ordering::Relaxed);
     let mut messages = answer.into_inner();
     match messages.message().await.map_err(refused)?.and_then(|message| message.payload) {
         Some(FromGateway::SessionAccepted(accepted)) => {

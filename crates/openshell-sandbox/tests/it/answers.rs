@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1::gateway_message::Payload as ToSandbox;
 use openshell_proto::openshell::v1::relay_frame;
 use openshell_proto::openshell::v1::supervisor_message::Payload as FromSandbox;
@@ -16,6 +17,7 @@ use openshell_proto::openshell::v1::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::channel::Channel;
@@ -115,7 +117,11 @@ impl State {
                 }
             });
         }
-        Ok(Response::new(ReceiverStream::new(replies)))
+        let mut response = Response::new(ReceiverStream::new(replies));
+        if ways.counts {
+            response.metadata_mut().insert(numbered::COUNTS, MetadataValue::from_static("1"));
+        }
+        Ok(response)
     }
 
     fn note(&self, payload: FromSandbox) {
@@ -151,6 +157,8 @@ impl State {
         self: Arc<Self>,
         request: Request<Streaming<PushSandboxLogsRequest>>,
     ) -> Result<Response<PushSandboxLogsResponse>, Status> {
+        let from = request.metadata().get(numbered::FROM).map(|from| from.to_str().expect("text"));
+        self.heard().froms.push(from.map(|from| numbered::From::read(from).expect("a place")));
         let mut batches = request.into_inner();
         loop {
             while self.ways.lock().expect("ways").ignore_logs {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use openshell_proto::numbered;
 use openshell_proto::openshell::v1::gateway_message::Payload as ToSandbox;
 use openshell_proto::openshell::v1::{
     GatewayMessage, RelayClose, RelayOpen, ReportMainProcessExitRequest, SandboxLogLine, SupervisorHello,
@@ -39,6 +40,8 @@ pub(crate) struct Ways {
     pub(crate) refuse_reports: usize,
     /// Reads no logs.
     pub(crate) ignore_logs: bool,
+    /// Says that it counts lines.
+    pub(crate) counts: bool,
 }
 
 impl Default for Ways {
@@ -50,6 +53,7 @@ impl Default for Ways {
             silent: false,
             refuse_reports: 0,
             ignore_logs: false,
+            counts: false,
         }
     }
 }
@@ -64,6 +68,8 @@ pub(crate) struct Heard {
     pub(crate) refreshes: usize,
     pub(crate) logs: Vec<SandboxLogLine>,
     pub(crate) batches: usize,
+    /// Where each stream of lines began, where that was said.
+    pub(crate) froms: Vec<Option<numbered::From>>,
     pub(crate) exits: Vec<ReportMainProcessExitRequest>,
     pub(crate) closes: Vec<RelayClose>,
     pub(crate) connections: usize,

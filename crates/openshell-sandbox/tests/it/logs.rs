@@ -1,5 +1,7 @@
 //! Lines on their way to the gateway's log.
 
+use openshell_proto::numbered;
+
 use crate::gateway::{Gateway, Heard, Ways};
 use crate::program::{Program, is_not_root, until};
 
@@ -53,6 +55,37 @@ async fn what_is_printed_while_the_gateway_is_away_gets_there_later() {
     let heard = gateway.heard();
     let said = messages(&heard, "supervisor");
     assert!(said.iter().any(|line| line.contains("trying again")), "why it was away: {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_had_that_ended_is_handed_over_again_where_lines_are_counted() {
+    if is_not_root() {
+        return;
+    }
+    for counts in [false, true] {
+        let mut gateway = Gateway::up(Ways { counts, ..Ways::default() });
+        let _program = Program::start(&gateway, &["/bin/sh", "-c", "seq 1 100; sleep 1000"]);
+        let first = gateway.session(0).await;
+        gateway.until("all lines", |heard| (messages(heard, "main").len() == 100).then_some(())).await;
+        gateway.kill();
+        // What it had in its memory is gone with it.
+        gateway.heard().logs.clear();
+        gateway.start();
+        gateway.session(first).await;
+        gateway
+            .until("why it was away", |heard| {
+                messages(heard, "supervisor").iter().any(|line| line.contains("trying again")).then_some(())
+            })
+            .await;
+        let heard = gateway.heard();
+        let numbers: Vec<_> =
+            messages(&heard, "main").into_iter().filter(|line| line.parse::<u32>().is_ok()).collect();
+        let expected: Vec<_> = (1..=100).map(|number| number.to_string()).collect();
+        assert_eq!(numbers == expected, counts, "{numbers:?}");
+        let run = &heard.hellos[0].instance_id;
+        let place = counts.then(|| numbered::From { first: 0, run: run.clone() });
+        assert!(heard.froms.iter().all(|from| *from == place), "{:?}", heard.froms);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

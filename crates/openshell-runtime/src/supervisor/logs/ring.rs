@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use openshell_proto::numbered;
 use tokio::sync::watch;
 
 use super::line::size;
@@ -18,6 +19,8 @@ pub(super) struct Ring {
     /// The number of the first line that is kept; they are numbered as they come.
     first: u64,
     bytes: usize,
+    /// Up to where a run's numbered lines have come.
+    come: Option<numbered::From>,
     told: watch::Sender<()>,
 }
 
@@ -28,6 +31,20 @@ impl Ring {
         while self.lines.len() > LINES || self.bytes > BYTES {
             self.drop_first();
         }
+    }
+
+    /// Of so many lines from a place on, how many have come before; the rest counts as come from now on.
+    pub(super) fn known(&mut self, from: &numbered::From, count: usize) -> usize {
+        let end = from.first.saturating_add(count as u64);
+        let known = match &self.come {
+            Some(come) if come.run == from.run => come.first.saturating_sub(from.first),
+            _ => 0,
+        };
+        let known = usize::try_from(known).map_or(count, |known| known.min(count));
+        if known < count {
+            self.come = Some(numbered::From { first: end, run: from.run.clone() });
+        }
+        known
     }
 
     /// Loses the older half of its lines, or its only one.

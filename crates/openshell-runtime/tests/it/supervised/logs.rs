@@ -109,6 +109,33 @@ async fn what_says_nothing_at_length_is_refused_and_so_is_one_stream_too_many() 
 }
 
 #[tokio::test]
+async fn lines_that_are_handed_over_again_are_taken_once() {
+    let mut gateway = a_gateway(&Fake::new()).await;
+    let (id, mut supervisor) = ready(&mut gateway, "one").await;
+    for (from, numbers) in [
+        (Some("0 run-1"), 0..10),
+        // What was lost, and some before that.
+        (Some("5 run-1"), 5..15),
+        (Some("0 run-1"), 0..15),
+        (Some("15 run-1"), 15..16),
+        // Another run counts anew, and who does not count is believed.
+        (Some("0 run-2"), 16..20),
+        (Some("nonsense"), 20..21),
+        (None, 21..22),
+    ] {
+        let message =
+            proto::PushSandboxLogsRequest { sandbox_id: id.clone(), logs: numbers.map(line).collect() };
+        let mut request = tonic::Request::new(tokio_stream::iter([message]));
+        if let Some(from) = from {
+            request.metadata_mut().insert("x-openshell-log-from", from.parse().expect("a value"));
+        }
+        supervisor.rpc.push_sandbox_logs(request).await.expect("taken");
+    }
+    let ask = proto::GetSandboxLogsRequest { sandbox_id: id, ..Default::default() };
+    assert_eq!(get(&mut gateway, ask).await, ((0..22).collect(), 22));
+}
+
+#[tokio::test]
 async fn a_watch_follows_the_log_after_its_tail() {
     let mut gateway = a_gateway(&Fake::new()).await;
     let (id, mut supervisor) = ready(&mut gateway, "one").await;
