@@ -1,8 +1,8 @@
 //! Where a program of ours is, a driver's or the supervisor, and whether it may be started: whoever can write to it decides
 //! what this gateway runs.
 
-use std::fs::Metadata;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +96,37 @@ pub fn look_again(path: &Path) -> Result<(), DriverError> {
         Place::Nothing => Err(unusable(path, "gone", None)),
         Place::Unusable(why, hint) => Err(unusable(path, &why, hint)),
     }
+}
+
+/// Whether a program names an interpreter that loads its libraries (`PT_INTERP`, elf(5)). What is no ELF file of 64 bits,
+/// little-endian, is not judged: its start tells. A sandbox's image may hold no library at all, so what is put into sandboxes
+/// needs none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn needs_libraries(path: &Path) -> io::Result<bool> {
+    const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
+    /// Enough for the header and every program header of a program that a linker made.
+    const HEAD: u64 = 4096;
+    let mut head = Vec::new();
+    File::open(path)?.take(HEAD).read_to_end(&mut head)?;
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(false);
+    }
+    let number = |at: usize, bytes: usize| {
+        let field = head.get(at..at + bytes)?;
+        let mut whole = [0; 8];
+        whole[..bytes].copy_from_slice(field);
+        usize::try_from(u64::from_le_bytes(whole)).ok()
+    };
+    let (Some(first), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
+        return Ok(false);
+    };
+    let mut kinds = (0..count).filter_map(|index| {
+        let at = first.checked_add(index.checked_mul(size)?)?;
+        head.get(at..at.checked_add(4)?)
+    });
+    Ok(kinds.any(|kind| kind == PT_INTERP))
 }
 
 fn unusable(path: &Path, why: &str, hint: Option<String>) -> DriverError {

@@ -13,7 +13,7 @@
 //! A path that somebody configured has to be right, whatever the table says but `none`.
 
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use openshell_core::config::{DriverTable, Problem, Supervisor as Wanted};
 use openshell_core::selection::How;
 use openshell_core::settings::SandboxSettings;
 use openshell_core::{Selection, Settings};
+use openshell_driver_api::program::needs_libraries;
 use openshell_driver_api::supervisor::{Delivers, PROGRAM_NAME};
 use openshell_driver_api::{ProgramSearch, ProgramSought, program};
 use tokio::io::AsyncReadExt as _;
@@ -253,33 +254,6 @@ impl Asked<'_> {
             format!("or do without it: supervisor = \"none\" in [openshell.drivers.{driver}]"),
         ]
     }
-}
-
-/// Whether a program names an interpreter that loads its libraries (`PT_INTERP`, elf(5)). What is no ELF file of 64 bits,
-/// little-endian, is not judged: its start tells.
-fn needs_libraries(path: &Path) -> io::Result<bool> {
-    const PT_INTERP: [u8; 4] = 3_u32.to_le_bytes();
-    /// Enough for the header and every program header of a program that a linker made.
-    const HEAD: u64 = 4096;
-    let mut head = Vec::new();
-    std::fs::File::open(path)?.take(HEAD).read_to_end(&mut head)?;
-    if !head.starts_with(b"\x7fELF\x02\x01") {
-        return Ok(false);
-    }
-    let number = |at: usize, bytes: usize| {
-        let field = head.get(at..at + bytes)?;
-        let mut whole = [0; 8];
-        whole[..bytes].copy_from_slice(field);
-        usize::try_from(u64::from_le_bytes(whole)).ok()
-    };
-    let (Some(first), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
-        return Ok(false);
-    };
-    let mut kinds = (0..count).filter_map(|index| {
-        let at = first.checked_add(index.checked_mul(size)?)?;
-        head.get(at..at.checked_add(4)?)
-    });
-    Ok(kinds.any(|kind| kind == PT_INTERP))
 }
 
 /// What `openshell-sandbox --version` says: the name and the version.

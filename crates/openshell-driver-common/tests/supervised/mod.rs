@@ -4,7 +4,11 @@
 //!
 //! The same for each engine: a module of the tests of each driver that delivers a supervisor, over that driver's own bench.
 
+use std::path::PathBuf;
+
 use openshell_driver_api::conditions::{READY, find};
+use openshell_driver_api::program::needs_libraries;
+use openshell_driver_api::supervisor::PROGRAM_NAME;
 use openshell_driver_api::{SandboxRequest, Secret};
 use serde_json::json;
 
@@ -17,6 +21,22 @@ const WORKLOAD: &str = include_str!("../workload.sh");
 
 /// A program that is started in the supervisor's stead.
 const STRANGER: &str = r#"printf '#!/bin/sh\necho hole: root by $0\n' >"$1" && chmod 755 "$1""#;
+
+/// The supervisor's program, as `cargo xtask test` has built it; `None`, and a word about it, without it.
+pub(crate) fn program() -> Option<PathBuf> {
+    let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
+        let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
+        assert!(!required.split(',').any(|word| word.trim() == "programs"), "programs are required");
+        println!("skipped: no supervisor: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
+        return None;
+    };
+    let program = PathBuf::from(folder).join(PROGRAM_NAME);
+    assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
+    // In cargo's own folder, the tests of its crate leave another in its place.
+    let dynamic = needs_libraries(&program).expect("it can be read");
+    assert!(!dynamic, "`{}` is not linked static, as cargo xtask test links it", program.display());
+    Some(program)
+}
 
 /// A sandbox that has a token, as all have that have a supervisor.
 fn sandbox(id: &str, script: &str) -> SandboxRequest {

@@ -1,7 +1,7 @@
 //! Sandboxes with a supervisor: what holds on every engine, and what this one cannot be asked for.
 
 #[path = "../../../openshell-driver-common/tests/supervised/mod.rs"]
-mod everywhere;
+pub(crate) mod everywhere;
 
 use openshell_driver_api::supervisor::SupervisorDelivery;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use openshell_driver_api::conditions::{READY, find};
-use openshell_driver_api::supervisor::{ENDPOINT, PROGRAM_NAME, SupervisorDelivery};
+use openshell_driver_api::supervisor::{ENDPOINT, SupervisorDelivery};
 use openshell_driver_api::{
     ComputeDriver, DriverContext, DriverError, EventStream, ObservedSandbox, ProbeEnv, SandboxId,
     SandboxRequest, SandboxSpec, Table, Template, WatchEvent, labels,
@@ -16,6 +16,7 @@ use openshell_driver_api::{
 use serde_json::{Value, json};
 
 use crate::api::{Api, labelled};
+use crate::supervised::everywhere::program;
 
 /// How long anything on the service may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,15 +78,8 @@ impl Bench {
 
     /// The same, whose sandboxes have a supervisor: the program that `cargo xtask test` has built. No gateway answers it.
     pub(crate) async fn supervised(config: &str) -> Option<Self> {
-        let Some(folder) = std::env::var_os("OPENSHELL_TEST_BIN_DIR") else {
-            let required = std::env::var("OPENSHELL_TEST_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|word| word.trim() == "programs"), "programs are required");
-            println!("skipped: no supervisor: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
-            return None;
-        };
+        let program = program()?;
         let mut bench = Self::new(config).await?;
-        let program = PathBuf::from(folder).join(PROGRAM_NAME);
-        assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
         let delivery = SupervisorDelivery::Host { program, sockets: bench.state.path().join("sandboxes") };
         let opened = open_with(&bench.gateway_id, &bench.state, &bench.table, Some(delivery)).await;
         bench.driver = opened.expect("a driver");

@@ -1,4 +1,4 @@
 //! Sandboxes with a supervisor: what holds on every engine.
 
 #[path = "../../../openshell-driver-common/tests/supervised/mod.rs"]
-mod everywhere;
+pub(crate) mod everywhere;
