@@ -1,5 +1,6 @@
-//! `test`: every program first, then every test, with the programs' folder in one variable. At the end it says what was
-//! skipped, because the harness swallows what a passing test prints.
+//! `test`: every program first, then every test, with the programs' folder in one variable. A test that fails stops
+//! none of the other binaries; at the end it says which failed in all of them, and what was skipped, because the harness
+//! swallows what a passing test prints.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use crate::workspace::{self, GATEWAY_BIN, GATEWAY_PACKAGE, Workspace, spawn};
 
 /// The variable that says where the tests find the programs.
 const BIN_DIR: &str = "OPENSHELL_TEST_BIN_DIR";
+/// Goes on with the next binary when a test of one fails.
+const NO_FAIL_FAST: &str = "--no-fail-fast";
 /// The client's package and program.
 const CLIENT: (&str, &str) = ("openshell-cli", "openshell");
 
@@ -65,17 +68,25 @@ pub(crate) fn run(args: &Args) -> Result {
             println!("  {test}: {reason}");
         }
     }
+    if !filter.failed.is_empty() {
+        println!("{} tests failed:", filter.failed.len());
+        for test in &filter.failed {
+            println!("  {test}");
+        }
+    }
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::from(workspace::code(status)) })
 }
 
-/// The arguments of cargo; a passing test's output is asked for, since a skip is said there.
+/// The arguments of cargo; a passing test's output is asked for, since a skip is said there, and the binaries behind one
+/// that fails, since whoever reads the end wants all that is wrong.
 fn arguments(args: &Args) -> Vec<String> {
     let mut arguments = vec!["test".to_owned()];
     let named = args.args.iter().take_while(|arg| *arg != "--");
+    let said = named.clone().any(|arg| arg == NO_FAIL_FAST);
     if !named.clone().any(|arg| arg == "--package" || arg.starts_with("-p") || arg == "--workspace") {
         arguments.push("--workspace".to_owned());
     }
-    let flags = [("--locked", args.locked), ("--offline", args.offline)];
+    let flags = [("--locked", args.locked), ("--offline", args.offline), (NO_FAIL_FAST, !said)];
     arguments.extend(flags.iter().filter(|(_, set)| *set).map(|(flag, _)| (*flag).to_owned()));
     arguments.extend(args.args.iter().cloned());
     if !args.args.iter().any(|arg| arg == "--") {
@@ -125,12 +136,17 @@ fn show_backends(workspace: &Workspace, programs: &std::path::Path) {
     }
 }
 
-/// Takes what passing tests print out of the harness's output, and keeps what they say of being skipped.
+/// Takes what passing tests print out of the harness's output, and keeps what they say of being skipped and the names of
+/// those that failed.
 #[derive(Debug, Default)]
 struct Filter {
     in_successes: bool,
     test: String,
     skipped: Vec<(String, String)>,
+    /// What stands in the list of this binary so far: the harness says `failures:` before their output and once more
+    /// before their names, and only what follows the last one are names.
+    listed: Option<Vec<String>>,
+    failed: Vec<String>,
     total: Total,
 }
 
@@ -171,9 +187,21 @@ impl std::fmt::Display for Total {
 }
 
 impl Filter {
+    /// Keeps the names of the tests that failed.
+    fn list(&mut self, line: &str) {
+        if line == "failures:" {
+            self.listed = Some(Vec::new());
+        } else if line.starts_with("test result:") {
+            self.failed.extend(self.listed.take().unwrap_or_default());
+        } else if let (Some(listed), Some(name)) = (&mut self.listed, line.strip_prefix("    ")) {
+            listed.push(name.to_owned());
+        }
+    }
+
     /// The line, when it is to be printed.
     fn line<'a>(&mut self, line: &'a str) -> Option<&'a str> {
         self.total.add(line);
+        self.list(line);
         let ends = line == "failures:" || line.starts_with("test result:") || line.starts_with("running ");
         if line == "successes:" {
             self.in_successes = true;
@@ -203,10 +231,14 @@ mod tests {
 
     #[test]
     fn the_whole_workspace_unless_a_package_is_named() {
-        assert_eq!(args(&[]), ["test", "--workspace", "--locked", "--", "--show-output"]);
+        assert_eq!(args(&[]), ["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
         assert_eq!(
             args(&["-p", "x", "--", "name"]),
-            ["test", "--locked", "-p", "x", "--", "name", "--show-output"]
+            ["test", "--locked", "--no-fail-fast", "-p", "x", "--", "name", "--show-output"]
+        );
+        assert_eq!(
+            args(&["-p", "x", "--no-fail-fast"]),
+            ["test", "--locked", "-p", "x", "--no-fail-fast", "--", "--show-output"]
         );
     }
 
@@ -219,6 +251,20 @@ mod tests {
         total.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s");
         total.add("test a ... ok");
         assert_eq!(total.to_string(), "15 tests passed, 2 failed, 1 ignored, in 2 binaries");
+    }
+
+    #[test]
+    fn every_failure_of_every_binary_is_kept_and_no_line_of_their_output() {
+        let first = "failures:\n\n---- a stdout ----\n    a line of its own\nfailures:\n\n\nfailures:\n    a\n    it::b\n\n\
+                     test result: FAILED. 1 passed; 2 failed";
+        let passed = "test c ... ok\n    of nobody\n\ntest result: ok. 1 passed; 0 failed";
+        let doc = "failures:\n\n---- src/lib.rs - f (line 3) stdout ----\nwhy\n\nfailures:\n    src/lib.rs - f (line 3)\n\n\
+                   test result: FAILED. 0 passed; 1 failed";
+        let mut filter = Filter::default();
+        for line in [first, passed, doc].iter().flat_map(|output| output.lines()) {
+            filter.line(line);
+        }
+        assert_eq!(filter.failed, ["a", "it::b", "src/lib.rs - f (line 3)"]);
     }
 
     #[test]
