@@ -118,7 +118,7 @@ fn inside(unshare: &Child) -> String {
         if let Some(child) = children.split_whitespace().next() {
             return child.to_owned();
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "no child");
+        assert!(begun.elapsed() < Duration::from_secs(60), "no child");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -161,13 +161,16 @@ fn orphans_are_reaped_and_end_with_the_main_process() {
     if !namespaces() {
         return;
     }
-    // Fifty orphans that end, and one that does not, with the output open.
-    let script = "for i in $(seq 50); do (sh -c 'sleep 0.2; exit 9' &); done; sleep 1; \
+    // Fifty orphans that end, which is waited for as long as a busy machine may need; one that does not, with the output
+    // open, is not.
+    let script = "count() { ls -d /proc/[0-9]* | wc -l; }; before=$(count); \
+        for i in $(seq 50); do (sh -c 'sleep 0.2; exit 9' &); done; sleep 0.5; \
+        n=0; while test $(count) -gt $before && test $n -lt 300; do n=$((n + 1)); sleep 0.2; done; \
         grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; (setsid sleep 1000 &); exit 5";
     let begun = Instant::now();
     let output = run(&[], None, &["sh", "-c", script]);
     assert_eq!((text(&output.stdout).as_str(), code(&output)), ("0\n", Some(5)));
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(500), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::methods::Methods;
 /// The boot token of every sandbox here, and the beginning of every session token: to be found nowhere else.
 pub(crate) const TOKEN: &str = "osb1.bm90LWEtcmVhbC1vbmU.c2VjcmV0";
 /// How long a test waits for what has to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a gateway behaves.
 #[derive(Debug, Clone)]
@@ -47,7 +47,8 @@ pub(crate) struct Ways {
 impl Default for Ways {
     fn default() -> Self {
         Self {
-            heartbeat: 1,
+            // Three that are missed end a session: more than any test takes, however busy the machine is.
+            heartbeat: 30,
             token_life: Duration::from_secs(3600),
             reject: None,
             silent: false,

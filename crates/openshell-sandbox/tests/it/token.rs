@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::gateway::{Gateway, TOKEN, Ways};
+use crate::gateway::{Gateway, PATIENCE, TOKEN, Ways};
 use crate::program::{Program, is_not_root, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,12 +10,12 @@ async fn a_session_token_is_asked_for_and_renewed_before_it_expires() {
     if is_not_root() {
         return;
     }
-    let gateway = Gateway::up(Ways { token_life: Duration::from_secs(2), ..Ways::default() });
+    let gateway = Gateway::up(Ways { token_life: Duration::from_secs(4), ..Ways::default() });
     let _program = Program::start(&gateway, &["/bin/sleep", "1000"]);
     gateway.session(0).await;
     let began = std::time::Instant::now();
     while gateway.heard().refreshes < 4 {
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", gateway.heard().calls);
+        assert!(began.elapsed() < PATIENCE, "{:?}", gateway.heard().calls);
         // A stream is taken with a good token only.
         assert_eq!(gateway.exec(&["/bin/true"]).await.outcome().await.code, Some(0));
         tokio::time::sleep(Duration::from_millis(100)).await;

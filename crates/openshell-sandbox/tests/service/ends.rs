@@ -7,13 +7,14 @@ use openshell_sandbox::Sandbox;
 use tokio::time::{sleep, timeout};
 
 use crate::channel::{Channel, shell};
-use crate::commands::running;
+use crate::commands::{PATIENCE, running};
 
 pub(crate) async fn whoever_is_left_behind_does_not_hold_up_the_end(sandbox: Arc<Sandbox>) {
-    let begun = Instant::now();
     // It has the output open, and says nothing; or talks without end.
     for left in ["sleep 54321", "sh -c 'while :; do echo talk; done; : 54321'"] {
-        let end = Channel::shell(&sandbox, &format!("{left} & head -c 60000 /dev/zero; exit 4")).end().await;
+        let script = format!("{left} & head -c 60000 /dev/zero; exit 4");
+        let end =
+            timeout(PATIENCE, Channel::shell(&sandbox, &script).end()).await.expect("it is not waited for");
         assert_eq!(end.code, 4, "{left}");
         assert_eq!(
             end.stdout.iter().filter(|byte| **byte == 0).count(),
@@ -21,7 +22,6 @@ pub(crate) async fn whoever_is_left_behind_does_not_hold_up_the_end(sandbox: Arc
             "all that it printed itself"
         );
     }
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     // What a command has left in order stays, as the sandbox's.
     let end = Channel::shell(&sandbox, "pkill -x -f 'sleep 54321'").end().await;
     assert_eq!(end.code, 0, "it was still there");
@@ -34,21 +34,19 @@ pub(crate) async fn a_broken_channel_ends_everything(sandbox: Arc<Sandbox>) {
     let mut channel = Channel::shell(&sandbox, script);
     channel.until("ready").await;
     sleep(Duration::from_millis(100)).await;
-    let begun = Instant::now();
     drop((channel.input, channel.output));
-    timeout(Duration::from_secs(1), channel.served).await.expect("it is served no more").expect("in order");
+    timeout(PATIENCE, channel.served).await.expect("it is served no more").expect("in order");
     assert_eq!(running("77771").await, 0);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     // Whoever listens has the time to: this one takes its file along. It must not complain, since nobody reads it any
     // more.
-    let script = "exec 2>/dev/null; f=/tmp/openshell-test-hup-$$; trap 'sleep 0.5; rm $f; exit' HUP; >$f; echo $$ ready; while :; do sleep 0.05; done";
+    let script = "exec 2>/dev/null; f=/tmp/openshell-test-hup-$$; trap 'sleep 0.1; rm $f; exit' HUP; >$f; echo $$ ready; while :; do sleep 0.05; done";
     let mut channel = Channel::shell(&sandbox, script);
     let text = channel.until("ready").await;
     let file = format!("/tmp/openshell-test-hup-{}", text.split_whitespace().next().expect("a number"));
     let file = std::path::Path::new(&file);
     assert!(file.exists());
     drop(channel);
-    for _ in 0..40 {
+    for _ in 0..600 {
         sleep(Duration::from_millis(50)).await;
         if !file.exists() {
             return;
@@ -81,7 +79,7 @@ pub(crate) async fn a_broken_channel_is_seen_while_input_waits(sandbox: Arc<Sand
     while timeout(Duration::from_millis(300), channel.input.send(message.clone())).await.is_ok() {}
     // Its output's end alone tells.
     drop(channel.output);
-    timeout(Duration::from_secs(1), channel.served).await.expect("it is served no more").expect("in order");
+    timeout(PATIENCE, channel.served).await.expect("it is served no more").expect("in order");
     assert_eq!(running("88882").await, 0);
 }
 
@@ -90,18 +88,23 @@ pub(crate) async fn leaves_no_zombie(sandbox: Arc<Sandbox>) {
         Channel::shell(&sandbox, "true").end().await;
         Channel::command(&sandbox, openshell_proto::relay::v1alpha1::Command::default()).end().await;
     }
-    sleep(Duration::from_millis(300)).await;
     let us = std::process::id().to_string();
-    let children: Vec<_> = std::fs::read_dir("/proc")
-        .expect("processes")
-        .flatten()
-        .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
-        .filter(|stat| {
-            let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-            fields.next() == Some("Z") && fields.next() == Some(&us)
-        })
-        .collect();
-    assert!(children.is_empty(), "{children:?}");
+    let zombies = || -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        processes
+            .filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok())
+            .filter(|stat| {
+                let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+                fields.next() == Some("Z") && fields.next() == Some(&us)
+            })
+            .collect()
+    };
+    let begun = Instant::now();
+    // Whoever has just ended is one until somebody looks.
+    while !zombies().is_empty() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", zombies());
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 pub(crate) async fn a_keeper_that_is_killed_takes_its_command_along(sandbox: Arc<Sandbox>) {

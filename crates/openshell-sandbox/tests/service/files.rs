@@ -326,7 +326,7 @@ pub(crate) async fn a_channel_that_breaks_leaves_no_half(sandbox: Arc<Sandbox>) 
     // Before it would be killed, and so without its doing.
     let begun = std::time::Instant::now();
     while !names().is_empty() {
-        assert!(begun.elapsed().as_secs() < 10, "{:?}", names());
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", names());
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }
