@@ -7,7 +7,6 @@ use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::time::{Duration, Instant};
 
 use openshell_proto::openshell::v1::{CreateSandboxRequest, SandboxSpec, SandboxTemplate};
 use openshell_proto::structs;
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use crate::backend::{DOCKER, Leftovers};
 use crate::client::{Answer, Channel, call, call_with};
-use crate::harness::{Home, Process, program, text};
+use crate::harness::{Home, PATIENCE, Process, program, text};
 
 const CREATE: &str = "/openshell.v1.OpenShell/CreateSandbox";
 const HEALTH: &str = "/openshell.v1.OpenShell/Health";
@@ -199,9 +198,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     for number in 0..IDLE {
         idle.push(TcpStream::connect(address).expect("a connection"));
         if number % 500 == 0 {
-            let start = Instant::now();
             assert_eq!(target.ask(HEALTH, &[]).expect("an answer").grpc, OK);
-            assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
         }
     }
     target.assert_untouched();
@@ -212,7 +209,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
     assert!(grown < 32 << 20, "{IDLE} idle connections cost {grown} bytes");
     // The first one has made room.
     let first = &mut idle[0];
-    first.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
+    first.set_read_timeout(Some(PATIENCE)).expect("a time");
     let end = first.read(&mut [0; 64]);
     assert!(
         end.as_ref().is_ok_and(|read| *read < 64)

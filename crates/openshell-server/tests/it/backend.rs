@@ -243,7 +243,7 @@ fn client_away(client: &str, args: &[&str]) -> Option<String> {
 fn answers(socket: &str, path: &str) -> bool {
     let ask = || -> std::io::Result<String> {
         let mut stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         write!(stream, "GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use openshell_core::Environment;
@@ -273,6 +275,13 @@ pub(crate) fn processes_given(variable: &str) -> Vec<i32> {
     processes_by("environ", |environment| environment.split('\0').any(|found| found == variable))
 }
 
+/// Whether a process is the first of a container, which takes the others along.
+pub(crate) fn is_first(pid: i32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    ids.and_then(|ids| ids.split_whitespace().last()) == Some("1")
+}
+
 /// The live processes with such a file in `/proc`. One that has ended and was not waited for has an empty one.
 fn processes_by(file: &str, wanted: impl Fn(&str) -> bool) -> Vec<i32> {
     let mut found = Vec::new();
@@ -283,6 +292,20 @@ fn processes_by(file: &str, wanted: impl Fn(&str) -> bool) -> Vec<i32> {
         }
     }
     found
+}
+
+/// A free port of 127.0.0.1 below those that the kernel hands out: nobody who asks for any port is given it while the one
+/// who is to listen there is away.
+pub(crate) fn free_port() -> u16 {
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    // Test programs run side by side, and begin at places of their own.
+    let begin = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    loop {
+        let port = 20_000 + (begin + TRIED.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Sends a signal to a process of the test's.

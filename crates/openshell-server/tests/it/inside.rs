@@ -125,9 +125,9 @@ impl Inside {
         });
     }
 
-    /// Looks until it is so, for ten seconds.
+    /// Looks until it is so.
     fn until<T>(&self, what: &str, look: impl Fn() -> Result<T, String>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match look() {
                 Ok(found) => return found,
@@ -290,8 +290,11 @@ impl Inside {
                 }
             }
             let ended = began.elapsed();
-            // Waits for a session by itself.
-            assert_eq!(self.exec(&["--no-stdin"], &["echo", "on"]), (Some(0), "on\n".to_owned()), "{who}");
+            // Waits for a session by itself, for as long as a machine needs that is not busy with something else.
+            self.until(who, || match self.exec(&["--no-stdin"], &["echo", "on"]) {
+                (Some(0), said) if said == "on\n" => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
             let next = began.elapsed();
             self.nothing_is_left(who);
             let clean = began.elapsed();
@@ -341,8 +344,8 @@ impl Inside {
     fn supervisor_is_killed(&mut self) {
         let clients = self.busy();
         let variable = format!("OPENSHELL_SANDBOX_ID={}", self.sandbox);
-        let found = crate::harness::processes_given(&variable);
-        let first = found.into_iter().min().expect("a supervisor");
+        let mut found = crate::harness::processes_given(&variable).into_iter();
+        let first = found.find(|pid| crate::harness::is_first(*pid)).expect("a supervisor");
         crate::harness::signal(first, Signal::KILL);
         for client in clients {
             let said = client.log();

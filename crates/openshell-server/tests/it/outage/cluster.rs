@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{Own, shell, workloads};
 use crate::backend::KUBERNETES;
-use crate::harness::{PATIENCE, processes, required, text};
+use crate::harness::{PATIENCE, free_port, processes, required, text};
 
 /// Where the cluster's own API server is, as a URL.
 fn server() -> String {
@@ -63,6 +63,10 @@ impl Way {
                 for (from, to) in [(&stream, &server), (&server, &stream)] {
                     let (mut from, mut to) = (from.try_clone().expect("a fd"), to.try_clone().expect("a fd"));
                     kept.lock().expect("a lock").push(from.try_clone().expect("a fd"));
+                    // Cut between the look above and the line before, which nobody cuts any more.
+                    if !opened.load(Ordering::SeqCst) {
+                        let _ = from.shutdown(Shutdown::Both);
+                    }
                     std::thread::spawn(move || {
                         let _ = std::io::copy(&mut from, &mut to);
                         let _ = to.shutdown(Shutdown::Both);
@@ -131,14 +135,12 @@ impl ApiServer {
         };
         let line = text(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default());
         let mut flags: Vec<String> = line.split_terminator('\0').map(str::to_owned).collect();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let port = free_port();
         for flag in flags.iter_mut().filter(|flag| **flag == secure_port) {
             *flag = format!("--secure-port={port}");
         }
         // Which servers there are is the cluster's to say: one that is killed would stay among them.
         flags.push("--endpoint-reconciler-type=none".to_owned());
-        drop(listener);
         let folder = tempfile::tempdir().expect("a directory");
         let mut server = Self { server, port, flags, folder, child: None };
         if !server.start() {
