@@ -32,7 +32,7 @@ impl Process {
         let mut command = fake();
         command.arg("--bind-socket").arg(socket).args(fault.map(|name| format!("--fault={name}")));
         let process = Self(command.spawn().expect("the program starts"));
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while std::os::unix::net::UnixStream::connect(socket).is_err() {
             assert!(Instant::now() < deadline, "nobody listens");
             std::thread::sleep(Duration::from_millis(10));
@@ -64,7 +64,7 @@ fn sigterm_ends_it_with_0_unless_it_is_told_to_be_deaf() {
     let socket = home.path().join("run/driver.sock");
     let mut good = Process::start(&socket, None);
     good.terminate();
-    assert_eq!(good.ended(Duration::from_secs(20)), Some(0));
+    assert_eq!(good.ended(Duration::from_secs(60)), Some(0));
     assert!(!socket.exists(), "its file goes with it");
 
     let mut deaf = Process::start(&socket, Some("ignores-sigterm"));

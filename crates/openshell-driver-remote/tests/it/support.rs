@@ -16,6 +16,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::fake::Fake;
 
+/// How long a test waits for what has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server over a fake; stopped and waited for with [`Served::stop`].
 pub(crate) struct Served {
     stop: oneshot::Sender<()>,
@@ -56,7 +59,7 @@ pub(crate) fn request(path: &Path, connect_timeout: Duration) -> DialRequest {
 }
 
 pub(crate) async fn dial(path: &Path) -> RemoteDriver {
-    RemoteDriver::dial(request(path, Duration::from_secs(5)), Deadlines::default()).await.expect("dial")
+    RemoteDriver::dial(request(path, PATIENCE), Deadlines::default()).await.expect("dial")
 }
 
 /// A client of the wire contract, as somebody else's gateway has one.

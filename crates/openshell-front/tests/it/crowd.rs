@@ -41,7 +41,8 @@ async fn a_crowd_of_idle_connections_keeps_nobody_out() {
     }
     // The kernel's queue may be full still, and then takes nobody for a second or more.
     ask(server.tcp().await).await.expect("the last of the crowd is in");
-    let within = |began: Instant| assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    // Not by waiting until the crowd is shown out for its silence.
+    let within = |began: Instant| assert!(began.elapsed() < limits.first_byte / 2, "{:?}", began.elapsed());
     let began = Instant::now();
     assert_eq!(ask(server.tcp().await).await.expect("a place by the crowded door"), "tcp");
     within(began);
