@@ -42,7 +42,7 @@ fn a_gateway_that_is_away_hangs_no_shell() {
     for listener in [None, Some(UnixListener::bind(&socket).expect("a socket"))] {
         let began = Instant::now();
         assert_eq!(offered(&socket, &["openshell", "sandbox", "get", "x"]).good(), "");
-        assert!(began.elapsed() < Duration::from_secs(5), "{listener:?}");
+        assert!(began.elapsed() < Duration::from_secs(30), "{listener:?}");
     }
 }
 
