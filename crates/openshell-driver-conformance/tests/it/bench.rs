@@ -105,6 +105,23 @@ pub(crate) fn options(bench: &Arc<Bench>) -> Options {
     }
 }
 
+/// The same with time for a machine that has other things to do: for drivers whose faults are not of time.
+pub(crate) fn patient(bench: &Arc<Bench>) -> Options {
+    Options {
+        timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(60),
+        prompt: Duration::from_secs(20),
+        quiet: Duration::from_millis(400),
+        ..options(bench)
+    }
+}
+
+/// Holds a driver of this scenario, which has no fault of time, to the contract.
+pub(crate) async fn hold_at_leisure(scenario: Scenario) -> Report {
+    let bench = Bench::start(scenario);
+    run(Target::Socket(bench.path()), patient(&bench)).await.expect("a report")
+}
+
 /// Holds a driver of this scenario to the contract.
 pub(crate) async fn hold(scenario: Scenario) -> Report {
     let bench = Bench::start(scenario);
@@ -114,9 +131,10 @@ pub(crate) async fn hold(scenario: Scenario) -> Report {
 /// The same with time for a machine that has other things to do. Only what is slow by a fault is still too slow.
 pub(crate) async fn hold_patiently(scenario: Scenario) -> Report {
     let bench = Bench::start(scenario);
-    let patient =
-        Options { timeout: Duration::from_secs(20), prompt: Duration::from_secs(2), ..options(&bench) };
-    run(Target::Socket(bench.path()), patient).await.expect("a report")
+    let times = (Duration::from_secs(20), Duration::from_secs(2), Duration::from_millis(300));
+    let (timeout, prompt, quiet) = times;
+    let options = Options { timeout, prompt, quiet, ..options(&bench) };
+    run(Target::Socket(bench.path()), options).await.expect("a report")
 }
 
 /// The ids of the cases that failed.
