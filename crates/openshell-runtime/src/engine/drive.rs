@@ -259,7 +259,12 @@ impl Engine {
             }
             (Turn::Again, Ok(_)) => answer(reply, Settled::Accepted(Box::new(record))),
             (Turn::Again, Err(failed)) => answer(reply, Settled::Failed(failed)),
-            (Turn::Next, Err(failed)) if record.life.owed.is_none() => answer(reply, Settled::Failed(failed)),
+            (Turn::Next, given) if record.life.owed.is_none() => {
+                answer(reply, given.map_or_else(Settled::Failed, |_| Settled::Accepted(Box::new(record))));
+                // What is asked for from here on is its own asker's: that one is told of a failure, and this lane would try
+                // again behind its back.
+                return Ok(None);
+            }
             (Turn::Next, _) => {}
         }
         Ok(Some(turn))

@@ -1,15 +1,13 @@
 //! The client contract, rule by rule: each test is named by its row of the table "What the client contract means", and
 //! says what a client that knows nothing but that table may count on.
 
-use std::time::Duration;
-
 use openshell_driver_api::{ErrorKind, PlatformEvent, SandboxId, WatchEvent, conditions};
 use openshell_proto::openshell::v1::sandbox_stream_event::Payload;
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
 use tonic::{Code, Status};
 
 use crate::client::{
-    Gateway, eventually, gateway, gateway_with, id_of, name_of, phase_of, ready_of, settings,
+    Gateway, eventually, gateway, gateway_with, hasty, id_of, name_of, phase_of, ready_of, settings,
 };
 use crate::fake::{Fake, Script};
 
@@ -181,9 +179,7 @@ async fn list_selector_and_junk() {
 #[tokio::test]
 async fn create_returns_at_once_in_provisioning_with_an_id() {
     let fake = Fake::new();
-    let mut settings = settings();
-    settings.deadlines.create = Duration::from_secs(600);
-    let mut gateway = gateway_with(&fake, settings).await;
+    let mut gateway = gateway(&fake).await;
     fake.script("create", [Script::Hang]);
     let created = gateway.create("one").await;
     assert_eq!((phase_of(&created), id_of(&created).len()), (SandboxPhase::Provisioning, 36));
@@ -373,7 +369,7 @@ async fn codes_of_the_driver_reach_the_client_as_they_are() {
 #[tokio::test]
 async fn codes_of_a_deadline() {
     let fake = Fake::new();
-    let mut gateway = gateway(&fake).await;
+    let mut gateway = gateway_with(&fake, hasty()).await;
     fake.script("validate", [Script::Hang]);
     assert_eq!(refused(&mut gateway, named("one")).await.code(), Code::DeadlineExceeded);
     let id = gateway.ready("one").await;

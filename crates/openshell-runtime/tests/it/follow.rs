@@ -15,7 +15,7 @@ fn watch(id: &str) -> proto::WatchSandboxRequest {
 }
 
 async fn next(events: &mut Streaming<proto::SandboxStreamEvent>) -> Result<Option<Payload>, Status> {
-    let message = tokio::time::timeout(Duration::from_secs(20), events.message()).await.expect("in time")?;
+    let message = tokio::time::timeout(Duration::from_secs(60), events.message()).await.expect("in time")?;
     Ok(message.map(|event| event.payload.expect("a payload")))
 }
 

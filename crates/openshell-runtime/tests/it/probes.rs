@@ -23,7 +23,7 @@ fn health(gateway: &Gateway) -> HealthClient<tonic::transport::Channel> {
 }
 
 async fn next(changes: &mut tonic::Streaming<HealthCheckResponse>) -> Option<ServingStatus> {
-    let change = tokio::time::timeout(Duration::from_secs(20), changes.message()).await.expect("in time");
+    let change = tokio::time::timeout(Duration::from_secs(60), changes.message()).await.expect("in time");
     change.expect("no error").map(|answer| answer.status())
 }
 

@@ -7,7 +7,9 @@ use openshell_driver_api::{ErrorKind, SandboxId, WatchEvent, conditions};
 use openshell_proto::openshell::v1::{self as proto, SandboxPhase};
 use tonic::Code;
 
-use crate::client::{eventually, gateway, gateway_in, gateway_with, id_of, phase_of, ready_of, settings};
+use crate::client::{
+    eventually, gateway, gateway_in, gateway_with, hasty, id_of, phase_of, ready_of, settings,
+};
 use crate::fake::{Fake, Script};
 
 fn version_of(sandbox: &proto::Sandbox) -> u64 {
@@ -44,9 +46,9 @@ async fn the_driver_s_reason_reaches_the_client() {
 async fn a_driver_that_says_gone_a_thousand_times_is_asked_once() {
     let fake = Fake::new();
     // The call is to be under way until all of them are heard, however busy the machine is.
-    let mut patient = settings();
-    patient.deadlines.stop = Duration::from_secs(5);
-    let mut gateway = gateway_with(&fake, patient).await;
+    let mut long = settings();
+    long.deadlines.stop = Duration::from_secs(10);
+    let mut gateway = gateway_with(&fake, long).await;
     let id = gateway.ready("one").await;
     fake.script("stop", [Script::Hang]);
     let mut client = gateway.client.clone();
@@ -71,16 +73,14 @@ async fn a_driver_that_says_gone_a_thousand_times_is_asked_once() {
 async fn a_start_with_much_owed_does_not_run_over_the_driver() {
     const OWED: usize = 60;
     let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut patient = settings();
-    patient.deadlines.create = Duration::from_secs(60);
-    let mut gateway = gateway_in(directory.path(), &fake, patient.clone()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     fake.script("create", std::iter::repeat_n(Script::Hang, OWED * 2));
     for number in 0..OWED {
         gateway.create(&format!("s{number}")).await;
     }
     eventually("asked", || fake.made(&["create"]).len() == OWED).await;
     gateway.crash().await;
-    let mut gateway = gateway_in(directory.path(), &fake, patient).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     eventually("asked again", || fake.made(&["create"]).len() == OWED + 16).await;
     for name in ["s0", "s30", "s59"] {
         gateway.delete(name).await.unwrap();
@@ -138,7 +138,7 @@ async fn what_was_answered_is_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_counted_phases_are_those_of_the_rows() {
     let fake = Fake::new();
-    let gateway = gateway(&fake).await;
+    let gateway = gateway_with(&fake, hasty()).await;
     fake.script(
         "create",
         [Script::WorkAndLose, Script::Fail(ErrorKind::Internal, "no"), Script::Panic, Script::WorkAndHang],
@@ -167,7 +167,7 @@ async fn the_counted_phases_are_those_of_the_rows() {
         client.unwrap();
     }
     let mut api = gateway.client.clone();
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         let before = gateway.runtime.stats().sandboxes;
         let list = proto::ListSandboxesRequest { limit: 1000, ..Default::default() };
         let mut rows = BTreeMap::new();

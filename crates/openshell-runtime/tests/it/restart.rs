@@ -1,7 +1,6 @@
 //! A gateway that goes away between any two steps takes up what it owed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openshell_driver_api::ErrorKind;
 use openshell_driver_api::conditions;
@@ -12,27 +11,16 @@ use tonic::Code;
 use crate::client::{db_path, eventually, gateway_in, id_of, phase_of, ready_of, settings};
 use crate::fake::{Fake, Script};
 
-/// Deadlines so long that only the end of the gateway ends a hanging call.
-fn patient() -> openshell_runtime::Settings {
-    let mut settings = settings();
-    let long = Duration::from_secs(600);
-    settings.deadlines.create = long;
-    settings.deadlines.stop = long;
-    settings.deadlines.start = long;
-    settings.deadlines.delete = long;
-    settings
-}
-
 #[tokio::test]
 async fn between_the_row_and_the_create() {
     let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     fake.script("create", [Script::Hang]);
     let id = id_of(&gateway.create("one").await);
     eventually("asked", || fake.calls("create", &id) == 1).await;
     gateway.crash().await;
     assert!(!fake.has(&id));
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     let sandbox = gateway.until("one", SandboxPhase::Ready).await;
     assert_eq!(id_of(&sandbox), id);
     assert_eq!(fake.calls("create", &id), 2);
@@ -41,13 +29,13 @@ async fn between_the_row_and_the_create() {
 #[tokio::test]
 async fn between_the_create_and_its_answer() {
     let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     fake.slow();
     fake.script("create", [Script::WorkAndHang]);
     let id = id_of(&gateway.create("one").await);
     eventually("made", || fake.has(&id)).await;
     gateway.crash().await;
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     gateway.until("one", SandboxPhase::Ready).await;
     assert_eq!(fake.calls("start", &id), 1, "what was made and not started is started");
 }
@@ -55,7 +43,7 @@ async fn between_the_create_and_its_answer() {
 #[tokio::test]
 async fn between_a_request_and_its_answer() {
     let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     let (first, second, third) =
         (gateway.ready("a").await, gateway.ready("b").await, gateway.ready("c").await);
     gateway.stop_sandbox("b").await.unwrap();
@@ -86,7 +74,7 @@ async fn between_a_request_and_its_answer() {
     fake.script("stop", [Script::Fail(ErrorKind::Unavailable, "away")]);
     fake.script("start", [Script::Fail(ErrorKind::Unavailable, "away")]);
     fake.script("delete", [Script::Fail(ErrorKind::Unavailable, "away")]);
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     gateway.until("a", SandboxPhase::Stopped).await;
     gateway.until("b", SandboxPhase::Ready).await;
     gateway.until_gone("c").await;
@@ -96,14 +84,14 @@ async fn between_a_request_and_its_answer() {
 #[tokio::test]
 async fn a_clean_up_is_owed_too() {
     let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     fake.script("create", [Script::WorkAndFail(ErrorKind::Internal)]);
     fake.script("delete", [Script::Hang]);
     let id = id_of(&gateway.create("one").await);
     eventually("cleaning", || fake.calls("delete", &id) == 1).await;
     gateway.crash().await;
     assert!(fake.has(&id));
-    let mut gateway = gateway_in(directory.path(), &fake, patient()).await;
+    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
     eventually("cleaned", || !fake.has(&id)).await;
     assert_eq!(phase_of(&gateway.get("one").await.unwrap()), SandboxPhase::Error);
 }

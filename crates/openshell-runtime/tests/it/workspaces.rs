@@ -55,7 +55,7 @@ async fn until_gone(gateway: &mut Gateway, name: &str) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it goes");
+    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it goes");
 }
 
 #[tokio::test]

@@ -221,9 +221,10 @@ async fn a_client_that_goes_away_ends_what_it_ran() {
         other => panic!("{other:?}"),
     }
     // So does one that goes before there is a channel.
-    let asked = tokio::time::timeout(Duration::from_millis(200), client.exec_sandbox(request(&id, &["a"])));
-    let (given_up, open) = tokio::join!(asked, supervisor.asked());
-    assert!(given_up.is_err());
+    let open = tokio::select! {
+        open = supervisor.asked() => open,
+        other = client.exec_sandbox(request(&id, &["a"])) => panic!("nobody has joined: {other:?}"),
+    };
     eventually("it is forgotten", || gateway.runtime.stats().supervisors.unwrap().channels == 0).await;
     let late = supervisor.join(&open.channel_id).await.map(|_| ()).unwrap_err();
     assert_eq!(late.code(), Code::NotFound);
@@ -327,7 +328,7 @@ async fn a_session_that_is_away_is_waited_for_and_a_channel_is_asked_for_anew() 
     let status = client.exec_sandbox(request(&id, &["a"])).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("the supervisor of sandbox `one` is not connected"), "{status:?}");
-    assert!((5..8).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(5), "it was not waited for: {:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ const STREAM: u32 = 1 << 20;
 const CONNECTION: u32 = (1 << 31) - 1;
 
 /// How long a test waits for what has to come.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the runtime was lent, and what it did with it.
 #[derive(Default)]
@@ -67,12 +67,13 @@ impl SandboxDoors for Lent {
     }
 }
 
-/// Settings with supervision, with beats of 10 s and the grace that is given.
+/// Settings with supervision, with beats that no test has to keep up and the grace that is given.
 pub(super) fn supervised(lent: &Arc<Lent>, grace: Duration) -> Settings {
     let mut settings = settings();
     let tokens: Arc<dyn SandboxTokens> = lent.clone();
     let doors: Arc<dyn SandboxDoors> = lent.clone();
-    settings.supervision = Some(Supervision { grace, ..Supervision::new(tokens, doors) });
+    settings.supervision =
+        Some(Supervision { grace, heartbeat: PATIENCE, ..Supervision::new(tokens, doors) });
     settings
 }
 
@@ -176,7 +177,7 @@ impl Supervisor {
         let (supervisor, answer) = Self::greet(gateway, of, of, run).await;
         match answer {
             Some(Said::SessionAccepted(accepted)) => {
-                assert_eq!(accepted.heartbeat_interval_secs, 10);
+                assert_eq!(u64::from(accepted.heartbeat_interval_secs), PATIENCE.as_secs());
                 supervisor
             }
             other => panic!("not accepted: {other:?}"),

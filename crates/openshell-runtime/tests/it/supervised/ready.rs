@@ -1,6 +1,6 @@
 //! When a sandbox with a supervisor is ready.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openshell_driver_api::conditions;
 use openshell_proto::openshell::v1::gateway_message::Payload as Said;
@@ -42,44 +42,71 @@ async fn backend_and_session_make_it_ready() {
     assert_eq!(status_of(&sandbox), ("run-1".to_owned(), None));
 }
 
+/// Plays a scene that has to be quicker than a time of the gateway's, with longer and longer times until this machine is.
+/// The scene says whether it was; what it saw counts only then.
+async fn in_time(scene: impl AsyncFn(Duration) -> bool) {
+    for times in [1, 10, 100] {
+        if scene(GRACE * times).await {
+            return;
+        }
+    }
+    panic!("this machine is never in time");
+}
+
 #[tokio::test]
 async fn a_session_that_is_lost_has_some_grace() {
-    let fake = Fake::new();
-    let mut gateway = gateway_with(&fake, supervised(&Default::default(), GRACE)).await;
-    let (id, supervisor) = ready(&mut gateway, "one").await;
-    drop(supervisor);
-    eventually("it is gone", || gateway.runtime.stats().supervisors.unwrap().sessions == 0).await;
-    assert_eq!(phase_of(&gateway.get("one").await.unwrap()), SandboxPhase::Ready);
-    let supervisor = Supervisor::connect(&gateway, &id, "run-1").await;
-    tokio::time::sleep(GRACE * 2).await;
-    assert_eq!(phase_of(&gateway.get("one").await.unwrap()), SandboxPhase::Ready, "it came back in time");
-    drop(supervisor);
-    let sandbox = gateway.until("one", SandboxPhase::Provisioning).await;
-    assert_eq!(ready_of(&sandbox).0, "SupervisorNotConnected");
-    let _supervisor = Supervisor::connect(&gateway, &id, "run-1").await;
-    gateway.until("one", SandboxPhase::Ready).await;
+    in_time(async |grace| {
+        let fake = Fake::new();
+        let mut gateway = gateway_with(&fake, supervised(&Default::default(), grace)).await;
+        let (id, supervisor) = ready(&mut gateway, "one").await;
+        let lost = Instant::now();
+        drop(supervisor);
+        eventually("it is gone", || gateway.runtime.stats().supervisors.unwrap().sessions == 0).await;
+        let meanwhile = phase_of(&gateway.get("one").await.unwrap());
+        let supervisor = Supervisor::connect(&gateway, &id, "run-1").await;
+        if lost.elapsed() >= grace {
+            return false;
+        }
+        assert_eq!(meanwhile, SandboxPhase::Ready);
+        tokio::time::sleep(grace * 2).await;
+        assert_eq!(phase_of(&gateway.get("one").await.unwrap()), SandboxPhase::Ready, "it came back in time");
+        drop(supervisor);
+        let sandbox = gateway.until("one", SandboxPhase::Provisioning).await;
+        assert_eq!(ready_of(&sandbox).0, "SupervisorNotConnected");
+        let _supervisor = Supervisor::connect(&gateway, &id, "run-1").await;
+        gateway.until("one", SandboxPhase::Ready).await;
+        true
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_restart_of_the_gateway_has_some_grace_too_and_forgets_nothing() {
-    let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
-    let mut gateway = a_gateway_in(directory.path(), &fake, GRACE).await;
-    let (back, mut supervisor) = ready(&mut gateway, "back").await;
-    let (_, _other) = ready(&mut gateway, "away").await;
-    supervisor.rpc.report_main_process_exit(exit(&back, "run-1", 42)).await.unwrap();
-    gateway.stop().await;
-    let mut gateway = a_gateway_in(directory.path(), &fake, GRACE * 5).await;
-    for name in ["back", "away"] {
-        assert_eq!(phase_of(&gateway.get(name).await.unwrap()), SandboxPhase::Ready, "{name}");
-    }
-    assert_eq!(status_of(&gateway.get("back").await.unwrap()), ("run-1".to_owned(), Some(42)));
-    let _supervisor = Supervisor::connect(&gateway, &back, "run-1").await;
-    gateway.until("away", SandboxPhase::Provisioning).await;
-    assert_eq!(phase_of(&gateway.get("back").await.unwrap()), SandboxPhase::Ready);
-    gateway.stop().await;
-    // Without supervision it is as it was before there was any.
-    let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
-    gateway.until("away", SandboxPhase::Ready).await;
+    in_time(async |grace| {
+        let (directory, fake) = (tempfile::tempdir().unwrap(), Fake::new());
+        let mut gateway = a_gateway_in(directory.path(), &fake, grace).await;
+        let (back, mut supervisor) = ready(&mut gateway, "back").await;
+        let (_, _other) = ready(&mut gateway, "away").await;
+        supervisor.rpc.report_main_process_exit(exit(&back, "run-1", 42)).await.unwrap();
+        gateway.stop().await;
+        let started = Instant::now();
+        let mut gateway = a_gateway_in(directory.path(), &fake, grace).await;
+        let (first, second) = (gateway.get("back").await.unwrap(), gateway.get("away").await.unwrap());
+        let _supervisor = Supervisor::connect(&gateway, &back, "run-1").await;
+        if started.elapsed() >= grace {
+            return false;
+        }
+        assert_eq!((phase_of(&first), phase_of(&second)), (SandboxPhase::Ready, SandboxPhase::Ready));
+        assert_eq!(status_of(&first), ("run-1".to_owned(), Some(42)));
+        gateway.until("away", SandboxPhase::Provisioning).await;
+        assert_eq!(phase_of(&gateway.get("back").await.unwrap()), SandboxPhase::Ready);
+        gateway.stop().await;
+        // Without supervision it is as it was before there was any.
+        let mut gateway = gateway_in(directory.path(), &fake, settings()).await;
+        gateway.until("away", SandboxPhase::Ready).await;
+        true
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -164,23 +191,39 @@ async fn what_a_stop_breaks_says_so() {
 
 #[tokio::test]
 async fn silence_is_the_end_of_a_session_and_of_what_ran_through_it() {
-    let mut settings = supervised(&Default::default(), GRACE);
-    if let Some(supervision) = &mut settings.supervision {
-        supervision.heartbeat = Duration::from_millis(100);
-    }
-    let mut gateway = gateway_with(&Fake::new(), settings).await;
-    let id = id_of(&gateway.create("one").await);
-    let (mut supervisor, accepted) = Supervisor::greet(&gateway, &id, &id, "run-1").await;
-    assert!(matches!(accepted, Some(Said::SessionAccepted(_))));
-    gateway.until("one", SandboxPhase::Ready).await;
-    for _ in 0..8 {
-        supervisor.say(Says::Heartbeat(proto::SupervisorHeartbeat {})).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let mut client = client(&gateway).await;
-    let (events, _relay) = tokio::join!(client.exec_sandbox(request(&id, &["a"])), supervisor.open());
-    let status = events.unwrap().into_inner().message().await.unwrap_err();
-    assert!(status.message().contains("no sign of life"), "{status:?}");
-    assert_eq!(supervisor.hear().await.unwrap_err().code(), Code::DeadlineExceeded);
-    gateway.until("one", SandboxPhase::Provisioning).await;
+    in_time(async |heartbeat| {
+        let mut settings = supervised(&Default::default(), GRACE);
+        if let Some(supervision) = &mut settings.supervision {
+            supervision.heartbeat = heartbeat;
+        }
+        let mut gateway = gateway_with(&Fake::new(), settings).await;
+        let id = id_of(&gateway.create("one").await);
+        let mut said = Instant::now();
+        let (mut supervisor, accepted) = Supervisor::greet(&gateway, &id, &id, "run-1").await;
+        assert!(matches!(accepted, Some(Said::SessionAccepted(_))));
+        // Longer than silence is borne; a machine that cannot keep the beat has not shown anything.
+        let (mut beats, mut phase) = (0, SandboxPhase::Provisioning);
+        while beats < 8 || phase != SandboxPhase::Ready {
+            phase = phase_of(&gateway.get("one").await.unwrap());
+            if said.elapsed() > heartbeat * 2 {
+                return false;
+            }
+            supervisor.say(Says::Heartbeat(proto::SupervisorHeartbeat {})).await;
+            said = Instant::now();
+            tokio::time::sleep(heartbeat / 2).await;
+            beats += 1;
+            assert!(beats < 200, "it does not become ready: {phase:?}");
+        }
+        let mut client = client(&gateway).await;
+        let (events, _relay) = tokio::join!(client.exec_sandbox(request(&id, &["a"])), supervisor.open());
+        if said.elapsed() > heartbeat * 2 {
+            return false;
+        }
+        let status = events.unwrap().into_inner().message().await.unwrap_err();
+        assert!(status.message().contains("no sign of life"), "{status:?}");
+        assert_eq!(supervisor.hear().await.unwrap_err().code(), Code::DeadlineExceeded);
+        gateway.until("one", SandboxPhase::Provisioning).await;
+        true
+    })
+    .await;
 }

@@ -134,7 +134,7 @@ async fn a_door_that_stays_shut_is_an_error_in_words() {
     let (fake, lent) = (Fake::new(), Arc::new(Lent::default()));
     lent.stuck.store(true, Ordering::SeqCst);
     let mut settings = supervised(&lent, PATIENCE);
-    settings.provisioning_timeout = std::time::Duration::from_millis(200);
+    settings.provisioning_timeout = std::time::Duration::from_secs(2);
     let mut gateway = gateway_with(&fake, settings).await;
     gateway.create("one").await;
     let sandbox = gateway.until("one", SandboxPhase::Error).await;
