@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,8 @@ use super::trust::Trust;
 
 /// How long one of several addresses may take.
 const ONE_ADDRESS: Duration = Duration::from_secs(3);
+/// Between two tries at a socket whose queue is full.
+const AGAIN: Duration = Duration::from_millis(2);
 
 /// A connection to the gateway.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ impl Transport {
     pub(super) async fn dial(endpoint: &Endpoint, trust: Option<&Trust>) -> io::Result<(Self, OwnedFd)> {
         match endpoint {
             Endpoint::Socket(socket) => {
-                let stream = UnixStream::connect(socket.path()).await?;
+                let stream = knock(socket.path()).await?;
                 let socket = stream.as_fd().try_clone_to_owned()?;
                 Ok((Self::Unix(stream), socket))
             }
@@ -55,6 +58,16 @@ impl Transport {
                 }
                 Ok((Self::Tls(Box::new(tls)), socket))
             }
+        }
+    }
+}
+
+/// Connects to a socket, also while others fill its queue: then there is room now and again, for whoever asks often.
+async fn knock(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(AGAIN).await,
+            connected => return connected,
         }
     }
 }
@@ -124,5 +137,31 @@ impl AsyncWrite for Transport {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         on!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_that_is_full_is_waited_for() {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("s");
+        let listening = socket(AddressFamily::UNIX, SocketType::STREAM, None).expect("a socket");
+        bind(&listening, &SocketAddrUnix::new(&path).expect("an address")).expect("bound");
+        listen(&listening, 1).expect("it listens");
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path).await {
+            waiting.push(stream);
+        }
+        let listening = std::os::unix::net::UnixListener::from(listening);
+        let connecting = tokio::spawn(async move { knock(&path).await });
+        tokio::time::sleep(10 * AGAIN).await;
+        let _first = listening.accept().expect("somebody waits");
+        let connected =
+            tokio::time::timeout(Duration::from_secs(30), connecting).await.expect("there is room");
+        connected.expect("no panic").expect("connected");
     }
 }
