@@ -316,6 +316,64 @@ impl Overlay {
 mod tests {
     use super::*;
 
+    /// Runs git in a directory, without the settings of whoever tests; what it prints.
+    fn git(directory: &Path, args: &[&str]) -> String {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]).args(args);
+        command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        let output = command.output().expect("git");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    #[test]
+    fn a_crate_of_a_git_repository_is_fetched_judged_and_locked() {
+        if std::process::Command::new("git").arg("--version").output().is_err() {
+            println!("skipped: no git to make a repository with");
+            return;
+        }
+        let home = tempfile::tempdir().expect("a directory");
+        let repository = home.path().join("acme");
+        fs::create_dir_all(repository.join("src")).expect("made");
+        git(&repository, &["init", "--quiet"]);
+        fs::write(repository.join("src/lib.rs"), "//! A driver.\n").expect("written");
+        let commit = |api: &str| {
+            let text = format!(
+                "[package]\nname = \"acme-git-driver\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
+                 [package.metadata.openshell-driver]\napi = \"{api}\"\n"
+            );
+            fs::write(repository.join("Cargo.toml"), text).expect("written");
+            git(&repository, &["add", "--all"]);
+            git(&repository, &["commit", "--quiet", "--message", api]);
+            git(&repository, &["rev-parse", "HEAD"])
+        };
+        let (good, unfit) = (commit("1"), commit("2"));
+        let workspace = Workspace::find().expect("this workspace");
+        let main = workspace.assembly().expect("its drivers");
+        let url = format!("file://{}", repository.display());
+        let written = |rev: &str| {
+            let manifest = home.path().join("my-drivers.toml");
+            let text = format!(
+                "[[driver]]\nname = \"acme\"\nsummary = \"x\"\nkind = \"crate\"\npackage = \"acme-git-driver\"\n\
+                 git = \"{url}\"\nrev = \"{rev}\"\n"
+            );
+            fs::write(&manifest, text).expect("written");
+            let args = OverlayArgs { manifest: Some(manifest), ..OverlayArgs::default() };
+            let overlay = Overlay::read(&workspace, &main, args.origin(workspace.root())?)?;
+            let root = overlay.root(&workspace.target_dir());
+            let lock = overlay.write(&workspace, None, false).and_then(|made| made.read("Cargo.lock"));
+            fs::remove_dir_all(root).expect("removed");
+            lock
+        };
+        let lock = written(&good).expect("it fits");
+        let source = format!("source = \"git+{url}?rev={good}#{good}\"");
+        assert!(lock.contains(&source), "no {source}");
+        let error = written(&unfit).map(drop).expect_err("another driver API").to_string();
+        assert!(error.contains("`acme-git-driver` 1.0.0 is written for driver API `2`"), "{error}");
+        let error = written(&"0".repeat(40)).map(drop).expect_err("no such commit").to_string();
+        assert!(error.contains("do not fit this workspace"), "{error}");
+    }
+
     #[test]
     fn a_crate_of_the_registry_and_a_directory_are_told_apart() {
         assert_eq!(registry("acme-driver@1.2"), Some(("acme-driver", "1.2")));

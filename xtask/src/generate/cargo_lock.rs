@@ -5,7 +5,7 @@ use std::process::Stdio;
 use cargo_metadata::Metadata;
 use driver_manifest::{Assembly, CrateSource, DRIVER_API, Driver, Kind};
 
-use crate::workspace::Workspace;
+use crate::workspace::{GATEWAY_PACKAGE, Workspace};
 
 /// Where it is; a swap that fails puts it back with the generated files.
 pub(crate) const PATH: &str = "Cargo.lock";
@@ -32,7 +32,11 @@ pub(crate) fn misfits(workspace: &Workspace, assembly: &Assembly, offline: bool)
     if fetched.is_empty() {
         return Ok(());
     }
-    let args = ["metadata", "--format-version", "1", "--locked"];
+    // A driver that is not in the default features is in nobody's graph without its own.
+    let features: Vec<String> =
+        fetched.iter().map(|driver| format!("{GATEWAY_PACKAGE}/{}", driver.feature())).collect();
+    let features = features.join(",");
+    let args = ["metadata", "--format-version", "1", "--locked", "--features", &features];
     let args = args.into_iter().chain(offline.then_some("--offline"));
     let text = cargo(workspace, &args.collect::<Vec<_>>())?;
     let metadata: Metadata = serde_json::from_slice(&text)?;
