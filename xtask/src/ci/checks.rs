@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
+use driver_manifest::Selection;
+
 use super::{Ci, Outcome};
 use crate::bench;
 use crate::build::{self, CargoArgs, CargoLine, Job, Profile, sha256_of};
@@ -34,7 +36,13 @@ pub(super) fn cargo_args(profile: &str) -> CargoArgs {
 /// `cargo xtask build`, then the composition forgotten and built by the bare line: the same bytes, and nothing left
 /// for a third build to do.
 pub(super) fn same_bytes(ci: &Ci, profile: &str) -> Result<Outcome> {
-    let Some(selection) = selection::subsets(&ci.assembly)?.into_iter().next() else {
+    // Any selection shows it: the one that takes least to compile.
+    let cost = |selection: &Selection| -> (usize, u64) {
+        let drivers = ci.assembly.drivers.iter().filter(|driver| selection.drivers.contains(&driver.name));
+        let costs = drivers.map(|driver| (driver.guest.len(), driver.budget.crates.unwrap_or(u64::MAX)));
+        costs.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1.saturating_add(one.1)))
+    };
+    let Some(selection) = selection::subsets(&ci.assembly)?.into_iter().min_by_key(cost) else {
         return Ok(Outcome::Noted("no driver".to_owned()));
     };
     let cargo = cargo_args(profile);
