@@ -3,8 +3,8 @@
 use std::fmt;
 
 /// How it is called.
-pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--workdir DIR] [--capabilities HEX] \
-    [-- PROGRAM [ARGUMENT…]] | files upload DIR NAME | files download PATH | --version";
+pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--groups NUMBER[,NUMBER…]] [--workdir DIR] \
+    [--capabilities HEX] [--forget-token] [-- PROGRAM [ARGUMENT…]] | files upload DIR NAME | files download PATH | --version";
 
 /// What to be.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,11 +24,15 @@ pub(crate) enum Arguments {
 pub(crate) struct Run {
     /// Whom processes run as, as in `docker run --user`; empty: root.
     pub(crate) user: String,
+    /// Further groups of theirs, by number: those of a sandbox's volumes.
+    pub(crate) groups: Vec<u32>,
     /// Where they start; none: where the supervisor does.
     pub(crate) workdir: Option<String>,
     /// What processes of root keep of the supervisor's capabilities, as bits, in hexadecimal as in
     /// `/proc/self/status`.
     pub(crate) capabilities: u64,
+    /// Whether the token's file goes once it is read: it is written anew before every start.
+    pub(crate) forget_token: bool,
     /// What the main process is if its specification has no command.
     pub(crate) command: Vec<String>,
 }
@@ -88,6 +92,13 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<Run, Wrong> {
                 break;
             }
             "--user" => run.user = words.next().ok_or(Wrong::Value("--user"))?,
+            "--groups" => {
+                let numbers = words.next();
+                let numbers =
+                    numbers.iter().flat_map(|text| text.split(',')).map(|number| number.parse().ok());
+                let groups = numbers.collect::<Option<Vec<u32>>>().filter(|groups| !groups.is_empty());
+                run.groups = groups.ok_or(Wrong::Value("--groups"))?;
+            }
             "--workdir" => {
                 let workdir = words.next().filter(|path| path.starts_with('/'));
                 run.workdir = Some(workdir.ok_or(Wrong::Value("--workdir"))?);
@@ -96,6 +107,7 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<Run, Wrong> {
                 let bits = words.next().and_then(|bits| u64::from_str_radix(&bits, 16).ok());
                 run.capabilities = bits.ok_or(Wrong::Value("--capabilities"))?;
             }
+            "--forget-token" => run.forget_token = true,
             _ => return Err(Wrong::Word(word)),
         }
     }
@@ -115,8 +127,10 @@ mod tests {
         let run = |user: &str, workdir: Option<&str>, capabilities, command: &[&str]| {
             Ok(Arguments::Run(Run {
                 user: user.to_owned(),
+                groups: Vec::new(),
                 workdir: workdir.map(str::to_owned),
                 capabilities,
+                forget_token: false,
                 command: command.iter().map(|word| (*word).to_owned()).collect(),
             }))
         };
@@ -125,6 +139,8 @@ mod tests {
             of("run --user u:g --workdir /w --capabilities e0 -- sh -c -- --user"),
             run("u:g", Some("/w"), 0xe0, &["sh", "-c", "--", "--user"])
         );
+        let more = Run { groups: vec![9, 1000], forget_token: true, ..Run::default() };
+        assert_eq!(of("run --forget-token --groups 9,1000"), Ok(Arguments::Run(more)));
         assert_eq!(of("files upload /a b"), Ok(Arguments::Upload("/a".to_owned(), "b".to_owned())));
         assert_eq!(of("files download a"), Ok(Arguments::Download("a".to_owned())));
         assert_eq!(of("--version"), Ok(Arguments::Version));
@@ -136,6 +152,9 @@ mod tests {
         assert_eq!(of("walk"), Err(Wrong::Subcommand));
         assert_eq!(of("run sh"), Err(Wrong::Word("sh".to_owned())));
         assert_eq!(of("run --user"), Err(Wrong::Value("--user")));
+        for groups in ["", "9,", "-1", "staff", "4294967296"] {
+            assert_eq!(of(&format!("run --groups {groups}")), Err(Wrong::Value("--groups")), "{groups}");
+        }
         assert_eq!(of("run --workdir relative"), Err(Wrong::Value("--workdir")));
         assert_eq!(of("run --capabilities x"), Err(Wrong::Value("--capabilities")));
         assert_eq!(of("files upload"), Err(Wrong::Value("files")));

@@ -50,7 +50,12 @@ fn prepare(arguments: Run) -> Result<u8, String> {
     if command.is_empty() {
         command.push("/bin/sh".to_owned());
     }
-    let user = user::find(&arguments.user).map_err(|error| error.to_string())?;
+    let mut user = user::find(&arguments.user).map_err(|error| error.to_string())?;
+    for group in arguments.groups {
+        if group != user.gid && !user.groups.contains(&group) {
+            user.groups.push(group);
+        }
+    }
     let root = user::find("0").map_err(|error| error.to_string())?;
     let workdir = match arguments.workdir {
         Some(workdir) => workdir,
@@ -59,7 +64,7 @@ fn prepare(arguments: Run) -> Result<u8, String> {
     let environment = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let identity = Identity::new(user, workdir, arguments.capabilities, environment, &root.home);
-    let settings = settings()?;
+    let settings = settings(arguments.forget_token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot begin: {error}"))?;
     let code = runtime.block_on(live(command, spec.tty, identity, settings))?;
@@ -68,7 +73,7 @@ fn prepare(arguments: Run) -> Result<u8, String> {
 }
 
 /// What the link needs; nothing where there is no gateway, which is said.
-fn settings() -> Result<Option<Settings>, String> {
+fn settings(forget_token: bool) -> Result<Option<Settings>, String> {
     let Ok(endpoint) = env::var("OPENSHELL_ENDPOINT") else {
         say("`OPENSHELL_ENDPOINT` is not set: the main process runs without a gateway");
         return Ok(None);
@@ -83,8 +88,12 @@ fn settings() -> Result<Option<Settings>, String> {
             Some(trust.map_err(|error| error.to_string())?)
         }
     };
-    let token = Token::read(Path::new(&wanted("OPENSHELL_SANDBOX_TOKEN_FILE")?))
-        .map_err(|error| error.to_string())?;
+    let file = wanted("OPENSHELL_SANDBOX_TOKEN_FILE")?;
+    let token = Token::read(Path::new(&file)).map_err(|error| error.to_string())?;
+    if forget_token && let Err(error) = std::fs::remove_file(&file) {
+        // No reason to end: it can be read by root alone.
+        say(format_args!("the token's file `{file}` stays: {error}"));
+    }
     let sandbox_id = wanted("OPENSHELL_SANDBOX_ID")?;
     Ok(Some(Settings { endpoint, trust, sandbox_id, token }))
 }

@@ -220,6 +220,27 @@ fn the_sandbox_sees_nothing_of_the_supervisor() {
     }
 }
 
+/// As in a pod, whose memory holds the token and whose volumes have a group.
+#[test]
+fn a_token_that_comes_anew_is_gone_before_anything_else_begins_and_further_groups_are_there() {
+    if !namespaces() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    std::fs::write(&token, "osb1.the-token").expect("a file");
+    let flags = ["--user", "0:5", "--groups", "9,5,7", "--forget-token"];
+    let file = token.display().to_string();
+    let mut command = supervisor(&flags, None, &["sh", "-c", "id -G; test -e \"$0\" && echo there", &file]);
+    command
+        .env("OPENSHELL_ENDPOINT", "unix:///no/gateway.sock")
+        .env("OPENSHELL_SANDBOX_ID", "an-id")
+        .env("OPENSHELL_SANDBOX_TOKEN_FILE", &token);
+    let output = command.output().expect("unshare");
+    assert_eq!(text(&output.stdout), "5 7 9\n", "{}", text(&output.stderr));
+    assert!(!token.exists());
+}
+
 #[test]
 fn a_containers_capabilities_are_enough() {
     if !namespaces() {
