@@ -270,7 +270,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn authority(&mut self, pair: &Pair) -> Result<Issuer<'static, KeyPair>, CertsError> {
-        let authority = Authority::load_or_create(pair, AUTHORITY)?;
+        let authority = Authority::load_or_create(pair, AUTHORITY, &rcgen::PKCS_ECDSA_P256_SHA256)?;
         if authority.is_new {
             self.written.extend([pair.key.clone(), pair.cert.clone()]);
         } else {

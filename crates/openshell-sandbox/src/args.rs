@@ -4,13 +4,16 @@ use std::fmt;
 
 /// How it is called.
 pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--groups NUMBER[,NUMBER…]] [--workdir DIR] \
-    [--capabilities HEX] [--forget-token] [-- PROGRAM [ARGUMENT…]] | files upload DIR NAME | files download PATH | --version";
+    [--capabilities HEX] [--forget-token] [-- PROGRAM [ARGUMENT…]] | install [--token FILE] [--ca FILE] DIR | \
+    files upload DIR NAME | files download PATH | --version";
 
 /// What to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     /// The first process of a sandbox.
     Run(Run),
+    /// Put this program and what it needs where a sandbox has them.
+    Install(Install),
     /// Unpack what comes on the standard input: into which directory, under which name.
     Upload(String, String),
     /// Pack onto the standard output.
@@ -35,6 +38,17 @@ pub(crate) struct Run {
     pub(crate) forget_token: bool,
     /// What the main process is if its specification has no command.
     pub(crate) command: Vec<String>,
+}
+
+/// The arguments of `install`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Install {
+    /// Where to.
+    pub(crate) directory: String,
+    /// The file with the sandbox's token.
+    pub(crate) token: Option<String>,
+    /// The file with the gateway's CA.
+    pub(crate) ca: Option<String>,
 }
 
 /// Words that are no command line.
@@ -64,6 +78,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = String>) -> Result<Arguments,
     let mut words = words.into_iter();
     match words.next().as_deref() {
         Some("run") => run(words).map(Arguments::Run),
+        Some("install") => install(words).map(Arguments::Install),
         Some("files") => {
             let direction = words.next();
             let path = words.next().filter(|path| !path.is_empty());
@@ -114,6 +129,22 @@ fn run(mut words: impl Iterator<Item = String>) -> Result<Run, Wrong> {
     Ok(run)
 }
 
+fn install(mut words: impl Iterator<Item = String>) -> Result<Install, Wrong> {
+    let mut install = Install::default();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--token" => install.token = Some(words.next().ok_or(Wrong::Value("--token"))?),
+            "--ca" => install.ca = Some(words.next().ok_or(Wrong::Value("--ca"))?),
+            _ if word.starts_with('/') && install.directory.is_empty() => install.directory = word,
+            _ => return Err(Wrong::Word(word)),
+        }
+    }
+    if install.directory.is_empty() {
+        return Err(Wrong::Value("install"));
+    }
+    Ok(install)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,8 +170,9 @@ mod tests {
             of("run --user u:g --workdir /w --capabilities e0 -- sh -c -- --user"),
             run("u:g", Some("/w"), 0xe0, &["sh", "-c", "--", "--user"])
         );
-        let more = Run { groups: vec![9, 1000], forget_token: true, ..Run::default() };
-        assert_eq!(of("run --forget-token --groups 9,1000"), Ok(Arguments::Run(more)));
+        pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--groups NUMBER[,NUMBER…]] [--workdir DIR] \
+    [--capabilities HEX] [--forget-token] [-- PROGRAM [ARGUMENT…]] | install [--token FILE] [--ca FILE] DIR | \
+    files upload DIR NAME | files download PATH | --version";
         assert_eq!(of("files upload /a b"), Ok(Arguments::Upload("/a".to_owned(), "b".to_owned())));
         assert_eq!(of("files download a"), Ok(Arguments::Download("a".to_owned())));
         assert_eq!(of("--version"), Ok(Arguments::Version));
@@ -157,6 +189,10 @@ mod tests {
         }
         assert_eq!(of("run --workdir relative"), Err(Wrong::Value("--workdir")));
         assert_eq!(of("run --capabilities x"), Err(Wrong::Value("--capabilities")));
+        assert_eq!(of("install"), Err(Wrong::Value("install")));
+        assert_eq!(of("install run"), Err(Wrong::Word("run".to_owned())));
+        assert_eq!(of("install /a /b"), Err(Wrong::Word("/b".to_owned())));
+        assert_eq!(of("install /a --token"), Err(Wrong::Value("--token")));
         assert_eq!(of("files upload"), Err(Wrong::Value("files")));
         assert_eq!(of("files upload a"), Err(Wrong::Value("files")));
         assert_eq!(of("files upload a b c"), Err(Wrong::Word("c".to_owned())));

@@ -16,6 +16,7 @@
 
 mod args;
 mod files;
+mod install;
 mod link;
 mod process;
 mod run;
@@ -41,6 +42,13 @@ pub fn main() -> ExitCode {
     }
     match args::read(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())) {
         Ok(Arguments::Run(arguments)) => ExitCode::from(run::run(arguments)),
+        Ok(Arguments::Install(arguments)) => match install::install(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(error);
+                ExitCode::FAILURE
+            }
+        },
         Ok(Arguments::Upload(directory, name)) => files::upload(&directory, &name),
         Ok(Arguments::Download(path)) => files::download(&path),
         Ok(Arguments::Version) => {

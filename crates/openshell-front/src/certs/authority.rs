@@ -1,6 +1,8 @@
 //! An authority that is kept in two files, made where it is missing.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SignatureAlgorithm,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
@@ -21,10 +23,14 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// The authority in these files, which calls itself `name`.
-    pub(super) fn load_or_create(pair: &Pair, name: &str) -> Result<Self, CertsError> {
+    /// The authority in these files, which calls itself `name`; one that is made signs by `algorithm`.
+    pub(super) fn load_or_create(
+        pair: &Pair,
+        name: &str,
+        algorithm: &'static SignatureAlgorithm,
+    ) -> Result<Self, CertsError> {
         if !pair.is_there()? {
-            let key = KeyPair::generate()?;
+            let key = KeyPair::generate_for(algorithm)?;
             let params = params_of(name, &key);
             let certificate = params.self_signed(&key)?.pem();
             pair.write(&certificate, &key)?;

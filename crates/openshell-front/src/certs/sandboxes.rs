@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
+use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SignatureAlgorithm};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::NoServerSessionStorage;
@@ -20,6 +20,8 @@ use crate::Tls;
 const STEM: &str = "sandbox-ca";
 /// What it calls itself.
 const AUTHORITY: &str = "OpenShell sandbox CA";
+/// How everything is signed: for P-256 a supervisor would need tables of 150 KB.
+static SIGNED: &SignatureAlgorithm = &rcgen::PKCS_ED25519;
 /// How long before its end it is worth a warning: sandboxes that last longer than it does have to be made anew.
 const SOON: Duration = Duration::days(90);
 
@@ -41,7 +43,7 @@ impl SandboxIdentity {
     pub fn load_or_create(dir: &Path, host_name: &str) -> Result<Self, CertsError> {
         let pair = Pair::named(dir, STEM);
         private(&pair.key)?;
-        let authority = Authority::load_or_create(&pair, AUTHORITY)?;
+        let authority = Authority::load_or_create(&pair, AUTHORITY, SIGNED)?;
         if let Some(left) = authority.ends.map(|ends| ends - OffsetDateTime::now_utc())
             && left < SOON
         {
@@ -51,7 +53,7 @@ impl SandboxIdentity {
                 "the CA of the sandboxes ends soon; remove it and its key, and make the sandboxes anew"
             );
         }
-        let key = KeyPair::generate()?;
+        let key = KeyPair::generate_for(SIGNED)?;
         let mut params =
             leaf("openshell-gateway", vec![host(host_name)?], ExtendedKeyUsagePurpose::ServerAuth);
         // A gateway may run for as long as there are sandboxes that believe it.
