@@ -73,6 +73,17 @@ pub(crate) struct Config {
     pub(crate) network_policy: bool,
     /// How many seconds a main process has between `SIGTERM` and `SIGKILL`.
     pub(crate) stop_timeout: i64,
+    /// Where sandboxes get their supervisor from; `None`: they have none.
+    pub(crate) supervisor: Option<SupervisorImage>,
+}
+
+/// An image that holds the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SupervisorImage {
+    /// Its reference.
+    pub(crate) image: String,
+    /// When a node fetches it, in the cluster's word; `None` leaves it to the cluster.
+    pub(crate) pull_policy: Option<&'static str>,
 }
 
 /// How the API server is reached.
@@ -164,6 +175,7 @@ impl Default for Config {
             read_only_root: false,
             network_policy: true,
             stop_timeout: 10,
+            supervisor: None,
         }
     }
 }
@@ -207,6 +219,8 @@ const KEYS: &[&str] = &[
     "read_only_root",
     "network_policy",
     "stop_timeout",
+    "supervisor_image",
+    "supervisor_image_pull_policy",
 ];
 
 /// Who the main process is when nobody says.
@@ -231,7 +245,8 @@ impl Config {
             storage: storage(r),
             chown_workspace: if r.has("chown_workspace") { Some(r.switch("chown_workspace")) } else { None },
             default_image: r.text("default_image", values::image).unwrap_or(default.default_image),
-            image_pull_policy: r.text("image_pull_policy", values::pull_policy),
+            image_pull_policy: r
+                .text("image_pull_policy", |text| values::pull_policy("image_pull_policy", text)),
             image_pull_secrets: r
                 .texts("image_pull_secrets", |text| values::object("image_pull_secrets", text)),
             node_selector: scheduling::node_selector(r, table),
@@ -257,6 +272,7 @@ impl Config {
                 .text("network_policy", values::network_policy)
                 .unwrap_or(default.network_policy),
             stop_timeout: r.integer("stop_timeout", 1, 3600).unwrap_or(default.stop_timeout),
+            supervisor: supervisor(r),
         };
         let faults = reader.faults(KEYS);
         if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -319,6 +335,18 @@ fn storage(reader: &mut Reader<'_>) -> Storage {
         }
     }
     Storage::Ephemeral { size }
+}
+
+fn supervisor(reader: &mut Reader<'_>) -> Option<SupervisorImage> {
+    let (image, policy) = ("supervisor_image", "supervisor_image_pull_policy");
+    let pull_policy = |text: &str| values::pull_policy(policy, text);
+    let found = reader.text(image, values::image);
+    let pull_policy = reader.text(policy, pull_policy);
+    if reader.has(policy) && !reader.has(image) {
+        let hint = format!("{image} = \"registry.example/openshell-sandbox:1\"");
+        reader.fault(policy, format!("`{policy}` is about an image, and there is no `{image}`"), Some(hint));
+    }
+    found.map(|image| SupervisorImage { image, pull_policy })
 }
 
 fn resources(reader: &mut Reader<'_>) -> Resources {

@@ -32,6 +32,8 @@ use openshell_driver_api::{
     async_trait,
 };
 
+use openshell_driver_api::supervisor::Delivers;
+
 use crate::config::Config;
 use crate::driver::KubernetesDriver;
 
@@ -49,6 +51,16 @@ impl DriverFactory for Kubernetes {
 
     async fn detect(&self, env: &ProbeEnv) -> Detection {
         detect::detect(env)
+    }
+
+    /// Over the network, where the operator says which image the program comes in.
+    fn delivers_supervisor(&self, table: &Table) -> Delivers {
+        let read = Config::read(table);
+        if read.is_ok_and(|config| config.supervisor.is_some()) {
+            Delivers::Network
+        } else {
+            Delivers::Nothing
+        }
     }
 
     async fn open(

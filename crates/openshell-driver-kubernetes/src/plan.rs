@@ -4,6 +4,7 @@
 //!   SandboxRequest ─▶ asked (what is its own) ─▶ Pod ─┬─ workload "pod": as it is, with a claim of its own
 //!                                                     └─ workload "agent-sandbox": podTemplate, volumeClaimTemplates
 //!                     token, variables ─▶ Secret      isolation ─▶ NetworkPolicy      workspace ─▶ Namespace
+//!                     supervisor ─▶ a step before the main process, memory, the main process's first words
 //! ```
 
 pub(crate) mod namespace;
@@ -11,6 +12,7 @@ mod pod;
 mod posture;
 mod resources;
 mod secret;
+mod supervised;
 mod volumes;
 
 use std::fmt;
@@ -25,7 +27,9 @@ use openshell_driver_common::faults::Faults;
 use serde_json::{Value, json};
 
 pub(crate) use self::pod::{MAIN, brings_no_command, give_shell};
+use self::supervised::Supervised;
 pub(crate) use self::volumes::WORKSPACE_VOLUME;
+use self::volumes::{Given, Volumes};
 use crate::asked::Asked;
 use crate::config::{Config, Storage};
 use crate::names::{Identity, Scope, is_label_value, is_qualified};
@@ -114,9 +118,11 @@ impl Plan {
         let asked = Asked::read(request, config, &mut faults);
         let resources =
             faults.take(resources::read(&spec.template.resources, &asked, config)).unwrap_or_default();
+        let supervised = Supervised::of(config, context);
         let variables = faults.take(environment::of(request, context, TOKEN_PATH)).unwrap_or_default();
         let storage = faults.about("driver_config.storage_size", volumes::storage(&asked, config));
-        let secret = faults.take(secret::data(&variables, &spec.token)).unwrap_or_default();
+        let ca = supervised.map(|supervised| supervised.ca);
+        let secret = faults.take(secret::data(&variables, &spec.token, ca)).unwrap_or_default();
         faults.into_result()?;
 
         let name = scope.object(&request.id);
@@ -125,10 +131,11 @@ impl Plan {
         metadata.namespace = Some(namespace.clone());
         let storage = storage.unwrap_or_else(|| config.storage.clone());
         let claim = volumes::claim(&storage, &metadata);
-        let volumes = volumes::Volumes::new(&name, &storage, config, &asked, !spec.token.is_empty());
-        let pod =
-            pod::Parts { request, config, asked: &asked, image, resources, variables: &variables, volumes }
-                .into_pod(&name, &metadata);
+        let given = Given { token: !spec.token.is_empty(), supervised: supervised.is_some() };
+        let volumes = Volumes::new(&name, &storage, config, &asked, given);
+        let (asked, variables) = (&asked, &variables);
+        let pod = pod::Parts { request, config, asked, image, resources, variables, volumes, supervised };
+        let pod = pod.into_pod(&name, &metadata);
         let policy = config.network_policy.then(|| NetworkPolicy {
             metadata: metadata.clone(),
             spec: Some(NetworkPolicySpec {

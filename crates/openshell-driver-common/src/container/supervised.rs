@@ -85,8 +85,7 @@ impl Supervised {
     /// What the container's first process may do.
     #[must_use]
     pub fn capabilities(&self) -> Vec<String> {
-        let further = self.kept.iter().filter(|kept| !CAPABILITIES.contains(&kept.as_str())).cloned();
-        CAPABILITIES.map(str::to_owned).into_iter().chain(further).collect()
+        capabilities(&self.kept)
     }
 }
 
@@ -134,11 +133,24 @@ impl Placed<'_> {
             (false, "") => DIRECTORY,
             (false, directory) => directory,
         };
-        let kept = self.supervised.kept.iter().filter_map(|name| capability_number(name));
-        let kept = kept.fold(0, |bits, number| bits | 1_u64 << number);
         let words = if own_command { &[][..] } else { &image.words };
+        let kept = bits(&self.supervised.kept);
         supervisor::command_line(&self.at(supervisor::PROGRAM), user, directory, kept, words)
     }
+}
+
+/// What a supervisor may do where `kept` is what the operator gives back to sandboxes, without `CAP_`.
+#[must_use]
+pub fn capabilities(kept: &[String]) -> Vec<String> {
+    let further = kept.iter().filter(|kept| !CAPABILITIES.contains(&kept.as_str())).cloned();
+    CAPABILITIES.map(str::to_owned).into_iter().chain(further).collect()
+}
+
+/// Capabilities as bits, which is how a supervisor is told what its sandbox keeps.
+#[must_use]
+pub fn bits(capabilities: &[String]) -> u64 {
+    let numbers = capabilities.iter().filter_map(|name| capability_number(name));
+    numbers.fold(0, |bits, number| bits | 1_u64 << number)
 }
 
 /// How many parts a path has: what engines sort mounts by. One with `..` in it is taken for deeper than it is.

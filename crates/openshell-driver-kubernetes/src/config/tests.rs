@@ -53,6 +53,8 @@ fn every_key() {
         read_only_root = true
         network_policy = "none"
         stop_timeout = 3
+        supervisor_image = "registry.example/openshell-sandbox:1"
+        supervisor_image_pull_policy = "IfNotPresent"
     "#;
     let text_of = |text: &str| text.to_owned();
     let expected = Config {
@@ -104,6 +106,10 @@ fn every_key() {
         read_only_root: true,
         network_policy: false,
         stop_timeout: 3,
+        supervisor: Some(SupervisorImage {
+            image: "registry.example/openshell-sandbox:1".into(),
+            pull_policy: Some("IfNotPresent"),
+        }),
     };
     assert_eq!(good(text), expected);
     // What excludes one of them.
@@ -150,6 +156,8 @@ fn every_fault_in_one_run() {
         cap_add = ["ALL"]
         network_policy = "allow"
         stop_timeout = 0
+        supervisor_image = "No Such"
+        supervisor_image_pull_policy = "newer"
         nmespace = ""
         privileged = true
         "#,
@@ -160,11 +168,13 @@ fn every_fault_in_one_run() {
                     image_pull_policy image_pull_secrets image_pull_secrets node_selector node_selector tolerations \
                     tolerations tolerations tolerable_taints runtime_class service_account cpu_limit memory_request \
                     gpu_resources gpu_resources annotations annotations user fs_group user_namespaces cap_add \
-                    network_policy stop_timeout nmespace privileged";
+                    network_policy stop_timeout supervisor_image supervisor_image_pull_policy nmespace privileged";
     assert_eq!(keys, expected.split_whitespace().collect::<Vec<_>>());
     let said = |key: &str| faults.iter().find(|fault| fault.key == key).expect(key);
     assert_eq!(said("nmespace").hint.as_deref(), Some("did you mean `namespace`?"));
     assert_eq!(said("image_pull_policy").hint.as_deref(), Some("image_pull_policy = \"IfNotPresent\""));
+    let fetched = said("supervisor_image_pull_policy").hint.as_deref();
+    assert_eq!(fetched, Some("supervisor_image_pull_policy = \"Always\""));
     assert_eq!(said("tolerations").message, "`tolerations[0]`: the operator `Exists` takes no value");
     assert_eq!(said("storage_size").message, "`0` is nothing");
 }
@@ -178,6 +188,7 @@ fn keys_that_exclude_each_other() {
         ("ephemeral = true\nstorage_class = 'a'", &["storage_class"]),
         ("ephemeral = true\naccess_mode = 'ReadWriteOnce'", &["access_mode"]),
         ("cpu_request = '2'\ncpu_limit = '1'", &["cpu_request"]),
+        ("supervisor_image_pull_policy = 'Never'", &["supervisor_image_pull_policy"]),
     ] {
         let faults = read(text).expect_err(text);
         assert_eq!(faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(), keys, "{text}");

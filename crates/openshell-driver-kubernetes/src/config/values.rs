@@ -74,8 +74,8 @@ pub(super) fn image(text: &str) -> Result<String, Problem> {
 }
 
 /// The cluster's own words; those of container engines are answered with them.
-pub(super) fn pull_policy(text: &str) -> Result<&'static str, Problem> {
-    let hint = |word: &str| Some(format!("image_pull_policy = \"{word}\""));
+pub(super) fn pull_policy(key: &str, text: &str) -> Result<&'static str, Problem> {
+    let hint = |word: &str| Some(format!("{key} = \"{word}\""));
     let nearest = match text {
         "Always" => return Ok("Always"),
         "IfNotPresent" => return Ok("IfNotPresent"),

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::core::{DynamicObject, NamespaceResourceScope, ObjectMeta};
 use kube::{Client, Resource};
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{
     DriverContext, GpuRequest, SandboxId, SandboxRequest, SandboxSpec, Secret as Token, Template,
 };
@@ -31,6 +32,9 @@ const CONFIGS: &[&str] = &[
      tolerations = [{ key = 'a', operator = 'Exists' }, { key = 'b', value = 'c', effect = 'NoExecute', toleration_seconds = 5 }, { operator = 'Exists' }]",
     "cpu_request = '100m'\ncpu_limit = '2'\nmemory_request = '64Mi'\nmemory_limit = '1Gi'",
     "namespace_template = 'judged-{workspace}'",
+    "supervisor_image = 'openshell-test/supervisor:1'\nsupervisor_image_pull_policy = 'Never'",
+    "supervisor_image = 'openshell-test/supervisor:1'\nchown_workspace = true\nuser = 0\nfs_group = 3\ncap_add = ['NET_RAW']\n\
+     cpu_limit = '2'\nmemory_limit = '1Gi'\nread_only_root = true",
 ];
 
 /// Requests that differ in what they ask for.
@@ -144,7 +148,10 @@ async fn every_manifest_is_one_that_the_api_server_takes() {
         state_dir: "/nowhere".into(),
         telemetry: false,
         endpoint: "https://gateway.example:17670".into(),
-        supervisor: None,
+        supervisor: Some(SupervisorDelivery::Network {
+            endpoint: "https://gateway.example:17671".into(),
+            ca: "certificates".into(),
+        }),
     };
     wait_for_account(&client, &name).await;
     let configs =

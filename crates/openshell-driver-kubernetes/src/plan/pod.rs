@@ -9,9 +9,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use openshell_driver_api::SandboxRequest;
 use openshell_driver_common::container::files::WORKSPACE;
+use openshell_driver_common::container::supervised::DIRECTORY;
 
 use super::posture::{self, Owner};
 use super::secret::{self, literal};
+use super::supervised::{self, Supervised};
 use super::volumes::{Volumes, WORKSPACE_VOLUME};
 use crate::asked::Asked;
 use crate::config::{self, Config};
@@ -33,27 +35,36 @@ pub(super) struct Parts<'a> {
     pub(super) resources: ResourceRequirements,
     pub(super) variables: &'a BTreeMap<String, String>,
     pub(super) volumes: Volumes,
+    pub(super) supervised: Option<Supervised<'a>>,
 }
 
 impl Parts<'_> {
     /// The pod; `name` is that of the sandbox's secret, too.
     pub(super) fn into_pod(self, name: &str, metadata: &ObjectMeta) -> Pod {
         let owner = Owner::of(self.config, self.asked);
-        let giver = self.gives_workspace(owner).then(|| self.giver(owner));
-        let Self { request, config, asked, image, resources, variables, volumes } = self;
+        let steps = self.steps(owner);
+        let Self { request, config, asked, image, resources, variables, volumes, supervised } = self;
         let (spec, own_command) = (&request.spec, request.spec.command.is_empty());
+        let (command, directory, security) = match supervised {
+            // The supervisor reads what to run, and goes where that shall run.
+            Some(_) => {
+                (Some(supervised::command(config, owner)), Some(DIRECTORY), posture::supervisor(config))
+            }
+            // An image's own command may be relative to its own directory.
+            None if own_command => (None, None, posture::container(config)),
+            // A command of ours replaces the image's entrypoint, and with it the image's arguments: the argv is exact.
+            None => (Some(spec.command.clone()), Some(WORKSPACE), posture::container(config)),
+        };
         let container = Container {
             name: MAIN.to_owned(),
             image: Some(image.to_owned()),
             image_pull_policy: config.image_pull_policy.map(str::to_owned),
-            // A command of ours replaces the image's entrypoint, and with it the image's arguments: the argv is exact.
-            command: (!own_command).then(|| spec.command.iter().map(|word| literal(word)).collect()),
-            // An image's own command may be relative to its own directory.
-            working_dir: (!own_command).then(|| WORKSPACE.to_owned()),
+            command: command.map(|words| words.iter().map(|word| literal(word)).collect()),
+            working_dir: directory.map(str::to_owned),
             env: Some(secret::variables(name, variables)),
             resources: Some(resources),
             volume_mounts: Some(volumes.mounts),
-            security_context: Some(posture::container(config)),
+            security_context: Some(security),
             // A shell that is run for want of a command would end at once with nothing to read from.
             stdin: (spec.tty || own_command).then_some(true),
             tty: spec.tty.then_some(true),
@@ -72,7 +83,7 @@ impl Parts<'_> {
         let secrets: Vec<LocalObjectReference> =
             secrets.map(|name| LocalObjectReference { name: name.clone() }).collect();
         let spec = PodSpec {
-            init_containers: giver.map(|giver| vec![giver]),
+            init_containers: (!steps.is_empty()).then_some(steps),
             containers: vec![container],
             volumes: Some(volumes.volumes),
             hostname: is_dns_label(&request.name).then(|| request.name.clone()),
@@ -81,9 +92,26 @@ impl Parts<'_> {
             runtime_class_name: asked.runtime_class.clone().or_else(|| config.runtime_class.clone()),
             priority_class_name: asked.priority_class.clone().or_else(|| config.priority_class.clone()),
             image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-            ..posture::pod(config, owner)
+            ..posture::pod(config, owner, supervised.is_some())
         };
         Pod { metadata, spec: Some(spec), status: None }
+    }
+
+    /// What runs before the main process, in its order.
+    fn steps(&self, owner: Owner) -> Vec<Container> {
+        let giver = self.gives_workspace(owner).then(|| self.giver(owner));
+        let token = !self.request.spec.token.is_empty();
+        let installer = self.supervised.map(|supervised| supervised.installer(token, self.step_resources()));
+        giver.into_iter().chain(installer).collect()
+    }
+
+    /// A quota may want them of every container; of a pod the larger count, so it costs nothing.
+    fn step_resources(&self) -> ResourceRequirements {
+        ResourceRequirements {
+            requests: cpu_and_memory(self.resources.requests.as_ref()),
+            limits: cpu_and_memory(self.resources.limits.as_ref()),
+            claims: None,
+        }
     }
 
     /// Whether the workspace has to be given to the user: a volume of a kind that is given to no group by the node.
@@ -100,12 +128,7 @@ impl Parts<'_> {
             image: Some(self.image.to_owned()),
             image_pull_policy: self.config.image_pull_policy.map(str::to_owned),
             command: Some(["chown", &format!("{user}:{group}"), WORKSPACE].map(str::to_owned).to_vec()),
-            // A quota may want them of every container; of a pod the larger count, so it costs nothing.
-            resources: Some(ResourceRequirements {
-                requests: cpu_and_memory(self.resources.requests.as_ref()),
-                limits: cpu_and_memory(self.resources.limits.as_ref()),
-                claims: None,
-            }),
+            resources: Some(self.step_resources()),
             volume_mounts: Some(workspace.cloned().collect()),
             security_context: Some(posture::giver()),
             ..Container::default()

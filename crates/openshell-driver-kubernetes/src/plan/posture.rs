@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{
     Capabilities, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext,
 };
+use openshell_driver_common::container::supervised;
 
 use crate::asked::Asked;
 use crate::config::{Config, USER};
@@ -28,7 +29,7 @@ impl Owner {
 
 /// What every pod is held to before anything of its own is added. What is not said here, a cluster says no to by
 /// itself: the host's namespaces, ports and paths.
-pub(super) fn pod(config: &Config, owner: Owner) -> PodSpec {
+pub(super) fn pod(config: &Config, owner: Owner, supervised: bool) -> PodSpec {
     PodSpec {
         // An agent is no client of the cluster.
         automount_service_account_token: Some(false),
@@ -37,8 +38,9 @@ pub(super) fn pod(config: &Config, owner: Owner) -> PodSpec {
         enable_service_links: Some(false),
         // Who runs again is the gateway's to say.
         restart_policy: Some("Never".to_owned()),
-        // The pod's own first process reaps orphans, and the main process is one that signals end.
-        share_process_namespace: Some(true),
+        // The pod's own first process reaps orphans, and the main process is one that signals end. A supervisor does both
+        // itself, and is the first process where nobody else is.
+        share_process_namespace: (!supervised).then_some(true),
         // Left out unless wanted: a cluster from before user namespaces knows no such field.
         host_users: config.user_namespaces.then_some(false),
         termination_grace_period_seconds: Some(config.stop_timeout),
@@ -70,20 +72,43 @@ pub(super) fn container(config: &Config) -> SecurityContext {
     }
 }
 
+/// What a supervisor is held to: root, and of root's powers the few that it takes to become somebody else. Whatever it starts
+/// is the pod's own user, and has what [`container`] leaves and nothing more.
+pub(super) fn supervisor(config: &Config) -> SecurityContext {
+    root(container(config), supervised::capabilities(&config.cap_add))
+}
+
 /// What the container that gives the workspace away is held to: root, and of root's powers that one alone.
 pub(super) fn giver() -> SecurityContext {
+    root(step(), vec!["CHOWN".to_owned()])
+}
+
+/// What the container that brings the supervisor is held to: root, and none of root's powers.
+pub(super) fn installer() -> SecurityContext {
+    root(step(), Vec::new())
+}
+
+/// A step before the main process, which writes to volumes only.
+fn step() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         privileged: Some(false),
         read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+/// The same as root, whoever the pod's user is, with these capabilities and no others.
+fn root(held: SecurityContext, capabilities: Vec<String>) -> SecurityContext {
+    SecurityContext {
         run_as_non_root: Some(false),
         run_as_user: Some(0),
         run_as_group: Some(0),
         capabilities: Some(Capabilities {
             drop: Some(vec!["ALL".to_owned()]),
-            add: Some(vec!["CHOWN".to_owned()]),
+            add: (!capabilities.is_empty()).then_some(capabilities),
         }),
-        ..SecurityContext::default()
+        ..held
     }
 }
 

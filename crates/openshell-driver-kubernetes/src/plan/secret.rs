@@ -10,6 +10,8 @@ use openshell_driver_common::faults::Faults;
 
 /// The key of the token.
 pub(super) const TOKEN_KEY: &str = "token";
+/// The key of the certificate authority that a supervisor believes.
+pub(super) const CA_KEY: &str = "ca.crt";
 /// What the keys of variables begin with.
 const VARIABLE: &str = "env.";
 /// How many bytes a secret may hold.
@@ -19,13 +21,14 @@ const MOST: usize = 1024 * 1024;
 /// How long the key of a secret may be.
 const LONGEST_KEY: usize = 253;
 
-/// What the secret holds.
+/// What the secret holds; `ca` are the certificates of the gateway's authority, for a supervisor, and no secret at all.
 ///
 /// # Errors
 /// `InvalidArgument` with every name that no cluster takes, and when it is too much for one secret.
 pub(super) fn data(
     variables: &BTreeMap<String, String>,
     token: &openshell_driver_api::Secret,
+    ca: Option<&str>,
 ) -> Result<BTreeMap<String, ByteString>, DriverError> {
     let mut faults = Faults::default();
     let mut data = BTreeMap::new();
@@ -38,6 +41,9 @@ pub(super) fn data(
     }
     if !token.is_empty() {
         data.insert(TOKEN_KEY.to_owned(), ByteString(token.expose().as_bytes().to_vec()));
+    }
+    if let Some(ca) = ca {
+        data.insert(CA_KEY.to_owned(), ByteString(ca.as_bytes().to_vec()));
     }
     let size: usize = data.values().map(|value| value.0.len()).sum();
     if size > MOST {
@@ -110,9 +116,10 @@ mod tests {
     #[test]
     fn ours_are_plain_and_the_request_s_are_not() {
         let all = map(&[("OPENSHELL_SANDBOX", "a$(b)"), ("KEY", "s3cret")]);
-        let data = data(&all, &openshell_driver_api::Secret::new("t0ken")).expect("good names");
-        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
-        assert_eq!(keys, ["env.KEY", "token"]);
+        let token = openshell_driver_api::Secret::new("t0ken");
+        let keys = |ca| data(&all, &token, ca).expect("good names").into_keys().collect::<Vec<_>>();
+        assert_eq!(keys(None), ["env.KEY", "token"]);
+        assert_eq!(keys(Some("PEM")), ["ca.crt", "env.KEY", "token"]);
         let shown = serde_json::to_string(&variables("box", &all)).expect("JSON");
         assert!(!shown.contains("s3cret") && shown.contains(r#""key":"env.KEY","name":"box""#), "{shown}");
         assert!(shown.contains(r#""value":"a$$(b)""#), "{shown}");
@@ -120,7 +127,8 @@ mod tests {
 
     #[test]
     fn nothing_is_no_secret() {
-        let data = data(&map(&[("OPENSHELL_SANDBOX", "a")]), &openshell_driver_api::Secret::default());
+        let none = openshell_driver_api::Secret::default();
+        let data = data(&map(&[("OPENSHELL_SANDBOX", "a")]), &none, None);
         assert_eq!(manifest(data.expect("good"), &ObjectMeta::default()), None);
     }
 
@@ -129,11 +137,13 @@ mod tests {
         let none = openshell_driver_api::Secret::default();
         let long = "n".repeat(250);
         for name in ["1A", "A B", "ä", "a/b", "..", "..a", ".", &long] {
-            let error = data(&map(&[(name, "s3cret")]), &none).expect_err(name);
+            let error = data(&map(&[(name, "s3cret")]), &none, None).expect_err(name);
             assert!(error.message().contains("variable of the name") && !error.message().contains("s3cret"));
         }
         let value = "v".repeat(130_000);
         let many: BTreeMap<String, String> = (0..9).map(|n| (format!("V{n}"), value.clone())).collect();
-        assert!(data(&many, &none).expect_err("too much").message().contains("a secret may hold 1048576"));
+        assert!(
+            data(&many, &none, None).expect_err("too much").message().contains("a secret may hold 1048576")
+        );
     }
 }

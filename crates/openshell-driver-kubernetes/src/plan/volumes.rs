@@ -8,14 +8,18 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use openshell_driver_common::container::files::{TOKEN_DIRECTORY, WORKSPACE};
 
-use super::secret::TOKEN_KEY;
+use super::secret::{CA_KEY, TOKEN_KEY};
 use crate::asked::{Asked, Kind, Mount};
 use crate::config::{Config, Storage};
 
 /// The volume that is the workspace.
 pub(crate) const WORKSPACE_VOLUME: &str = "workspace";
 /// The volume that holds the token.
-const TOKEN_VOLUME: &str = "token";
+pub(super) const TOKEN_VOLUME: &str = "token";
+/// The volume that holds the supervisor and what it reads.
+pub(super) const SUPERVISOR_VOLUME: &str = "supervisor";
+/// How large that may become: room for the program, however it was built.
+const SUPERVISOR_SIZE: i64 = 64 << 20;
 /// The owner's alone. A cluster adds the volumes' group where there is one, and takes root for the owner.
 const TOKEN_MODE: i32 = 0o400;
 /// How large a `/tmp` is where the root cannot be written.
@@ -60,6 +64,15 @@ pub(super) fn claim(storage: &Storage, metadata: &ObjectMeta) -> Option<Persiste
     })
 }
 
+/// What the gateway gives to a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Given {
+    /// A token.
+    pub(super) token: bool,
+    /// A supervisor.
+    pub(super) supervised: bool,
+}
+
 /// The volumes of a pod, and where its container has them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Volumes {
@@ -69,7 +82,7 @@ pub(super) struct Volumes {
 
 impl Volumes {
     /// `name` is that of the sandbox's own claim and secret.
-    pub(super) fn new(name: &str, storage: &Storage, config: &Config, asked: &Asked, token: bool) -> Self {
+    pub(super) fn new(name: &str, storage: &Storage, config: &Config, asked: &Asked, given: Given) -> Self {
         let mut all = Self::default();
         let workspace = match storage {
             Storage::Claim { .. } => existing(name, false),
@@ -82,20 +95,13 @@ impl Volumes {
             },
         };
         all.add(WORKSPACE_VOLUME, workspace, WORKSPACE, false);
-        if token {
-            let source = SecretVolumeSource {
-                secret_name: Some(name.to_owned()),
-                // By name: the variables are in there, too.
-                items: Some(vec![KeyToPath {
-                    key: TOKEN_KEY.to_owned(),
-                    path: TOKEN_KEY.to_owned(),
-                    mode: Some(TOKEN_MODE),
-                }]),
-                default_mode: Some(TOKEN_MODE),
-                optional: None,
-            };
-            let volume = Volume { secret: Some(source), ..Volume::default() };
-            all.add(TOKEN_VOLUME, volume, TOKEN_DIRECTORY, true);
+        if given.supervised {
+            // The main container has what the step before it puts there, and not the secret.
+            all.add(SUPERVISOR_VOLUME, in_memory(SUPERVISOR_SIZE), TOKEN_DIRECTORY, false);
+            let keys = given.token.then_some(TOKEN_KEY).into_iter().chain([CA_KEY]);
+            all.volumes.push(Volume { name: TOKEN_VOLUME.to_owned(), ..secret(name, keys) });
+        } else if given.token {
+            all.add(TOKEN_VOLUME, secret(name, [TOKEN_KEY]), TOKEN_DIRECTORY, true);
         }
         let has_tmp = asked.mounts.iter().any(|mount| mount.target == "/tmp");
         // Hardly a program does without.
@@ -128,6 +134,20 @@ fn existing(claim: &str, read_only: bool) -> Volume {
         persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
             claim_name: claim.to_owned(),
             read_only: read_only.then_some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Files of a sandbox's secret, by name: the variables are in there, too.
+fn secret(name: &str, keys: impl IntoIterator<Item = &'static str>) -> Volume {
+    let item = |key: &str| KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: Some(TOKEN_MODE) };
+    Volume {
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(name.to_owned()),
+            items: Some(keys.into_iter().map(item).collect()),
+            default_mode: Some(TOKEN_MODE),
+            optional: None,
         }),
         ..Volume::default()
     }

@@ -186,15 +186,19 @@ impl Drop for Bench {
 
 /// Opens a driver.
 pub(crate) async fn open(gateway_id: &str, table: &Table) -> Result<Arc<dyn ComputeDriver>, DriverError> {
-    let context = DriverContext {
+    openshell_driver_kubernetes::REGISTRATION.factory.open(context(gateway_id), table).await
+}
+
+/// What a gateway tells its driver, without a supervisor.
+pub(crate) fn context(gateway_id: &str) -> DriverContext {
+    DriverContext {
         name: "kubernetes".to_owned(),
         gateway_id: gateway_id.to_owned(),
         state_dir: std::env::temp_dir().join(gateway_id),
         telemetry: false,
         endpoint: String::new(),
         supervisor: None,
-    };
-    openshell_driver_kubernetes::REGISTRATION.factory.open(context, table).await
+    }
 }
 
 pub(crate) fn sandbox_id(id: &str) -> SandboxId {

@@ -13,4 +13,5 @@ mod posture;
 mod rbac;
 mod shell;
 mod states;
+mod supervised;
 mod watch;
