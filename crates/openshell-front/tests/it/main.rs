@@ -3,5 +3,6 @@
 mod certs;
 mod crowd;
 mod listen;
+mod sandboxes;
 mod support;
 mod tls;
