@@ -38,7 +38,7 @@ const CONNECT: &str = "/openshell.v1.OpenShell/ConnectSupervisor";
 /// Short enough to wait for, and longer than a call takes on a busy machine.
 const UNKNOWN: Duration = Duration::from_secs(3);
 
-/// Says in a header whose supervisor has come; an answer to the session's call goes on for ever.
+/// Says in a header whose supervisor has come.
 #[derive(Clone)]
 struct Whose;
 
@@ -53,7 +53,7 @@ impl Service<Request<Incoming>> for Whose {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let Sandbox(id) = request.extensions().get().expect("a sandbox");
-        let mut answer = Response::new(tonic::body::Body::new(request.into_parts().1));
+        let mut answer = Response::new(tonic::body::Body::empty());
         answer.headers_mut().insert("x-sandbox", id.parse().expect("a header"));
         std::future::ready(Ok(answer))
     }

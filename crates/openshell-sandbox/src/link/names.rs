@@ -6,16 +6,23 @@
 
 mod message;
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::rand::{GetRandomFlags, getrandom};
 use tokio::net::UdpSocket;
 
 use message::{Answer, Kind, query, read};
 
+/// Names of the sandbox's own.
+pub(super) const HOSTS: &str = "/etc/hosts";
+/// Who knows all others.
+const RESOLVER: &str = "/etc/resolv.conf";
+/// How much of such a file is read.
+const MOST: u64 = 1 << 20;
 /// How long a name server may take, and how often each is asked.
 const PATIENCE: Duration = Duration::from_millis(1500);
 const TRIES: usize = 2;
@@ -28,12 +35,11 @@ const DATAGRAM: usize = 4096;
 /// The addresses of `host`, at least one.
 pub(super) async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     // A file that is missing says nothing.
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let listed = in_hosts(&read("/etc/hosts"), host);
+    let listed = in_hosts(&text_of(HOSTS).unwrap_or_default(), host);
     if !listed.is_empty() {
         return Ok(listed);
     }
-    let config = Config::read(&read("/etc/resolv.conf"));
+    let config = Config::read(&text_of(RESOLVER).unwrap_or_default());
     let mut failed =
         io::Error::new(io::ErrorKind::NotFound, format!("no name server knows the host `{host}`"));
     for name in config.candidates(host) {
@@ -47,8 +53,18 @@ pub(super) async fn resolve(host: &str) -> io::Result<Vec<IpAddr>> {
     Err(failed)
 }
 
+/// The text of a file of the sandbox's. Who is root in there may have made a pipe of it, or something without end: neither is waited
+/// for, since everything else here would wait, too.
+pub(super) fn text_of(path: &str) -> io::Result<String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut text = Vec::new();
+    file.take(MOST).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
 /// What hosts(5) has of a name.
-fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
+pub(super) fn in_hosts(text: &str, host: &str) -> Vec<IpAddr> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
     lines
         .filter_map(|mut words| {

@@ -3,35 +3,31 @@
 //! Names are looked up in `/etc/hosts` alone: the resolver of a static C library needs files of the host's that an image does
 //! not have, and one of our own would be 100 lines for what no client of ours asks for: a forward goes to the sandbox itself.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use openshell_proto::openshell::v1::{RelayFrame, TcpRelayTarget};
-use rustix::fs::{Mode, OFlags};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Streaming;
 
+use super::names::{HOSTS, in_hosts, text_of};
 use super::relay::{Reason, closed, data, next};
 
 /// How long a connection may take to come up; the gateway gives up after ten seconds.
 const CONNECT: Duration = Duration::from_secs(8);
 /// How much is read at a time.
 const PIECE: usize = 64 << 10;
-const HOSTS: &str = "/etc/hosts";
-/// How much of that file is read.
-const MOST_HOSTS: u64 = 1 << 20;
 const GONE: &str = "the gateway ended the stream";
 
 /// Connects to a port; says in words why that cannot be.
 pub(super) async fn connect(target: &TcpRelayTarget) -> Result<TcpStream, Reason> {
     let port = u16::try_from(target.port).map_err(|_| format!("{} is no port", target.port))?;
-    let hosts = hosts().unwrap_or_default();
+    let hosts = text_of(HOSTS).unwrap_or_default();
     let addresses = addresses(&target.host, &hosts)?;
     let shown = if target.host.is_empty() { "localhost" } else { &target.host };
     let mut why = String::new();
@@ -53,16 +49,6 @@ pub(super) async fn connect(target: &TcpRelayTarget) -> Result<TcpStream, Reason
     Err(why)
 }
 
-/// The text of [`HOSTS`]. Who is root in the sandbox may have made a pipe of it, or something without end: neither is waited for, since
-/// everything else here would wait, too.
-fn hosts() -> io::Result<String> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(HOSTS, flags, Mode::empty())?);
-    let mut text = Vec::new();
-    file.take(MOST_HOSTS).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
 /// The addresses of a host, in the order in which they are tried.
 fn addresses(host: &str, hosts: &str) -> Result<Vec<IpAddr>, Reason> {
     if host.is_empty() || host.eq_ignore_ascii_case("localhost") {
@@ -72,7 +58,7 @@ fn addresses(host: &str, hosts: &str) -> Result<Vec<IpAddr>, Reason> {
     if let Ok(address) = bare.parse() {
         return Ok(vec![address]);
     }
-    let found: Vec<IpAddr> = hosts.lines().filter_map(|line| entry(line, host)).collect();
+    let found = in_hosts(hosts, host);
     if found.is_empty() {
         return Err(format!(
             "`{host}` is neither an address nor a name in the sandbox's {HOSTS}, which is all that is looked at, without DNS; \
@@ -80,13 +66,6 @@ fn addresses(host: &str, hosts: &str) -> Result<Vec<IpAddr>, Reason> {
         ));
     }
     Ok(found)
-}
-
-/// The address of a line of hosts(5) that has the name.
-fn entry(line: &str, host: &str) -> Option<IpAddr> {
-    let mut words = line.split('#').next()?.split_whitespace();
-    let address = words.next()?.parse().ok()?;
-    words.any(|name| name.eq_ignore_ascii_case(host)).then_some(address)
 }
 
 /// Carries bytes both ways until both sides are done.

@@ -13,4 +13,5 @@ mod session;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod tcp;
+mod tls;
 mod token;

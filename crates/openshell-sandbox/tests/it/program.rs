@@ -1,5 +1,6 @@
 //! The program itself, as a driver starts it but for the container around it.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,15 +21,20 @@ impl Program {
     }
 
     pub(crate) fn start_at(endpoint: &str, main: &[&str]) -> Self {
-        Self::new(endpoint, TOKEN, main)
+        Self::new(endpoint, TOKEN, main, None)
+    }
+
+    /// Starts it for a gateway on a network, with this CA.
+    pub(crate) fn with_ca(endpoint: &str, ca: &Path) -> Self {
+        Self::new(endpoint, TOKEN, &["/bin/sleep", "1000"], Some(ca))
     }
 
     /// Starts it with another token.
     pub(crate) fn with_token(gateway: &Gateway, token: &str) -> Self {
-        Self::new(&format!("unix://{}", gateway.socket().display()), token, &["/bin/echo", "started"])
+        Self::new(&format!("unix://{}", gateway.socket().display()), token, &["/bin/echo", "started"], None)
     }
 
-    fn new(endpoint: &str, text: &str, main: &[&str]) -> Self {
+    fn new(endpoint: &str, text: &str, main: &[&str], ca: Option<&Path>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let token = directory.path().join("token");
         std::fs::write(&token, format!("{text}\n")).expect("a token file");
@@ -44,6 +50,7 @@ impl Program {
             .env("OPENSHELL_SANDBOX", "one")
             .env("OPENSHELL_SANDBOX_TOKEN_FILE", &token)
             .env("OPENSHELL_MAIN_PROCESS_SPEC", r#"{"version":1,"command":[],"tty":false}"#)
+            .envs(ca.map(|ca| ("OPENSHELL_CA_FILE", ca)))
             .stdin(Stdio::null())
             .stdout(log("stdout"))
             .stderr(log("stderr"))
