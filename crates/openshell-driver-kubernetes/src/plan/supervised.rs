@@ -264,6 +264,18 @@ mod tests {
     }
 
     #[test]
+    fn agent_sandbox_s_pods_are_the_same() {
+        let plan = plan(&format!("{IMAGE}workload = 'agent-sandbox'"), |_| {});
+        let (template, pod) = (plan.agent_spec(), json!(plan.pod.spec));
+        let spec = &template["podTemplate"]["spec"];
+        assert_eq!(spec["initContainers"][0]["name"], "supervisor");
+        for part in ["initContainers", "containers"] {
+            assert_eq!(spec[part], pod[part], "{part}");
+        }
+        assert_eq!(spec["volumes"][0]["name"], "supervisor", "{spec}");
+    }
+
+    #[test]
     fn an_image_that_nobody_named_is_none() {
         let pod = json!(plan("", |_| {}).pod.spec);
         assert_eq!((&pod["initContainers"], &pod["shareProcessNamespace"]), (&Value::Null, &json!(true)));

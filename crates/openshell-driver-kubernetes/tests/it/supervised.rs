@@ -124,19 +124,18 @@ async fn the_workload_has_what_it_has_without_and_finds_nothing_of_the_superviso
 async fn what_is_given_to_a_group_can_be_written() {
     let config = "user = 7\ngroup = 8\nfs_group = 9\nephemeral = true";
     let Some(stage) = Supervised::new(config).await else { return };
-    let script = "id -G; touch /sandbox/mine && stat -c %g /sandbox/mine; cat /run/openshell/token; exit 7";
+    let script = "id -G; touch /sandbox/mine && stat -c %g /sandbox/mine; cat /run/openshell/token 2>/dev/null; exit 7";
     let mut wanted = request("group", &["sh", "-c", script]);
     wanted.spec.token = Secret::new(TOKEN);
     stage.bench.driver.create(&wanted).await.expect("create");
     stage.bench.until("group", "ContainerExited").await;
-    let output = stage.output("group").await;
-    assert!(output.starts_with("8 9\n9\n") && !output.contains("osb1"), "{output}");
+    assert_eq!(stage.output("group").await, "8 9\n9\n");
     assert!(stage.bench.driver.delete(&wanted.id).await.expect("delete"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stops_starts_and_goes_like_any_other() {
-    let Some(stage) = Supervised::new("stop_timeout = 30").await else { return };
+    let Some(stage) = Supervised::new("stop_timeout = 10").await else { return };
     let bench = &stage.bench;
     let script = "trap 'echo bye >>/sandbox/was; exit 0' TERM; cat /sandbox/was 2>/dev/null; echo up >>/sandbox/was; echo up; \
                   while :; do sleep 0.1; done";
@@ -144,10 +143,9 @@ async fn it_stops_starts_and_goes_like_any_other() {
     wanted.spec.token = Secret::new(TOKEN);
     bench.driver.create(&wanted).await.expect("create");
     stage.until_printed("cycle", "up\n").await;
-    let began = Instant::now();
     bench.driver.stop(&wanted.id).await.expect("stop");
-    assert!(began.elapsed() < Duration::from_secs(25), "signals come through");
-    // Its secret is there still, and is brought into the new pod's memory.
+    // Its secret is there still, and is brought into the new pod's memory. What was written at the end says that signals
+    // come through.
     bench.driver.start(&wanted.id).await.expect("start");
     stage.until_printed("cycle", "up\nbye\nup\n").await;
     assert!(bench.driver.delete(&wanted.id).await.expect("delete"));

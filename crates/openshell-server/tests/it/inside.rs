@@ -10,10 +10,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use openshell_proto::openshell::v1::SandboxPhase;
-use rustix::net::{Shutdown as Both, SocketAddrUnix, getpeername, getsockname, shutdown};
+use rustix::net::{Shutdown as Both, SocketAddrAny, SocketAddrUnix, getpeername, getsockname, shutdown};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open};
 
-use crate::backend::{Backend, DOCKER, PODMAN};
+use crate::backend::{Backend, DOCKER, KUBERNETES, PODMAN};
 use crate::harness::{PATIENCE, Process, program, text};
 use crate::supervisor::{NAME, World};
 
@@ -52,9 +52,9 @@ const STEPS: [Step; 7] = [
     ("secrets", Inside::secrets),
 ];
 
-fn work(backend: Backend) {
+fn work(backend: Backend, user: &'static str) {
     let Some(client) = program("openshell") else { return };
-    let Some(world) = World::configured(backend, "inside", USER) else { return };
+    let Some(world) = World::configured(backend, "inside", user) else { return };
     let sandbox = world.create(&["sh", "-c", MAIN]);
     let mut inside = Inside { world, client, sandbox, spawned: 0, held: Vec::new() };
     for (what, step) in STEPS {
@@ -67,12 +67,18 @@ fn work(backend: Backend) {
 
 #[test]
 fn one_works_in_a_sandbox_and_nothing_is_left_of_it_on_docker() {
-    work(DOCKER);
+    work(DOCKER, USER);
 }
 
 #[test]
 fn one_works_in_a_sandbox_and_nothing_is_left_of_it_on_podman() {
-    work(PODMAN);
+    work(PODMAN, USER);
+}
+
+#[test]
+fn one_works_in_a_sandbox_and_nothing_is_left_of_it_on_kubernetes() {
+    // Who they are when nobody says.
+    work(KUBERNETES, "");
 }
 
 impl Inside {
@@ -308,6 +314,10 @@ impl Inside {
 
     fn kill_gateway(&mut self) {
         self.world.gateway.take().expect("a gateway").kill();
+        if self.world.elsewhere.is_some() {
+            self.world.start_gateway();
+            return;
+        }
         // As a gateway leaves it that is killed while it deletes a sandbox.
         let left = self.world.home.state("sandboxes").join("no-such-sandbox");
         std::fs::create_dir(&left)
@@ -327,17 +337,24 @@ impl Inside {
             let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).expect("a number");
             // One that has gone in between is not it.
             let Ok(fd) = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) else { continue };
-            let own = getsockname(&fd).ok().and_then(|name| SocketAddrUnix::try_from(name).ok());
-            let Some(own) = own.and_then(|name| name.path().map(|path| text(path.to_bytes()))) else {
-                continue;
-            };
-            let door = own.ends_with("/gateway.sock") && own != self.world.home.socket().to_string_lossy();
-            if door && getpeername(&fd).is_ok() {
+            if getsockname(&fd).is_ok_and(|own| self.is_door(own)) && getpeername(&fd).is_ok() {
                 shutdown(&fd, Both::Both).expect("a cut");
                 cut += 1;
             }
         }
         assert!(cut > 0, "the supervisor has no connection");
+    }
+
+    /// Whether an address of the gateway's is for sandboxes.
+    fn is_door(&self, own: SocketAddrAny) -> bool {
+        if let Some(elsewhere) = &self.world.elsewhere {
+            return SocketAddr::try_from(own).is_ok_and(|own| own == elsewhere.address);
+        }
+        let own = SocketAddrUnix::try_from(own).ok();
+        let own = own.and_then(|name| name.path().map(|path| text(path.to_bytes())));
+        own.is_some_and(|own| {
+            own.ends_with("/gateway.sock") && own != self.world.home.socket().to_string_lossy()
+        })
     }
 
     /// The first process of the sandbox, which takes everything with it.

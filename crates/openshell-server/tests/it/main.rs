@@ -3,6 +3,7 @@
 mod attacks;
 mod backend;
 mod client;
+mod elsewhere;
 mod front;
 mod harness;
 mod inside;

@@ -80,6 +80,11 @@ fn it_works_in_sandboxes_on_podman() {
     works(PODMAN, None);
 }
 
+#[test]
+fn it_works_in_sandboxes_on_kubernetes() {
+    works(KUBERNETES, None);
+}
+
 /// The calls that need no supervisor.
 fn lives(backend: Backend) {
     let Some(python) = python(backend) else { return };
