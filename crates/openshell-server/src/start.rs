@@ -174,7 +174,7 @@ async fn attend(
         took: begun.elapsed(),
     });
     let service = Front::new(
-        Supervised(runtime.service()),
+        Supervised::new(runtime.service()),
         FrontOptions {
             policy,
             metrics,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{HeaderValue, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -35,6 +35,9 @@ const FRAME: u32 = 256 << 10;
 const SEND_BUFFER: usize = 64 << 10;
 /// How many channels that were given up are remembered for what is still on its way to them.
 const RESETS: usize = 1024;
+/// Who asks; a gateway of another version says so in its log.
+const PROGRAM: HeaderValue =
+    HeaderValue::from_static(concat!("openshell-sandbox/", env!("CARGO_PKG_VERSION")));
 /// How often a sign of life is asked for while anything is open, and how long it may take. The session has its heartbeats;
 /// this is for a connection that has lost its session and still carries channels.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
@@ -113,6 +116,7 @@ impl Service<http::Request<Body>> for Wire {
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        request.headers_mut().insert(USER_AGENT, PROGRAM);
         request.headers_mut().insert(AUTHORIZATION, self.tokens.current().header());
         Box::pin(self.requests.send_request(request))
     }

@@ -1,8 +1,10 @@
 //! What is found, what is refused, and in which words.
 
 use std::fs::{self, Permissions};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
+use openshell_core::config::SandboxEndpoint;
 use openshell_core::shell::Remedy as _;
 use openshell_driver_api::Tried;
 
@@ -109,4 +111,27 @@ fn one_that_needs_libraries_of_an_image_is_refused() {
     for damaged in [&b"\x7fELF\x02\x01"[..], &[&b"\x7fELF\x02\x01"[..], &[0xff; 100]].concat()] {
         assert!(judged(damaged).is_err());
     }
+}
+
+#[test]
+fn a_driver_that_delivers_over_the_network_needs_a_listener() {
+    let mut warnings = Vec::new();
+    let error = over_the_network(None, "moon", true, &mut warnings).expect_err("it was asked for");
+    assert_eq!(
+        error.render(),
+        "error: the supervisor for sandboxes cannot be used: they could not reach the gateway, which listens for no \
+         sandbox\n\
+         hint: say where it listens: sandbox_bind_address = \"IP:PORT\" in [openshell.gateway]\n\
+         hint: or do without it: supervisor = \"none\" in [openshell.drivers.moon]\n"
+    );
+    let none = over_the_network(None, "moon", false, &mut warnings).expect("a start without it");
+    assert_eq!(none, None);
+    let rendered: String = warnings.iter().map(|warning| warning.render("warning")).collect();
+    assert!(rendered.contains("no supervisor") && rendered.contains("sandbox_bind_address"), "{rendered}");
+    let endpoint = SandboxEndpoint { host: "gw".to_owned(), port: 2 };
+    let sandboxes = SandboxSettings { address: SocketAddr::from(([10, 0, 0, 1], 1)), endpoint };
+    let found = over_the_network(Some(&sandboxes), "moon", true, &mut Vec::new()).expect("a listener");
+    let found = found.expect("a supervisor");
+    assert_eq!(found.network(), Some(&sandboxes));
+    assert_eq!(found.to_string(), "out of an image, dials https://gw:2");
 }
