@@ -22,8 +22,8 @@ use crate::engine::Engine;
 const OVERTIME: Duration = Duration::from_secs(10);
 const NO_END: &str =
     "the time of the command is over, and the supervisor of the sandbox says nothing more of it";
-/// The most bytes of data in a frame to a supervisor.
-const PIECE: usize = 256 * 1024;
+/// The most bytes of data in a frame to a supervisor: what a pipe takes at once (pipe(7)), for each is a copy.
+const PIECE: usize = 64 * 1024;
 
 /// What is known of a channel, for those who do not read it.
 pub(crate) struct Line {

@@ -23,8 +23,11 @@ use crate::engine::Engine;
 const PER_SANDBOX: usize = 200;
 /// Channels at a time.
 const ALL: usize = 4096;
-/// How many frames wait for a supervisor to take them, of a channel's data and of what overtakes it.
-const QUEUE: usize = 4;
+/// How many frames of a channel's data wait for a supervisor to take them: one that is taken, and one to take next. What
+/// nobody takes is held for as long as the channel is open.
+const QUEUE: usize = 2;
+/// The same of what overtakes it, which is small.
+const URGENT: usize = 4;
 
 /// Why a channel was not joined.
 pub(super) enum Unjoined {
@@ -92,7 +95,7 @@ impl Channels {
         is_process: bool,
     ) -> Result<Opening, Status> {
         let id = random_id().map_err(|_| Status::internal("the system gives no randomness"))?;
-        let (urgent, urgent_queue) = mpsc::channel(QUEUE);
+        let (urgent, urgent_queue) = mpsc::channel(URGENT);
         let (data, rest) = mpsc::channel(QUEUE);
         let (joined, joining) = oneshot::channel();
         let line = Line::new(id, Arc::clone(session), Arc::clone(&self.sessions), is_process, urgent);
