@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use openshell_proto::openshell::v1::exec_sandbox_event::Payload;
 use openshell_proto::openshell::v1::{
     CreateSandboxRequest, DeleteSandboxRequest, DeleteSandboxResponse, ExecSandboxEvent, ExecSandboxRequest,
-    GetSandboxRequest, Sandbox, SandboxPhase, SandboxResponse, SandboxSpec, SandboxTemplate,
-    StartSandboxRequest, StopSandboxRequest,
+    GetSandboxLogsRequest, GetSandboxLogsResponse, GetSandboxRequest, Sandbox, SandboxPhase, SandboxResponse,
+    SandboxSpec, SandboxTemplate, StartSandboxRequest, StopSandboxRequest,
 };
 use prost::Message;
 
@@ -144,6 +144,26 @@ impl World {
         }
     }
 
+    /// What the log has of the main process, once it has anything.
+    fn logged(&self, sandbox: &str) -> Vec<String> {
+        let request = GetSandboxLogsRequest {
+            sandbox_id: sandbox.to_owned(),
+            sources: vec!["main".to_owned()],
+            ..GetSandboxLogsRequest::default()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer: Vec<GetSandboxLogsResponse> = self.ask("GetSandboxLogs", &request).expect("a log");
+            let lines = answer.into_iter().flat_map(|answer| answer.logs);
+            let lines: Vec<String> = lines.map(|line| line.message).collect();
+            if !lines.is_empty() {
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "nothing is logged\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Runs a command in the sandbox: what it printed, what it complained of, and its code.
     fn exec(&self, sandbox: &str, command: &[&str]) -> Result<(String, String, Option<i32>), Refused> {
         let request = ExecSandboxRequest {
@@ -194,7 +214,7 @@ fn code_of<T: std::fmt::Debug>(answer: Result<T, Refused>) -> u32 {
 fn one_works_in_a_sandbox_until_nothing_of_it_is_left() {
     for backend in [DOCKER, PODMAN, KUBERNETES] {
         let Some(mut world) = World::new(backend, "life") else { continue };
-        let id = world.create(&["sh", "-c", WAITS]);
+        let id = world.create(&["sh", "-c", &format!("echo begun; {WAITS}")]);
         let first = world.until(SandboxPhase::Ready).status.expect("a status").main_process_instance_id;
         assert_eq!(world.exec(&id, &["echo", "hello"]), Ok(("hello\n".into(), String::new(), Some(0))));
         let script = "echo $GIVEN; pwd; echo wrong >&2; exit 42";
@@ -203,7 +223,8 @@ fn one_works_in_a_sandbox_until_nothing_of_it_is_left() {
         assert_eq!(world.exec(&id, &["sh", "-c", "kill -9 $$"]).expect("an end").2, Some(137));
         assert_eq!(world.exec(&id, &["no-such-program"]).expect("an end").2, Some(127));
 
-        // The gateway goes away: the main process does not notice, and the next gateway finds it.
+        // The gateway goes away: the main process does not notice, and the next gateway finds it, and what it has logged.
+        assert_eq!(world.logged(&id), ["begun"]);
         world.gateway.take().expect("a gateway").kill();
         world.start_gateway();
         let began = Instant::now();
@@ -211,6 +232,7 @@ fn one_works_in_a_sandbox_until_nothing_of_it_is_left() {
         println!("{}: the first exec after a restart: {:?}", backend.name, began.elapsed());
         let now = world.until(SandboxPhase::Ready).status.expect("a status").main_process_instance_id;
         assert!(!first.is_empty() && now == first, "`{first}` became `{now}`");
+        assert_eq!(world.logged(&id), ["begun"]);
 
         world.exec(&id, &["sh", "-c", "echo kept >/sandbox/file"]).expect("exec");
         let stop = StopSandboxRequest { name: NAME.to_owned(), ..StopSandboxRequest::default() };
