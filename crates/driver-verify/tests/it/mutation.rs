@@ -60,7 +60,7 @@ fn damaged_files_are_answered() {
         }
     }
     assert!(leaks > rounds, "most damage leaves the leak to be seen: {leaks}");
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(20), "{slowest:?}");
 }
 
 #[test]

