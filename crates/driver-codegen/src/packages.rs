@@ -14,7 +14,7 @@ pub fn package_manifests(assembly: &Assembly) -> BTreeMap<String, String> {
     let mut paths = BTreeMap::new();
     for driver in &assembly.drivers {
         let directory = match &driver.kind {
-            Kind::InTree { package } | Kind::Process { package } => format!("{CRATES}/{package}"),
+            Kind::InTree { package } | Kind::Process { package, .. } => format!("{CRATES}/{package}"),
             Kind::Crate { source: CrateSource::Path(path), .. } => {
                 path.strip_prefix("./").unwrap_or(path).trim_end_matches('/').to_owned()
             }

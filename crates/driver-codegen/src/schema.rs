@@ -79,6 +79,7 @@ fn driver() -> Value {
             "platforms": texts("cfg words, one of which has to hold; all platforms without it."),
             "owns": texts("Crates that only this driver may bring in, by any path."),
             "guest": texts("Packages of this workspace whose one program runs inside its sandboxes: linked static, left beside its program."),
+            "supervisor": { "description": "Puts the gateway's supervisor into its sandboxes, for process.", "type": "boolean", "default": false },
             "evidence": evidence(),
             "budget": {
                 "description": "What a selection of this driver may cost.",

@@ -66,6 +66,8 @@ pub enum Kind {
     Process {
         /// The crate of the program.
         package: String,
+        /// Whether it puts the gateway's supervisor into its sandboxes. A driver in process says so itself.
+        supervisor: bool,
     },
     /// Somebody else's program behind a socket.
     Socket {
@@ -154,7 +156,7 @@ impl Driver {
     #[must_use]
     pub fn package(&self) -> Option<&str> {
         match &self.kind {
-            Kind::InTree { package } | Kind::Process { package } | Kind::Crate { package, .. } => {
+            Kind::InTree { package } | Kind::Process { package, .. } | Kind::Crate { package, .. } => {
                 Some(package)
             }
             Kind::Socket { .. } => None,

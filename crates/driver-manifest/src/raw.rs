@@ -79,6 +79,7 @@ pub(crate) struct RawDriver {
     pub(crate) platforms: Field<Vec<At<String>>>,
     pub(crate) owns: Field<Vec<At<String>>>,
     pub(crate) guest: Field<Vec<At<String>>>,
+    pub(crate) supervisor: Field<bool>,
     pub(crate) evidence: Field<RawEvidence>,
     pub(crate) budget: Field<RawBudget>,
 }
@@ -266,6 +267,7 @@ fn driver(at: Span, table: &Table<'_, '_>, sink: &mut Sink) -> RawDriver {
         platforms: table.list("platforms", sink),
         owns: table.list("owns", sink),
         guest: table.list("guest", sink),
+        supervisor: table.flag("supervisor", sink),
         evidence: evidence(table, sink),
         budget: budget(table, schema::BUDGET, sink),
     }

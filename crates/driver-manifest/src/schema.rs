@@ -93,6 +93,11 @@ pub const DRIVER: &[Key] = &[
         Takes::Texts,
         "packages of this workspace whose one program runs inside its sandboxes: linked static, left beside its program",
     ),
+    key(
+        "supervisor",
+        Takes::Flag,
+        "puts the gateway's supervisor into its sandboxes; for the kind process, others say it in their code",
+    ),
     key("evidence", Takes::Table(EVIDENCE), "what betrays it in a binary"),
     key("budget", Takes::Table(BUDGET), "what a selection of it may cost"),
 ];

@@ -73,6 +73,8 @@ pub enum Arm {
     Process {
         /// The program's file name.
         program: &'static str,
+        /// Whether it puts the gateway's supervisor into its sandboxes, where it is told of one.
+        supervisor: bool,
         /// The bytes in the section `.osdrv`.
         marker: &'static [u8],
     },

@@ -172,7 +172,9 @@ fn arm(name: &str) -> Option<Arm> {
     let kind = DRIVERS.iter().find(|entry| entry.name == name).map(|entry| entry.kind)?;
     Some(match kind {
         "socket" => Arm::Socket { marker: b"arm:fake\0" },
-        "process" => Arm::Process { program: "openshell-driver-fake", marker: b"arm:fake\0" },
+        "process" => {
+            Arm::Process { program: "openshell-driver-fake", supervisor: false, marker: b"arm:fake\0" }
+        }
         _ => Arm::Crate { registration, marker: b"arm:fake\0" },
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{
     Capabilities, ComputeDriver, DriverContext, DriverError, ErrorKind, EventStream, ListenerRequirement,
     ObservedSandbox, PlatformEvent, SandboxId, SandboxRequest, async_trait,
@@ -69,7 +70,7 @@ impl VmDriver {
             let directory = directory.display();
             tracing::error!(%directory, problem, "a sandbox's directory is left alone: its record cannot be read");
         }
-        let host = Host::open(&config, &context.state_dir).await?;
+        let host = Host::open(&config, &context.state_dir, program(&context)).await?;
         let images = Images::open(&config, &context.state_dir.join("images"))?;
         let scope = Scope { gateway_id: context.gateway_id.clone() };
         let table = Table::new(scope.clone(), loaded.records);
@@ -220,6 +221,15 @@ impl Inner {
     /// The tasks of the machines, of which there are no more from now on.
     pub(crate) fn close(&self) -> Option<JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The supervisor's program, where sandboxes have one.
+fn program(context: &DriverContext) -> Option<&Path> {
+    match context.supervisor.as_ref()? {
+        SupervisorDelivery::Host { program, .. } => Some(program),
+        // Its gateway is on this host.
+        SupervisorDelivery::Network { .. } => None,
     }
 }
 

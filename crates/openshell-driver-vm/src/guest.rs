@@ -10,6 +10,17 @@ mod error;
 pub(crate) mod initramfs;
 mod modules;
 
+use std::path::PathBuf;
+
+/// The programs that every guest is given with its initramfs.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    /// Its first.
+    pub(crate) init: PathBuf,
+    /// The supervisor, where sandboxes have one.
+    pub(crate) supervisor: Option<PathBuf>,
+}
+
 /// The board that QEMU plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Board {

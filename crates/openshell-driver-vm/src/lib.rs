@@ -28,6 +28,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use openshell_driver_api::supervisor::Delivers;
 use openshell_driver_api::{
     ComputeDriver, ConfigError, Detection, DriverContext, DriverError, DriverFactory, ProbeEnv, Table,
     async_trait,
@@ -56,6 +57,10 @@ impl DriverFactory for Vm {
             message: message.to_owned(),
             hint: Some("kernel = \"/boot/vmlinuz-…\"; see docs/vm.md".to_owned()),
         }])
+    }
+
+    fn delivers_supervisor(&self, _table: &Table) -> Delivers {
+        Delivers::Program
     }
 
     /// A virtual machine is asked for by name.

@@ -1,15 +1,17 @@
 //! A machine's life: on, looked after, off.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use openshell_driver_api::conditions::reason;
-use openshell_driver_api::{DriverError, ErrorKind, SandboxId};
+use openshell_driver_api::supervisor::{self, SupervisorDelivery};
+use openshell_driver_api::{DriverError, ErrorKind, SandboxId, environment};
 use openshell_driver_common::container::files::{TOKEN_PATH, WORKSPACE};
 use openshell_driver_common::names::plain;
 use openshell_driver_common::operations::{Kind, said};
-use openshell_vm_init::protocol::{Network, Spec, Token};
+use openshell_vm_init::protocol::{Network, Spec, Supervisor, Token};
 use tokio::sync::watch;
 
 use crate::driver::Inner;
@@ -31,6 +33,8 @@ impl Inner {
         let (records, key) = (Arc::clone(&self.records), id.clone());
         let token = blocking("read the sandbox's token", move || records.token(&key)).await?;
         let dir = self.records.directory(id);
+        let gateway = self.door(id, &record);
+        let supervisor = gateway.as_ref().map(|_| supervisor_of(&record));
         let boot = Boot {
             name: format!("{}.{}", plain(&self.scope.gateway_id), plain(id.as_str())),
             base: dir.join(BASE),
@@ -38,9 +42,11 @@ impl Inner {
             cpus: record.cpus,
             memory: record.memory,
             network: record.network,
+            gateway,
             spec: Spec {
                 hostname: record.run.hostname.clone(),
                 argv: record.run.argv.clone(),
+                supervisor,
                 env: record.run.environment.clone(),
                 user: record.run.user.clone(),
                 working_dir: record.run.working_dir.clone(),
@@ -67,6 +73,17 @@ impl Inner {
             said(SOURCE, Kind::Normal, "Booting", format!("the machine boots under {accelerator}")),
         );
         Ok(())
+    }
+
+    /// Where the gateway waits for the sandbox's supervisor. One that was made with a supervisor and whose driver was then
+    /// started without runs as one that never had any.
+    fn door(&self, id: &SandboxId, record: &Record) -> Option<PathBuf> {
+        match self.context.supervisor.as_ref().filter(|_| record.supervised)? {
+            SupervisorDelivery::Host { sockets, .. } => {
+                Some(sockets.join(id.as_str()).join(supervisor::SOCKET))
+            }
+            SupervisorDelivery::Network { .. } => None,
+        }
     }
 
     /// Gives a machine a task that looks after it to its end.
@@ -142,6 +159,20 @@ impl Inner {
             let _ = tokio::time::timeout(LAST, all_gone()).await;
         }
         drop(tasks);
+    }
+}
+
+/// What a guest is told of its supervisor, which starts the sandbox's main process as the sandbox's user.
+fn supervisor_of(record: &Record) -> Supervisor {
+    let run = &record.run;
+    // A command of the request's own it knows from its environment.
+    let told = run.environment.iter().find(|(name, _)| name == environment::MAIN_PROCESS_SPEC);
+    let told = told.and_then(|(_, spec)| environment::read_main_process_spec(spec).ok());
+    let of_the_image = if told.is_some_and(|(command, _)| !command.is_empty()) { &[][..] } else { &run.argv };
+    Supervisor {
+        program: supervisor::PROGRAM.to_owned(),
+        socket: format!("{}/{}", supervisor::GATEWAY_DIR, supervisor::SOCKET),
+        command: supervisor::command_line(&run.user, &run.working_dir, 0, of_the_image),
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   Host   programs, kernel, slots ── probe ▶ Accelerator        Boot ─ start ▶ setpriv ▶ QEMU ▶ guest
 //!     boot ▶ Machine { events } ◀── task: channel to the guest, console's log, deadlines, the process
-//!              Handle { stop, kill }
+//!              Handle { stop, kill }       └─ relay: the guest's supervisor to its gateway
 //! ```
 //!
 //! What happens to a machine comes out of [`Machine::events`]; the last of it is always [`Event::Ended`]. A machine that is
@@ -17,6 +17,7 @@ mod leftover;
 pub(crate) mod overlay;
 mod probe;
 pub(crate) mod programs;
+mod relay;
 mod slots;
 mod spawn;
 mod start;
@@ -49,6 +50,8 @@ pub(crate) struct Boot {
     pub(crate) memory: u64,
     /// Whether the machine has QEMU's user-mode network.
     pub(crate) network: bool,
+    /// The socket at which the gateway waits for the sandbox's supervisor, where there is one.
+    pub(crate) gateway: Option<PathBuf>,
     /// What the guest's first program is told. The clock is set when it is sent.
     pub(crate) spec: Spec,
 }

@@ -101,6 +101,7 @@ impl Judge<'_> {
             cpus,
             memory,
             network: network == Network::User,
+            supervised: self.context.supervisor.is_some(),
             run,
             ended: None,
         };

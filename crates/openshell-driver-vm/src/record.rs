@@ -56,6 +56,9 @@ pub(crate) struct Record {
     pub(crate) memory: u64,
     /// Whether it has QEMU's user-mode network.
     pub(crate) network: bool,
+    /// Whether a supervisor starts what runs in it. Records from before there was one do not say.
+    #[serde(default)]
+    pub(crate) supervised: bool,
     /// What runs in it.
     pub(crate) run: Run,
     /// How its last run ended; `None` while it runs, and where nobody was there to see.

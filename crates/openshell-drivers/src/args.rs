@@ -34,6 +34,15 @@ pub(crate) struct DriverArgs {
     #[arg(long, value_name = "PID", requires = "bind_socket", conflicts_with_all = ["allow_uids", "allow_gids"])]
     pub(crate) launched_by: Option<i32>,
 
+    /// The supervisor's program on this host, which the driver puts into its sandboxes; the gateway that starts this program says
+    /// so
+    #[arg(long, value_name = "PATH", requires_all = ["sandbox_sockets", "launched_by"])]
+    pub(crate) supervisor: Option<PathBuf>,
+
+    /// The directory with a directory for each sandbox, in which that gateway's socket for it is
+    #[arg(long, value_name = "PATH", requires = "supervisor")]
+    pub(crate) sandbox_sockets: Option<PathBuf>,
+
     /// The directory for what the driver keeps [default: drivers/NAME in the state directory of this user's gateway]
     #[arg(long, value_name = "PATH")]
     pub(crate) state_dir: Option<PathBuf>,

@@ -8,6 +8,7 @@ use openshell_core::catalog::{Arm, Catalog, DriverEntry};
 use openshell_core::config::{LogFormat, LogLevel, Problem, Problems};
 use openshell_core::identity::{self, GatewayId};
 use openshell_core::{Environment, cli, paths, settings, telemetry};
+use openshell_driver_api::supervisor::{self, SupervisorDelivery};
 use openshell_driver_api::{ConfigError, DriverContext, Registration, Table};
 
 use crate::args::DriverArgs;
@@ -72,6 +73,8 @@ pub(crate) struct Plan {
     pub(crate) log_format: LogFormat,
     pub(crate) telemetry: telemetry::Settings,
     gateway_id: Option<GatewayId>,
+    /// What the driver puts into its sandboxes.
+    supervisor: Option<SupervisorDelivery>,
     /// The driver's own directory.
     state_dir: Option<PathBuf>,
     /// The gateway's.
@@ -113,6 +116,7 @@ impl Plan {
             log_format: log_format.or(file.log_format).unwrap_or_default(),
             telemetry,
             gateway_id: gateway_id.or_else(|| file.gateway_id.clone()),
+            supervisor: args.supervisor.clone().zip(args.sandbox_sockets.clone()).map(host),
             state_dir: args.state_dir.clone(),
             gateway_dir: paths::state_dir(env).ok(),
         })
@@ -138,10 +142,15 @@ impl Plan {
             gateway_id: gateway_id.as_str().to_owned(),
             state_dir,
             telemetry: self.telemetry.is_enabled(),
-            endpoint: String::new(),
-            supervisor: None,
+            endpoint: self.supervisor.as_ref().map_or_else(String::new, |_| supervisor::ENDPOINT.to_owned()),
+            supervisor: self.supervisor.clone(),
         })
     }
+}
+
+/// A supervisor as the gateway says it to a driver's program: the program, and the directory of the sockets.
+fn host((program, sockets): (PathBuf, PathBuf)) -> SupervisorDelivery {
+    SupervisorDelivery::Host { program, sockets }
 }
 
 /// A fault of a table that the file does not have.

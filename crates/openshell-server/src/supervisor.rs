@@ -95,6 +95,7 @@ impl Supervisor {
             (How::CompiledIn, Some(Arm::Crate { registration, .. })) => {
                 registration.factory.delivers_supervisor(&table.own)
             }
+            (How::CompiledIn, Some(Arm::Process { supervisor: true, .. })) => Delivers::Program,
             _ => Delivers::Nothing,
         };
         if let (Some(sandboxes), Delivers::Nothing | Delivers::Program) = (&settings.sandboxes, delivers) {

@@ -6,11 +6,15 @@
 //!   power off ◀─ serve (pings, stop, output, reaping) ◀─ workload ◀─┘ limits, user, network
 //!                                                            └─ the second stage of `openshell-guest`: this program
 //!                                                               again, in the process that becomes the workload
+//!
+//!   supervised: the supervisor's program and socket; it is the workload then, and starts the main process
+//!        └─ door: two threads between that socket and a port of its own
 //! ```
 //!
 //! It is linked statically, since nothing else is in the initramfs. Whatever goes wrong is said to the driver
 //! before the machine powers off, on the console if the port is not there yet.
 
+mod door;
 mod early;
 mod failure;
 mod limits;
@@ -19,6 +23,7 @@ mod port;
 mod power;
 mod root;
 mod serve;
+mod supervised;
 mod workload;
 
 use std::process::ExitCode;
@@ -29,6 +34,7 @@ use rustix::process::getpid;
 
 use crate::failure::Failure;
 use crate::port::{Port, Wanted};
+use crate::supervised::Supervised;
 use crate::workload::Workload;
 
 fn main() -> ExitCode {
@@ -74,9 +80,15 @@ fn start(spec: &Spec) -> Result<Workload, Failure> {
     early::set_clock(spec.now_ms);
     early::restrict();
     let limits = limits::Limits::new(spec.pids_limit)?;
+    let supervised = spec.supervisor.as_ref().map(Supervised::find).transpose()?;
     root::switch()?;
     network::set_up(spec)?;
     let user = user::find(&spec.user).map_err(|error| Failure::new("find the user", error.to_string()))?;
     root::fill(spec, &user)?;
-    Workload::start(spec, &user, limits)
+    let door = supervised.map(Supervised::deliver).transpose()?;
+    let workload = Workload::start(spec, &user, limits)?;
+    if let Some(door) = door {
+        door.attend(workload.process)?;
+    }
+    Ok(workload)
 }

@@ -1,4 +1,4 @@
-//! The virtio-serial port to the driver.
+//! The virtio-serial ports to the driver, and what is said over the first of them.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -33,21 +33,25 @@ pub(crate) enum Wanted {
     Stop,
 }
 
+/// Waits for the port of a name.
+pub(crate) fn open(name: &str) -> Result<File, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    let path = loop {
+        if let Some(path) = find(name) {
+            break path;
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(STEP, format!("no virtio-serial port has the name `{name}`")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    File::options().read(true).write(true).open(&path).during(STEP, path.display())
+}
+
 impl Port {
     /// Waits for the port of the name [`PORT`].
     pub(crate) fn open() -> Result<Self, Failure> {
-        let deadline = Instant::now() + PATIENCE;
-        let path = loop {
-            if let Some(path) = find() {
-                break path;
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::new(STEP, format!("no virtio-serial port has the name `{PORT}`")));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        };
-        let file = File::options().read(true).write(true).open(&path).during(STEP, path.display())?;
-        Ok(Self { file, frames: Frames::new(MAX_FRAME), closed: false })
+        Ok(Self { file: open(PORT)?, frames: Frames::new(MAX_FRAME), closed: false })
     }
 
     /// Sends a message, waiting until the driver's side takes it.
@@ -100,10 +104,10 @@ impl AsFd for Port {
 }
 
 /// The device of the port that has the right name.
-fn find() -> Option<PathBuf> {
+fn find(wanted: &str) -> Option<PathBuf> {
     fs::read_dir("/sys/class/virtio-ports").ok()?.flatten().find_map(|entry| {
         let name = fs::read_to_string(entry.path().join("name")).ok()?;
         let device = PathBuf::from("/dev").join(entry.file_name());
-        (name.trim_end() == PORT && device.exists()).then_some(device)
+        (name.trim_end() == wanted && device.exists()).then_some(device)
     })
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub const PORT: &str = "org.openshell.agent";
 
 /// The version that [`FromGuest::Hello`] carries; a driver and a guest of different versions do not work together.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most bytes of JSON that a guest needs for a message: what a driver should give to [`Frames::new`].
 pub const MAX_FROM_GUEST: usize = 16 << 10;
@@ -33,7 +33,7 @@ pub struct Spec {
     /// The machine's host name; empty: none is set.
     pub hostname: String,
     /// The main process, word for word, no shell between. The driver has put the image's own entrypoint and command here
-    /// where the request names none; empty: `/bin/sh`.
+    /// where the request names none; empty: `/bin/sh`. Not read where there is a supervisor.
     pub argv: Vec<String>,
     /// Its environment; a later one wins. `PATH`, `HOME` and `HOSTNAME` are added where they are missing.
     pub env: Vec<(String, String)>,
@@ -49,14 +49,28 @@ pub struct Spec {
     /// Whether its standard input is held open, so that reading it waits; otherwise there is nothing in it. A terminal waits
     /// in any case.
     pub stdin: bool,
-    /// The sandbox's token, for a file that only the user may read.
+    /// The sandbox's token, for a file that only the user may read, or only root where there is a supervisor.
     pub token: Option<Token>,
+    /// What is started in place of `argv`, and starts the main process itself; `None`: `argv` is started.
+    pub supervisor: Option<Supervisor>,
     /// The network that the guest finds.
     pub network: Network,
     /// The most processes and threads that the workload may have at a time; 0: no limit.
     pub pids_limit: u64,
     /// The wall clock in milliseconds since 1970, for machines that have no clock of their own; 0: leave it.
     pub now_ms: u64,
+}
+
+/// The supervisor of a guest: root, with what it takes to become the user and nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supervisor {
+    /// The absolute path at which its program is seen, read-only; the program itself comes with the initramfs.
+    pub program: String,
+    /// The absolute path of the socket at which it reaches its gateway ([`crate::line`]).
+    pub socket: String,
+    /// Its whole command line.
+    pub command: Vec<String>,
 }
 
 /// A secret in a file of the guest's memory.

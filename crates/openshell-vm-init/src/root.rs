@@ -126,11 +126,13 @@ pub(crate) fn fill(spec: &Spec, user: &User) -> Result<(), Failure> {
         let mut file = fs::File::options()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(if spec.supervisor.is_some() { 0o400 } else { 0o600 })
             .open(path)
             .during(STEP, path.display())?;
         file.write_all(token.content.as_bytes()).during(STEP, path.display())?;
-        own(path, user).during(STEP, path.display())?;
+        if spec.supervisor.is_none() {
+            own(path, user).during(STEP, path.display())?;
+        }
     }
     if !spec.workspace.is_empty() {
         const STEP: &str = "make the workspace";

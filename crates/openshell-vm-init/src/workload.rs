@@ -1,4 +1,4 @@
-//! Starting the main process: who, with what, and how it is known that it runs.
+//! Starting the main process, or the supervisor before it: who, with what, and how it is known that it runs.
 
 use std::os::fd::OwnedFd;
 
@@ -6,7 +6,7 @@ use openshell_guest::second::{Plan, Stdin};
 use openshell_guest::start::{PATH, StartError, Streams, start};
 use openshell_guest::streams::terminal;
 use openshell_guest::user::User;
-use openshell_vm_init::protocol::Spec;
+use openshell_vm_init::protocol::{Spec, Supervisor};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
@@ -42,7 +42,11 @@ impl Workload {
         fcntl_setfl(&output, flags | OFlags::NONBLOCK).during(STEP, "its output")?;
         let stderr = input.try_clone().during(STEP, "its output")?;
         let streams = Streams { stdin: None, stdout: input, stderr };
-        let process = start(&plan(spec, user), streams, |process| limits.hold(process))?;
+        let plan = match &spec.supervisor {
+            Some(supervisor) => supervising(spec, supervisor),
+            None => plan(spec, user),
+        };
+        let process = start(&plan, streams, |process| limits.hold(process))?;
         Ok(Self { process, output, limits })
     }
 
@@ -58,6 +62,31 @@ impl Workload {
                 Err(_) => None,
             };
         }
+    }
+}
+
+/// What a supervisor may do: become the workload's user (`SETUID`, `SETGID`), give up for good what that shall not have
+/// (`SETPCAP`), and end what it has started (`KILL`). Source: `linux/capability.h`.
+const OF_THE_SUPERVISOR: u64 = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8;
+
+/// What the second stage is to do where a supervisor starts the main process: what is missing in its environment that adds.
+fn supervising(spec: &Spec, supervisor: &Supervisor) -> Plan {
+    let mut env = Vec::new();
+    if !spec.hostname.is_empty() {
+        env.push(("HOSTNAME".to_owned(), spec.hostname.clone()));
+    }
+    env.extend(spec.env.iter().cloned());
+    Plan {
+        argv: supervisor.command.clone(),
+        env,
+        uid: 0,
+        gid: 0,
+        groups: Vec::new(),
+        working_dir: "/".to_owned(),
+        tty: spec.tty,
+        stdin: if spec.stdin { Stdin::Open } else { Stdin::Empty },
+        capabilities: OF_THE_SUPERVISOR,
+        limits: true,
     }
 }
 
@@ -105,5 +134,19 @@ mod tests {
         let made = plan(&given, &user);
         assert!(made.env.contains(&env("TERM", "xterm")));
         assert_eq!((made.argv, made.working_dir), (vec!["a b".to_owned()], "/w".to_owned()));
+    }
+
+    #[test]
+    fn a_supervisor_is_root_and_has_the_request_s_environment_alone() {
+        let supervisor = Supervisor {
+            program: "/p".to_owned(),
+            socket: "/s".to_owned(),
+            command: vec!["/p".to_owned(), "run".to_owned()],
+        };
+        let env = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let spec = Spec { env: vec![env("A", "1")], working_dir: "/w".to_owned(), ..Spec::default() };
+        let made = supervising(&spec, &supervisor);
+        assert_eq!((made.argv, made.env), (supervisor.command, vec![env("A", "1")]));
+        assert_eq!((made.uid, made.gid, made.capabilities, made.working_dir.as_str()), (0, 0, 0x1e0, "/"));
     }
 }

@@ -23,8 +23,8 @@ pub(crate) struct CargoLine {
     is_static: bool,
 }
 
-/// What has a program linked static, for the compiler.
-const STATIC: [&str; 3] = ["--", "-C", "target-feature=+crt-static"];
+/// What has a program linked static, for the compiler, and without symbols in every profile: a guest boots with it in memory.
+const STATIC: [&str; 5] = ["--", "-C", "target-feature=+crt-static", "-C", "strip=symbols"];
 
 /// A cargo profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +167,7 @@ mod tests {
         let line = CargoLine::guest("g", &CargoArgs { offline: true, ..cargo("release") });
         assert_eq!(
             line.shell(),
-            "cargo rustc -p g --bin g --no-default-features --release --offline -- -C target-feature=+crt-static"
+            "cargo rustc -p g --bin g --no-default-features --release --offline -- -C target-feature=+crt-static -C strip=symbols"
         );
         assert_eq!(line.args("check").last().map(String::as_str), Some("--offline"));
     }

@@ -48,7 +48,7 @@ impl SourceRecord {
     ) -> Result<Self> {
         let mut record = Self { kind: kind.word().to_owned(), ..Self::default() };
         match kind {
-            Kind::InTree { package } | Kind::Process { package } => {
+            Kind::InTree { package } | Kind::Process { package, .. } => {
                 record.package = Some(package.clone());
                 record.directory(workspace, format!("crates/{package}"))?;
             }

@@ -134,9 +134,9 @@ fn arm(driver: &Driver) -> TokenStream {
             let package = crate_ident(package);
             quote!(Arm::Crate { registration: &#package::REGISTRATION, marker: &#marker })
         }
-        Kind::Process { .. } => {
+        Kind::Process { supervisor, .. } => {
             let program = program(&driver.name);
-            quote!(Arm::Process { program: #program, marker: &#marker })
+            quote!(Arm::Process { program: #program, supervisor: #supervisor, marker: &#marker })
         }
         Kind::Socket { .. } => quote!(Arm::Socket { marker: &#marker }),
     };

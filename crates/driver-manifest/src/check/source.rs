@@ -24,6 +24,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("socket", &["socket"]),
     ("owns", &["in-tree", "process", "crate"]),
     ("guest", &["in-tree", "process", "crate"]),
+    ("supervisor", &["process"]),
     ("evidence", &["in-tree", "process", "crate"]),
 ];
 
@@ -52,6 +53,8 @@ pub(super) fn keys_of_other_kinds(entry: &RawDriver, kind: &str, owner: &Owner<'
             }
             ("owns" | "evidence", _) => "leave it out: nothing of the driver is in a gateway".to_owned(),
             ("guest", _) => "leave it out: whoever runs the driver brings what it puts into its sandboxes".to_owned(),
+            ("supervisor", "socket") => "leave it out: the operator says `supervisor = \"driver\"` where it brings one".to_owned(),
+            ("supervisor", _) => "leave it out: the driver's own code says it, `DriverFactory::delivers_supervisor`".to_owned(),
             ("socket", "process") => "leave it out: the gateway starts the program and makes its socket".to_owned(),
             _ if kinds.len() == 1 => format!("leave it out, or say `kind = \"{}\"`", kinds[0]),
             _ => "leave it out, or choose another kind".to_owned(),
@@ -69,6 +72,7 @@ fn key_span<'r>(entry: &'r RawDriver, key: &str) -> Option<&'r Span> {
         "socket" => entry.socket.key(),
         "owns" => entry.owns.key(),
         "guest" => entry.guest.key(),
+        "supervisor" => entry.supervisor.key(),
         "evidence" => entry.evidence.key(),
         _ => None,
     }
@@ -94,7 +98,12 @@ pub(super) fn check(
         _ => {
             let package = package(entry, owner, sink);
             member(entry, context, sink);
-            if kind == "process" { Kind::Process { package } } else { Kind::InTree { package } }
+            if kind == "process" {
+                let supervisor = entry.supervisor.get().is_some_and(|flag| flag.value);
+                Kind::Process { package, supervisor }
+            } else {
+                Kind::InTree { package }
+            }
         }
     }
 }

@@ -29,7 +29,7 @@ fn the_whole_schema_is_read() {
     assert_eq!(kubernetes.program().as_deref(), Some("openshell-driver-kubernetes"));
 
     let vm = whole.driver("vm").expect("it is there");
-    assert_eq!(vm.kind.word(), "process");
+    assert_eq!(vm.kind, Kind::Process { package: "openshell-driver-vm".to_owned(), supervisor: true });
     assert_eq!(vm.docs, Docs { runs: "virtual machines of this host".to_owned(), boundary: String::new() });
     assert_eq!(vm.budget, Budget { crates: Some(4), ..Budget::default() });
     assert!(!vm.default && !vm.detect);

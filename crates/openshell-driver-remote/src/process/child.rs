@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use openshell_driver_api::supervisor::SupervisorDelivery;
 use openshell_driver_api::{DialRequest, DriverError, ErrorKind, LaunchRequest, SocketPolicy, program};
 use openshell_uds::PeerPolicy;
 use rustix::process::{Pid, Signal, kill_process};
@@ -87,6 +88,9 @@ impl Run {
         command.arg("--state-dir").arg(&context.state_dir);
         if let Some(config) = config {
             command.arg("--config").arg(config);
+        }
+        if let Some(SupervisorDelivery::Host { program, sockets }) = &context.supervisor {
+            command.arg("--supervisor").arg(program).arg("--sandbox-sockets").arg(sockets);
         }
         // Its lines are taken apart and told in the gateway's own format.
         command.args(["--log-level", log_level, "--log-format", "json"]);

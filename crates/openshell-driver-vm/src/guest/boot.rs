@@ -15,7 +15,7 @@ use openshell_vm_init::protocol::{
     FromGuest, MAX_FROM_GUEST, Network, Spec, ToGuest, Token, VERSION, read, write,
 };
 
-use super::{Board, command_line, initramfs, modules};
+use super::{Board, Programs, command_line, initramfs, modules};
 use crate::testbed::Parts;
 
 /// Far more than a boot takes; what runs out is told with the console's text.
@@ -60,8 +60,9 @@ impl Guest {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let root = tempfile::tempdir().expect("a directory");
         let file = |name: &str| root.path().join(name);
+        let programs = Programs { init: parts.init.clone(), supervisor: None };
         let archive =
-            initramfs::build(&parts.init, Some(&parts.modules), &modules(board, network == Network::User));
+            initramfs::build(&programs, Some(&parts.modules), &modules(board, network == Network::User));
         fs::write(file("initramfs"), archive.expect("an initramfs")).expect("a file");
         let listener = UnixListener::bind(file("port")).expect("a socket");
         let begun = Instant::now();

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 /// A fault of what the configuration names: the guest's first program or the kernel's modules.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuestError {
-    /// The program that is to be `/init`.
-    #[error("cannot read the guest's first program `{}`: {error}", path.display())]
-    Init {
+    /// A program that goes into the guest.
+    #[error("cannot read {what} `{}`: {error}", path.display())]
+    Program {
+        /// What it is there.
+        what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
         /// What came of it.

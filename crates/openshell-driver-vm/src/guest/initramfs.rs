@@ -1,4 +1,4 @@
-//! The initramfs: the guest's first program, and the modules that it loads before it can reach a disk.
+//! The initramfs: the guest's first program, the modules that it loads before it can reach a disk, and the supervisor.
 //!
 //! The same for every sandbox, with nothing secret in it. Not compressed: under TCG the kernel would take longer to
 //! unpack it than QEMU takes to copy it.
@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::Programs;
 use super::cpio::Archive;
 use super::error::GuestError;
 use super::modules::Modules;
@@ -14,15 +15,22 @@ use super::modules::Modules;
 ///
 /// # Errors
 /// What cannot be read, and which module was not found where.
-pub(crate) fn build(init: &Path, modules: Option<&Path>, wanted: &[&str]) -> Result<Vec<u8>, GuestError> {
-    let program = fs::read(init).map_err(|error| GuestError::Init { path: init.to_owned(), error })?;
+pub(crate) fn build(
+    programs: &Programs,
+    modules: Option<&Path>,
+    wanted: &[&str],
+) -> Result<Vec<u8>, GuestError> {
+    let init = read(&programs.init, "the guest's first program")?;
     let mut archive = Archive::default();
     for directory in ["dev", "proc", "sys", "cgroup", "root", "modules"] {
         archive.directory(directory);
     }
     // The kernel opens it for the first program before anything is mounted.
     archive.character_device("dev/console", 5, 1);
-    archive.file("init", 0o755, &program);
+    archive.file("init", 0o755, &init);
+    if let Some(path) = &programs.supervisor {
+        archive.file("supervisor", 0o555, &read(path, "the supervisor")?);
+    }
     if let Some(modules) = modules {
         let mut list = String::new();
         for file in Modules::open(modules)?.resolve(wanted)? {
@@ -37,16 +45,27 @@ pub(crate) fn build(init: &Path, modules: Option<&Path>, wanted: &[&str]) -> Res
     Ok(archive.finish())
 }
 
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, GuestError> {
+    fs::read(path).map_err(|error| GuestError::Program { what, path: path.to_owned(), error })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let error = build(Path::new("/none/init"), None, &[]).expect_err("no program").to_string();
+        let failed = |init: &str, supervisor: Option<&str>| {
+            let programs = Programs { init: init.into(), supervisor: supervisor.map(Into::into) };
+            build(&programs, None, &[]).expect_err("no program").to_string()
+        };
         assert_eq!(
-            error,
+            failed("/none/init", None),
             "cannot read the guest's first program `/none/init`: No such file or directory (os error 2)"
+        );
+        assert_eq!(
+            failed("/bin/sh", Some("/none/supervisor")),
+            "cannot read the supervisor `/none/supervisor`: No such file or directory (os error 2)"
         );
     }
 }

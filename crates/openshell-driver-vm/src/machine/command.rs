@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use openshell_vm_init::protocol::PORT;
+use openshell_vm_init::protocol;
 
 use crate::guest::{self, Board};
 
@@ -18,6 +18,7 @@ pub(super) enum File {
     Initramfs,
     Console,
     Agent,
+    Supervisor,
     /// Only held, for its lock.
     Slot,
     Overlay,
@@ -45,6 +46,8 @@ pub(super) struct Plan<'a> {
     pub(super) disk: bool,
     /// Whether there is a network interface.
     pub(super) network: bool,
+    /// Whether there is a port for a supervisor.
+    pub(super) supervisor: bool,
 }
 
 /// The user that QEMU runs as.
@@ -105,8 +108,16 @@ pub(super) fn qemu(plan: &Plan<'_>) -> Vec<OsString> {
     line.add("-chardev", format!("socket,id=console,fd={}", File::Console.number()));
     line.add("-serial", "chardev:console");
     line.add("-chardev", format!("socket,id=agent,fd={}", File::Agent.number()));
-    line.device(plan.board, "virtio-serial", "max_ports=2");
-    line.add("-device", format!("virtserialport,chardev=agent,name={PORT}"));
+    // Its first port is for a console, which there is none of.
+    line.device(plan.board, "virtio-serial", if plan.supervisor { "max_ports=3" } else { "max_ports=2" });
+    line.add("-device", format!("virtserialport,chardev=agent,name={}", protocol::PORT));
+    if plan.supervisor {
+        line.add("-chardev", format!("socket,id=supervisor,fd={}", File::Supervisor.number()));
+        line.add(
+            "-device",
+            format!("virtserialport,chardev=supervisor,name={}", openshell_vm_init::line::PORT),
+        );
+    }
     line.add("-object", "rng-builtin,id=random");
     line.device(plan.board, "virtio-rng", "rng=random");
     if plan.disk {
@@ -176,6 +187,7 @@ mod tests {
         memory: 512,
         disk: true,
         network: false,
+        supervisor: false,
     };
 
     fn text(plan: &Plan<'_>) -> String {
@@ -202,6 +214,19 @@ mod tests {
     fn there_is_a_network_only_when_it_was_asked_for() {
         assert!(!text(&PLAN).contains("net"), "{}", text(&PLAN));
         assert!(text(&Plan { network: true, ..PLAN }).contains("-device virtio-net-pci,netdev=net"));
+    }
+
+    #[test]
+    fn a_supervisor_has_a_port_of_its_own() {
+        assert!(!text(&PLAN).contains("supervisor"), "{}", text(&PLAN));
+        let line = text(&Plan { supervisor: true, ..PLAN });
+        for part in [
+            "virtio-serial-pci,max_ports=3",
+            "socket,id=supervisor,fd=",
+            "virtserialport,chardev=supervisor,name=org.openshell.supervisor",
+        ] {
+            assert!(line.contains(part), "`{part}` is not in {line}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use crate::error::blocking;
 use crate::guest::{self, Board, initramfs};
 
+pub(super) use crate::guest::Programs;
+
 const OPERATION: &str = "open the boot files";
 
 /// The guest program's name, where it lies beside the driver's.
@@ -25,7 +27,7 @@ const INIT: &str = "openshell-vm-init";
 #[derive(Debug)]
 pub(super) struct Files {
     kernel: File,
-    init: PathBuf,
+    programs: Programs,
     modules: Option<PathBuf>,
     /// Made once for each set of modules that is asked for: there are two in the life of a driver at most.
     built: Mutex<Vec<(Kind, Arc<File>)>>,
@@ -42,7 +44,7 @@ impl Files {
     pub(super) fn open(
         kernel: Option<&Path>,
         modules: Option<&Path>,
-        init: Option<&Path>,
+        programs: Programs,
         anybody: bool,
     ) -> Result<Self, DriverError> {
         let Some(path) = kernel else {
@@ -61,7 +63,7 @@ impl Files {
             file
         };
         let modules = modules.map(|dir| tree(dir, &version)).transpose()?;
-        Ok(Self { kernel, init: find_init(init)?, modules, built: Mutex::default() })
+        Ok(Self { kernel, programs, modules, built: Mutex::default() })
     }
 
     /// The kernel.
@@ -77,9 +79,9 @@ impl Files {
         if let Some(file) = self.kept((board, interface)) {
             return Ok(file);
         }
-        let (init, modules) = (self.init.clone(), self.modules.clone());
+        let (programs, modules) = (self.programs.clone(), self.modules.clone());
         let file = blocking(OPERATION, move || {
-            let archive = initramfs::build(&init, modules.as_deref(), &guest::modules(board, interface))
+            let archive = initramfs::build(&programs, modules.as_deref(), &guest::modules(board, interface))
                 .map_err(|error| {
                     refused(error.to_string()).with_hint("see `modules` in docs/vm.md").with_source(error)
                 })?;
@@ -134,7 +136,17 @@ fn tree(dir: &Path, version: &str) -> Result<PathBuf, DriverError> {
     Ok(dir.to_owned())
 }
 
-/// The guest's first program: what the key says, else the file beside the driver's own.
+impl Programs {
+    /// Looks for the first program: what the key says, else the file beside the driver's own. `supervisor` was found by the
+    /// gateway.
+    ///
+    /// # Errors
+    /// `FailedPrecondition`: it is not there.
+    pub(super) fn find(init: Option<&Path>, supervisor: Option<&Path>) -> Result<Self, DriverError> {
+        Ok(Self { init: find_init(init)?, supervisor: supervisor.map(Path::to_owned) })
+    }
+}
+
 fn find_init(configured: Option<&Path>) -> Result<PathBuf, DriverError> {
     let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(INIT)));
     let looked = configured.map(Path::to_owned).or(beside);
@@ -161,11 +173,12 @@ mod tests {
 
     use super::*;
 
+    fn programs() -> Programs {
+        Programs::find(Some(Path::new("/bin/sh")), None).expect("a program")
+    }
+
     fn message(kernel: Option<&Path>, modules: Option<&Path>) -> String {
-        Files::open(kernel, modules, Some(Path::new("/bin/sh")), true)
-            .expect_err("refused")
-            .message()
-            .to_owned()
+        Files::open(kernel, modules, programs(), true).expect_err("refused").message().to_owned()
     }
 
     /// A file that says it is the kernel `6.1.0-test`.
@@ -212,7 +225,7 @@ mod tests {
     fn a_kernel_that_only_root_reads_is_handed_on_as_a_sealed_copy() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = kernel(dir.path(), 0o600);
-        let files = Files::open(Some(&path), None, Some(Path::new("/bin/sh")), true).expect("files");
+        let files = Files::open(Some(&path), None, programs(), true).expect("files");
         let copy = files.kernel().expect("a file");
         let anew = format!("/proc/self/fd/{}", copy.as_raw_fd());
         assert_eq!(std::fs::read(&anew).expect("read"), std::fs::read(&path).expect("read"));

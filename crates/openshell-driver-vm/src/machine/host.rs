@@ -14,9 +14,10 @@ use tokio::sync::{OnceCell, mpsc};
 
 use super::command::Plan;
 use super::console::Log;
-use super::files::Files;
+use super::files::{Files, Programs};
 use super::probe::Accelerator;
 use super::programs::Needed;
+use super::relay::Relay;
 use super::slots::Slots;
 use super::spawn::Spawner;
 use super::start::{Disk, OPERATION};
@@ -56,17 +57,22 @@ pub(crate) struct Host {
 
 impl Host {
     /// Looks for everything that the configuration names, and starts nothing but `qemu --version`. `shared` is the state
-    /// directory that all gateway ids have in common.
+    /// directory that all gateway ids have in common, `supervisor` the program that goes into guests, where one does.
     ///
     /// # Errors
     /// `FailedPrecondition`, and in the hint what to do: QEMU, `setpriv`, the kernel, its modules or the guest's first
     /// program are not there, or not what they should be.
-    pub(crate) async fn open(config: &Config, shared: &Path) -> Result<Arc<Self>, DriverError> {
+    pub(crate) async fn open(
+        config: &Config,
+        shared: &Path,
+        supervisor: Option<&Path>,
+    ) -> Result<Arc<Self>, DriverError> {
         let root = rustix::process::geteuid().is_root();
         let qemu = QEMU.find(config.qemu_path.as_deref())?;
         let setpriv = SETPRIV.find(config.setpriv_path.as_deref())?;
         let (kernel, modules) = (config.kernel.as_deref(), config.modules.as_deref());
-        let files = Files::open(kernel, modules, config.init_path.as_deref(), root)?;
+        let programs = Programs::find(config.init_path.as_deref(), supervisor)?;
+        let files = Files::open(kernel, modules, programs, root)?;
         let version = check_version(&qemu).await?;
         tracing::debug!(qemu = %qemu.display(), version, "QEMU found");
         let users = || {
@@ -97,7 +103,7 @@ impl Host {
     /// is left for it, or no room. Otherwise what is wrong with which file.
     pub(crate) async fn boot(&self, boot: Boot) -> Result<Machine, DriverError> {
         let accelerator = self.accelerator().await?;
-        let Boot { name, dir, base, cpus, memory, network, spec } = boot;
+        let Boot { name, dir, base, cpus, memory, network, gateway, spec } = boot;
         let path = dir.join(overlay::NAME);
         let file = leftover::lock(&path).map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => {
@@ -117,8 +123,9 @@ impl Host {
             memory: memory >> 20,
             disk: true,
             network,
+            supervisor: gateway.is_some(),
         };
-        let running = self.start(&plan, Some(Disk { overlay: file, base })).await?;
+        let mut running = self.start(&plan, Some(Disk { overlay: file, base })).await?;
         if let Err(error) = leftover::note(&dir, running.pid) {
             // Without it a leftover is still found by the lock; a machine that has ended at once tells why by itself.
             tracing::debug!(machine = name, %error, "no pid file");
@@ -131,7 +138,9 @@ impl Host {
         let pid = running.pid;
         let limits = Limits { boot: self.config.boot_timeout, hang: self.config.hang_after };
         let spawner = self.spawner.clone();
-        let task = Task::new(name, dir, running, log, limits, spec, events, received_orders);
+        let relay = running.supervisor.take().zip(gateway);
+        let relay = relay.map_or_else(Relay::default, |(port, socket)| Relay::start(port, socket));
+        let task = Task::new(name, dir, running, relay, log, limits, spec, events, received_orders);
         tokio::spawn(async move {
             task.run().await;
             // The thread that started QEMU has to live as long as that does.

@@ -127,7 +127,16 @@ impl Host {
     async fn attempt(&self, board: Board, kvm: bool, patience: Duration) -> Result<(), String> {
         // What a sandbox has by default: with much less than that there are kernels that do not even unpack themselves.
         let memory = self.config.memory >> 20;
-        let plan = Plan { name: "probe", board, kvm, cpus: 1, memory, disk: false, network: false };
+        let plan = Plan {
+            name: "probe",
+            board,
+            kvm,
+            cpus: 1,
+            memory,
+            disk: false,
+            network: false,
+            supervisor: false,
+        };
         let running = self.start(&plan, None).await.map_err(|error| match error.hint() {
             Some(hint) => format!("{} ({hint})", error.message()),
             None => error.message().to_owned(),

@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) pid: u32,
     pub(super) console: UnixStream,
     pub(super) agent: UnixStream,
+    /// Its supervisor's port, where the plan has one.
+    pub(super) supervisor: Option<UnixStream>,
     /// Held until the process has been waited for.
     _slot: Option<Slot>,
 }
@@ -63,6 +65,12 @@ impl Host {
             (File::Console, its_console),
             (File::Agent, its_agent),
         ];
+        let mut supervisor = None;
+        if plan.supervisor {
+            let (ours, its) = pair().map_err(trouble)?;
+            files.push((File::Supervisor, its));
+            supervisor = Some(ours);
+        }
         if let Some(slot) = &slot {
             files.push((File::Slot, slot.lock.try_clone().map_err(trouble)?.into()));
         }
@@ -77,7 +85,7 @@ impl Host {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let child = self.spawner.start(Job { command, files }).await.map_err(trouble)?;
         let pid = child.id().ok_or_else(|| trouble(io::ErrorKind::NotFound.into()))?;
-        Ok(Running { child, pid, console, agent, _slot: slot })
+        Ok(Running { child, pid, console, agent, supervisor, _slot: slot })
     }
 
     fn slot(&self) -> Result<Option<Slot>, DriverError> {

@@ -1,4 +1,5 @@
-//! The one task of a machine: it listens to the guest (channel.rs), keeps its console, watches the time, and waits for QEMU.
+//! The one task of a machine: it listens to the guest (channel.rs), keeps its console, watches the time and the relay, and waits
+//! for QEMU.
 
 mod channel;
 
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub(super) use self::channel::check_version;
 use super::console::{self, Log, readable};
+use super::relay::Relay;
 use super::start::Running;
 use super::{Cause, End, Event, Order, leftover};
 
@@ -46,6 +48,7 @@ pub(super) struct Task {
     name: String,
     dir: PathBuf,
     running: Running,
+    relay: Relay,
     stderr: Option<ChildStderr>,
     complaints: Vec<u8>,
     log: Log,
@@ -87,6 +90,7 @@ impl Task {
         name: String,
         dir: PathBuf,
         mut running: Running,
+        relay: Relay,
         log: Log,
         limits: Limits,
         spec: Spec,
@@ -99,6 +103,7 @@ impl Task {
             dir,
             stderr: running.child.stderr.take(),
             running,
+            relay,
             complaints: Vec::new(),
             log,
             limits,
@@ -139,6 +144,7 @@ impl Task {
                 _ = agent.readable(), if self.agent_open => self.read_agent(),
                 _ = agent.writable(), if self.agent_open && !self.outgoing.is_empty() => self.write_agent(),
                 words = complaint(&mut self.stderr) => self.complained(&words),
+                broken = self.relay.broken() => self.broke_the_protocol(&broken),
                 () = sleep_until(wake) => self.look_at_the_clock(),
             }
         };

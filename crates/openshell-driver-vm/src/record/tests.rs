@@ -22,6 +22,7 @@ fn record(id: &str) -> Record {
         cpus: 2,
         memory: 1 << 30,
         network: true,
+        supervised: false,
         run: Run { argv: vec!["sh".into()], environment: vec![("A".into(), "1".into())], ..Run::default() },
         ended: Some(Ended { how: How::OutOfMemory, message: "m".into(), at_ms: 3 }),
     }

@@ -20,6 +20,7 @@ fn record(ended: Option<Ended>) -> Record {
         cpus: 1,
         memory: 1,
         network: false,
+        supervised: false,
         run: Run::default(),
         ended,
     }

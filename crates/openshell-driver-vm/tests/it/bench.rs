@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use openshell_driver_api::conditions::{READY, find};
+use openshell_driver_api::supervisor::{ENDPOINT, PROGRAM_NAME, SupervisorDelivery};
 use openshell_driver_api::{
     ComputeDriver, DriverContext, DriverError, EventStream, ObservedSandbox, SandboxId, SandboxRequest,
     SandboxSpec, Table, Template, WatchEvent,
 };
 use openshell_driver_vm::REGISTRATION;
 
-use crate::testbed::Parts;
+use crate::testbed::{Parts, skip};
 
 /// How long anything may take: guests without KVM, on a host that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
@@ -28,6 +29,8 @@ pub(crate) struct Bench {
     pub(crate) driver: Option<Arc<dyn ComputeDriver>>,
     pub(crate) gateway_id: String,
     pub(crate) table: Table,
+    /// What the gateway would have said of a supervisor.
+    supervisor: Option<SupervisorDelivery>,
     state: PathBuf,
     _root: tempfile::TempDir,
 }
@@ -71,7 +74,28 @@ impl Bench {
         let gateway_id = format!("it-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let root = tempfile::tempdir().expect("a state directory");
         let state = root.path().join("drivers/vm");
-        Some(Self { driver: None, gateway_id, table, state, _root: root })
+        Some(Self { driver: None, gateway_id, table, supervisor: None, state, _root: root })
+    }
+
+    /// A driver that puts the supervisor into its sandboxes.
+    pub(crate) async fn supervised(config: &str) -> Option<Self> {
+        let mut bench = Self::closed(config)?;
+        let program = match std::env::var_os("OPENSHELL_TEST_BIN_DIR") {
+            Some(folder) => PathBuf::from(folder).join(PROGRAM_NAME),
+            None => {
+                skip("no supervisor: OPENSHELL_TEST_BIN_DIR is not set (cargo xtask test sets it)");
+                return None;
+            }
+        };
+        assert!(program.is_file(), "`{}` is missing from OPENSHELL_TEST_BIN_DIR", program.display());
+        bench.supervisor = Some(SupervisorDelivery::Host { program, sockets: bench.sockets() });
+        bench.open().await;
+        Some(bench)
+    }
+
+    /// Where the sandboxes' own sockets are.
+    pub(crate) fn sockets(&self) -> PathBuf {
+        self.state.with_file_name("sandboxes")
     }
 
     /// Keeps its state elsewhere.
@@ -92,8 +116,8 @@ impl Bench {
             gateway_id: self.gateway_id.clone(),
             state_dir: self.state.clone(),
             telemetry: false,
-            endpoint: String::new(),
-            supervisor: None,
+            endpoint: self.supervisor.as_ref().map_or_else(String::new, |_| ENDPOINT.to_owned()),
+            supervisor: self.supervisor.clone(),
         };
         REGISTRATION.factory.open(context, &self.table).await
     }
@@ -179,7 +203,7 @@ impl Bench {
 /// It ends when it is told to stop, and not because nobody talks to it any more.
 const QEMU: &str = r#"#!/bin/sh
 [ "$1" = --version ] && exec echo 'QEMU emulator version 9.9.9'
-printf '\027\000\000\000{"hello":{"version":1}}\011\000\000\000"started"' >&6
+printf '\027\000\000\000{"hello":{"version":2}}\011\000\000\000"started"' >&6
 while :; do
   heard=$(dd bs=65536 count=1 <&6 2>/dev/null | tr -d '\000')
   case $heard in *stop*) exit 0 ;; '') sleep 1 ;; esac

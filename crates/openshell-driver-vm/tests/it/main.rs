@@ -10,5 +10,6 @@ mod killed;
 mod lifecycle;
 mod many;
 mod restart;
+mod supervised;
 #[path = "../../src/testbed.rs"]
 mod testbed;

@@ -87,6 +87,7 @@ pub(super) fn arm(name: &str) -> Option<Arm> {
         "vm" => {
             Some(Arm::Process {
                 program: "openshell-driver-vm",
+                supervisor: true,
                 marker: &ARM_VM,
             })
         }

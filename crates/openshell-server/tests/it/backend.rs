@@ -111,6 +111,12 @@ impl Backend {
         vec!["--config".to_owned(), path.to_str().expect("UTF-8").to_owned()]
     }
 
+    /// What its configuration says of this driver, without the head of the driver's table.
+    pub(crate) fn table(&self, home: &Home) -> String {
+        let config = (self.config)(home);
+        config.strip_prefix(&format!("[openshell.drivers.{}]\n", self.name)).unwrap_or_default().to_owned()
+    }
+
     /// Everything that names the gateway `id`, running or not.
     pub(crate) fn resources(&self, home: &Home, id: &str) -> Vec<String> {
         lines(self.everything, home, id).into_iter().filter(|line| line.contains(id)).collect()

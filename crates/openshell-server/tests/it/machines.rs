@@ -38,10 +38,12 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// Waits until the main process of the one machine has counted this run.
+    /// Waits until the main process of the one machine has counted this run, and one can work in it.
     fn wait_for_run(&self, number: usize) {
         let said = format!("this is run {number}");
         self.until(&said, |stage| stage.console().contains(&said));
+        self.wait_for_phase("one", "ready");
+        assert_eq!(self.ok(&["sandbox", "exec", "one", "--", "cat", "/sandbox/runs"]), format!("{number}\n"));
     }
 }
 
@@ -95,14 +97,12 @@ fn no_machine_outlives_its_driver_or_its_gateway_and_each_runs_again_with_its_di
     stage.until("the machine ends", |stage| !stage.machines().contains(&machine));
     stage.wait_for_run(2);
     assert_eq!((stage.programs().len(), stage.machines().len()), (1, 1));
-    stage.wait_for_phase("one", "ready");
 
     // The gateway alone.
     stage.gateway.take().expect("a gateway").kill();
     stage.until("nothing runs", |stage| processes(&[&stage.id]).is_empty());
     stage.start_gateway();
     stage.wait_for_run(3);
-    stage.wait_for_phase("one", "ready");
 
     // Both, the program first, which gives its machines no time to end in order.
     signal(stage.programs()[0], Signal::KILL);
@@ -110,7 +110,6 @@ fn no_machine_outlives_its_driver_or_its_gateway_and_each_runs_again_with_its_di
     stage.until("nothing runs", |stage| processes(&[&stage.id]).is_empty());
     stage.start_gateway();
     stage.wait_for_run(4);
-    stage.wait_for_phase("one", "ready");
 
     // In order: nothing is left, but what is to be started again.
     assert!(stage.gateway.take().expect("a gateway").terminate().success());

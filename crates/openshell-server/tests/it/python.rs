@@ -81,6 +81,11 @@ fn it_works_in_sandboxes_on_podman() {
 }
 
 #[test]
+fn it_works_in_sandboxes_on_virtual_machines() {
+    works(VM, None);
+}
+
+#[test]
 fn it_works_in_sandboxes_on_kubernetes() {
     works(KUBERNETES, None);
 }

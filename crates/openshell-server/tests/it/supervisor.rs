@@ -68,11 +68,12 @@ impl World {
     }
 
     pub(crate) fn start_gateway(&mut self) {
-        let (name, table) = (self.backend.name, self.table);
+        let (name, table, given) = (self.backend.name, self.table, self.backend.table(&self.home));
         let elsewhere = self.elsewhere.as_ref();
         let gateway = elsewhere.map(Elsewhere::gateway).unwrap_or_default();
         let driver = elsewhere.map(Elsewhere::driver).unwrap_or_default();
-        let table = format!("{gateway}[openshell.drivers.{name}]\nsupervisor = \"builtin\"\n{driver}{table}");
+        let table =
+            format!("{gateway}[openshell.drivers.{name}]\nsupervisor = \"builtin\"\n{driver}{table}{given}");
         let config = self.home.write("supervised.toml", table);
         let (config, health) = (config.to_string_lossy(), self.health.to_string());
         let args = ["--drivers", self.backend.name, "--gateway-id", &self.id, "--config", &config];

@@ -3,6 +3,7 @@
 //! Whoever breaks into a guest may say anything here. So each message is taken once and in its place: what a guest can have the
 //! driver do, or write into a log, has an end.
 
+use std::fmt::Display;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,10 +34,7 @@ impl Task {
                 Read::Bytes(read) => {
                     self.frames.push(&buffer[..read]);
                     if let Err(error) = self.take_messages() {
-                        // What follows cannot be understood, and a guest that nobody hears is as good as hung.
-                        self.fail(self.unasked(), format!("the guest broke the protocol: {error}"));
-                        self.agent_open = false;
-                        self.kill();
+                        self.broke_the_protocol(&error);
                         return;
                     }
                 }
@@ -47,6 +45,13 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// What follows cannot be understood, and a guest that nobody hears is as good as hung.
+    pub(super) fn broke_the_protocol(&mut self, how: &dyn Display) {
+        self.fail(self.unasked(), format!("the guest broke the protocol: {how}"));
+        self.agent_open = false;
+        self.kill();
     }
 
     fn take_messages(&mut self) -> Result<(), String> {

@@ -52,7 +52,7 @@ impl Bench {
 
     /// A host that knows already what runs guests: finding out is a test of its own.
     pub(in super::super) async fn host(&self) -> Arc<Host> {
-        let host = Host::open(&self.config, self.dir()).await.expect("a host");
+        let host = Host::open(&self.config, self.dir(), None).await.expect("a host");
         let known = Accelerator { board: Board::Q35, kvm: false, why_not_kvm: None };
         host.chosen.set(known).expect("not yet known");
         host
@@ -71,7 +71,7 @@ impl Bench {
             ..Spec::default()
         };
         let (base, name) = (self.base.clone(), name.to_owned());
-        Boot { name, dir, base, cpus: 1, memory: 128 << 20, network: false, spec }
+        Boot { name, dir, base, cpus: 1, memory: 128 << 20, network: false, gateway: None, spec }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::{Accelerator, MachineType};
 #[tokio::test(flavor = "multi_thread")]
 async fn what_runs_guests_is_found_by_running_one() {
     let Some(bench) = Bench::new().await else { return };
-    let host = Host::open(&bench.config, bench.dir()).await.expect("a host");
+    let host = Host::open(&bench.config, bench.dir(), None).await.expect("a host");
     let found = host.accelerator().await.expect("something runs guests");
     assert!(found.kvm || found.why_not_kvm.is_some(), "{found:?}");
     println!("{found}");
@@ -22,7 +22,7 @@ async fn a_microvm_without_kvm_is_refused() {
     let Some(mut bench) = Bench::new().await else { return };
     bench.config.accelerator = Accelerator::Tcg;
     bench.config.machine = MachineType::Microvm;
-    let host = Host::open(&bench.config, bench.dir()).await.expect("a host");
+    let host = Host::open(&bench.config, bench.dir(), None).await.expect("a host");
     let error = host.accelerator().await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
     assert_eq!(error.message(), "`machine = \"microvm\"` runs under KVM only, which is not used");
@@ -40,7 +40,7 @@ async fn a_qemu_that_ends_at_once_is_quoted() {
     std::fs::set_permissions(&qemu, PermissionsExt::from_mode(0o755)).expect("a mode");
     std::fs::set_permissions(bench.dir(), PermissionsExt::from_mode(0o755)).expect("a mode");
     bench.config.qemu_path = Some(qemu);
-    let host = Host::open(&bench.config, bench.dir()).await.expect("a host");
+    let host = Host::open(&bench.config, bench.dir(), None).await.expect("a host");
     let error = host.accelerator().await.expect_err("refused");
     let message = error.message();
     assert!(message.starts_with("no guest runs on this host; under TCG: qemu: no such board"), "{message}");
@@ -63,7 +63,7 @@ async fn what_is_not_there_is_refused_by_name() {
             "the guest's first program is not at `/none`",
         ),
     ] {
-        let error = Host::open(&config, bench.dir()).await.expect_err("refused");
+        let error = Host::open(&config, bench.dir(), None).await.expect_err("refused");
         assert_eq!((error.kind(), error.message()), (ErrorKind::FailedPrecondition, message));
         assert!(error.hint().is_some(), "{error}");
     }
