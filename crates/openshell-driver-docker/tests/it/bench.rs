@@ -24,7 +24,7 @@ use openshell_driver_api::{
 use crate::supervised::everywhere::program;
 
 /// How long anything on the engine may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One test's driver and engine.
 pub(crate) struct Bench {

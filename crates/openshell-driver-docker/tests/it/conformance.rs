@@ -1,6 +1,7 @@
 //! The driver contract on a real engine: the driver in this process, and the same driver as a program of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openshell_driver_conformance::{Options, Target, hold_program, run};
 
@@ -10,7 +11,14 @@ use crate::bench::{Bench, image};
 const SIDE_BY_SIDE: usize = 4;
 
 fn options() -> Options {
-    Options { image: Some(image()), side_by_side: SIDE_BY_SIDE, ..Options::default() }
+    Options {
+        image: Some(image()),
+        side_by_side: SIDE_BY_SIDE,
+        // The engine has other things to do, and so has the machine.
+        timeout: Duration::from_secs(120),
+        prompt: Duration::from_secs(10),
+        ..Options::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -132,7 +132,7 @@ async fn a_caller_that_goes_away_leaves_no_half_sandbox() {
     }
     // Whatever the deletes came upon, nothing is left, once the last create has come to its end.
     let mut left = Vec::new();
-    for _ in 0..50 {
+    for _ in 0..600 {
         left = bench.leftovers().await;
         if left.is_empty() {
             return;

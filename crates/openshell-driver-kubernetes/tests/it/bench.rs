@@ -19,7 +19,7 @@ use openshell_driver_api::{
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything on the cluster may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One test's driver and cluster.
 pub(crate) struct Bench {

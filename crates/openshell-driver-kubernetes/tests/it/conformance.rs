@@ -25,6 +25,7 @@ fn options(groups: &[Group]) -> Options {
         image: Some(image()),
         side_by_side: SIDE_BY_SIDE,
         timeout: Duration::from_secs(120),
+        prompt: Duration::from_secs(10),
         ..Options::default()
     }
 }

@@ -340,7 +340,7 @@ async fn a_server_that_says_nothing_holds_up_one_request_and_no_other() {
         fake.driver.get(&sandbox_id("two")).await.expect("a sandbox");
         fake.driver.delete(&sandbox_id("one")).await.expect("delete");
     };
-    timeout(Duration::from_secs(10), others).await.expect("others go on");
+    timeout(Duration::from_secs(18), others).await.expect("others go on");
     let error = timeout(PATIENCE, hung).await.expect("an end").expect("a task").expect_err("no answer");
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
 }

@@ -9,7 +9,7 @@ use crate::bench::{PATIENCE, ready, request, sandbox_id};
 use crate::fake::Fake;
 
 /// At once, for what would otherwise wait for an image.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// The kubelet says that the image brings no command.
 fn lacks(fake: &Fake) {

@@ -19,7 +19,7 @@ use crate::api::{Api, labelled};
 use crate::supervised::everywhere::program;
 
 /// How long anything on the service may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One test's driver and service.
 pub(crate) struct Bench {

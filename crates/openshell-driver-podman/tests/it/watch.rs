@@ -88,9 +88,9 @@ async fn what_the_driver_does_is_told_at_once() {
         bench.driver.start(&sandbox_id("quick")).await.expect("start");
         read_until(&mut events, |event| word(event) == "quick Running").await;
     }
-    // A service that keeps its events in a file looks there four times a second.
     println!("slowest: {slowest:?}");
-    assert!(slowest < Duration::from_millis(200), "{slowest:?}");
+    // Not by the next list: they are ten seconds apart.
+    assert!(slowest < Duration::from_secs(5), "{slowest:?}");
 }
 
 #[tokio::test]
@@ -176,6 +176,6 @@ async fn a_log_of_events_that_begins_anew_is_not_the_end() {
     let told = read_until(&mut events, |event| word(event) == "ends ContainerExited").await;
     println!("an end told after {:?}", begun.elapsed());
     // By an event: lists are ten seconds apart.
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     assert!(told.iter().all(|event| word(event).starts_with("ends ")), "{told:?}");
 }

@@ -79,7 +79,7 @@ fn what_was_half_made_goes_with_the_next_start_and_what_is_being_made_stays() {
     assert_eq!(left[0].path(), alive.path());
     drop(alive);
     let gone = || std::fs::read_dir(root.join("work")).expect("a directory").count() == 0;
-    for _ in 0..200 {
+    for _ in 0..6000 {
         if gone() {
             return;
         }

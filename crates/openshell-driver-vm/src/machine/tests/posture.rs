@@ -21,7 +21,7 @@ fn status(pid: u32, key: &str) -> String {
 async fn settled(pid: u32) {
     let begun = Instant::now();
     while status(pid, "Seccomp") != "2" {
-        assert!(begun.elapsed() < Duration::from_secs(20), "no seccomp: {}", status(pid, "Name"));
+        assert!(begun.elapsed() < Duration::from_secs(60), "no seccomp: {}", status(pid, "Name"));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -119,7 +119,7 @@ async fn nothing_stays_after_many_machines() {
         while std::path::Path::new(&format!("/proc/{pid}")).exists()
             || bench.dir().join("one/qemu.pid").exists()
         {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it does not go");
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not go");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // The first one makes what is kept: the initramfs.
@@ -162,7 +162,7 @@ async fn a_machine_ends_with_its_driver() {
     driver.wait().expect("waited for");
     let begun = Instant::now();
     while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(begun.elapsed() < Duration::from_secs(5), "an orphan");
+        assert!(begun.elapsed() < Duration::from_secs(60), "an orphan");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
