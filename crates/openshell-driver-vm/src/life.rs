@@ -172,7 +172,7 @@ fn supervisor_of(record: &Record) -> Supervisor {
     Supervisor {
         program: supervisor::PROGRAM.to_owned(),
         socket: format!("{}/{}", supervisor::GATEWAY_DIR, supervisor::SOCKET),
-        command: supervisor::command_line(&run.user, &run.working_dir, 0, of_the_image),
+        command: supervisor::command_line(supervisor::PROGRAM, &run.user, &run.working_dir, 0, of_the_image),
     }
 }
 
