@@ -44,7 +44,8 @@ fn workloads(output: &str) -> BTreeMap<String, bool> {
     let mut found = BTreeMap::new();
     for line in output.lines() {
         let (id, state) = line.split_once(' ').unwrap_or_else(|| panic!("`{line}`"));
-        let runs = state.eq_ignore_ascii_case("running");
+        // Podman's lists say since when.
+        let runs = state.eq_ignore_ascii_case("running") || state.starts_with("Up ");
         assert!(found.insert(id.to_owned(), runs).is_none(), "`{id}` is there twice:\n{output}");
     }
     found
@@ -65,6 +66,8 @@ struct Engine {
     command: fn(&Path) -> Command,
     /// A client's command line up to its verb.
     client: String,
+    /// What its lists call the label of a sandbox's id.
+    label: &'static str,
 }
 
 impl Engine {
@@ -73,10 +76,15 @@ impl Engine {
     }
 
     /// `None`, and said so, where it cannot run here.
-    fn new(backend: Backend, command: fn(&Path) -> Command, client: &str) -> Option<Self> {
+    fn new(
+        backend: Backend,
+        command: fn(&Path) -> Command,
+        client: &str,
+        label: &'static str,
+    ) -> Option<Self> {
         let root = tempfile::tempdir().expect("a directory");
         let client = format!("{client}://{}", Self::socket(root.path()).display());
-        let mut engine = Self { backend, root, child: None, command, client };
+        let mut engine = Self { backend, root, child: None, command, client, label };
         if !engine.start() {
             let log = std::fs::read_to_string(engine.root.path().join("log")).unwrap_or_default();
             required(backend.name, &format!("no way to start an engine of the test's own:\n{log}"));
@@ -136,12 +144,12 @@ impl Own for Engine {
     }
 
     fn workloads(&self, gateway_id: &str) -> BTreeMap<String, bool> {
-        let client = &self.client;
+        let (client, label) = (&self.client, self.label);
+        // Out of the list alone: an engine that was killed may know of a container by its name and nothing else.
         let script = format!(
-            "{client} ps -aq --filter label=openshell.ai/gateway-id={gateway_id} | xargs -r {client} inspect \
-             --format '{{{{index .Config.Labels \"openshell.ai/sandbox-id\"}}}} {{{{.State.Status}}}}'"
+            "{client} ps -a --filter label=openshell.ai/gateway-id={gateway_id} --format '{{{{{label}}}}} {{{{.State}}}}'"
         );
-        // A container that is removed between the two calls fails the second, and the whole is asked again.
+        // A container that is removed meanwhile may fail a list, which is asked for again.
         let deadline = Instant::now() + PATIENCE;
         loop {
             let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
@@ -390,7 +398,11 @@ fn docker_is_killed_under_load_and_comes_back() {
     if !DOCKER.is_there() {
         return;
     }
-    let Some(mut engine) = Engine::new(DOCKER, dockerd, "docker -H unix") else { return };
+    let Some(mut engine) =
+        Engine::new(DOCKER, dockerd, "docker -H unix", ".Label \"openshell.ai/sandbox-id\"")
+    else {
+        return;
+    };
     shell(&format!("docker save {} | {} load", (DOCKER.image)(), engine.client));
     let Some(stage) = Stage::set(DOCKER, &engine, &[]) else { return };
     outage(DOCKER, &mut engine, &stage);
@@ -401,7 +413,11 @@ fn podman_is_killed_under_load_and_comes_back() {
     if !PODMAN.is_there() {
         return;
     }
-    let Some(mut engine) = Engine::new(PODMAN, podman, "podman --url unix") else { return };
+    let Some(mut engine) =
+        Engine::new(PODMAN, podman, "podman --url unix", "index .Labels \"openshell.ai/sandbox-id\"")
+    else {
+        return;
+    };
     shell(&format!("podman save {} | {} load", (PODMAN.image)(), engine.client));
     let Some(stage) = Stage::set(PODMAN, &engine, &[]) else { return };
     outage(PODMAN, &mut engine, &stage);
