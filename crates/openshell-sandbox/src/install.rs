@@ -1,9 +1,9 @@
 //! `install`: puts this program, the sandbox's token and the gateway's CA where a sandbox has them. It is what runs before a
 //! sandbox's first process where nothing of the gateway's host can be bound into one: in an image of this program alone.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::args::Install;
@@ -31,8 +31,12 @@ pub(crate) fn install(arguments: &Install) -> Result<(), InstallError> {
         let path = path.to_owned();
         move |source| InstallError { action, path, source }
     };
-    let made = DirBuilder::new().recursive(true).mode(DIRECTORY).create(directory);
-    made.map_err(failed("make the directory", directory))?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(failed("make the directory", directory)(error));
+        }
+        _ => {}
+    }
     match fs::set_permissions(directory, Permissions::from_mode(DIRECTORY)) {
         // A volume that is another's: whoever gave it decides who may write there.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -47,27 +51,27 @@ pub(crate) fn install(arguments: &Install) -> Result<(), InstallError> {
     ];
     for (from, name, mode) in files {
         let Some(from) = from.map(Path::new) else { continue };
-        let source = File::open(from).map_err(failed("read", from))?;
-        let to = directory.join(name);
-        put(source, &to, mode).map_err(failed("write", &to))?;
+        let bytes = fs::read(from).map_err(failed("read", from))?;
+        let (fresh, to) = (directory.join(format!("{name}.new")), directory.join(name));
+        put(&bytes, &fresh, &to, mode).map_err(failed("write", &to))?;
     }
     Ok(())
 }
 
-/// Copies `source` to `path`, which has all of it with these permissions, or is what it was.
-fn put(mut source: File, path: &Path, mode: u32) -> io::Result<()> {
-    let fresh = path.with_extension("new");
+/// Writes `path` by way of `fresh`: it has all of the bytes with these permissions, or is what it was.
+fn put(bytes: &[u8], fresh: &Path, path: &Path, mode: u32) -> io::Result<()> {
     // Of an attempt that was cut off.
-    match fs::remove_file(&fresh) {
+    match fs::remove_file(fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Nobody's before it is complete.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    io::copy(&mut source, &mut file)?;
+    // Nobody else's before it is complete.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
+    file.write_all(bytes)?;
+    drop(file);
     // Whatever the umask made of it.
-    file.set_permissions(Permissions::from_mode(mode))?;
-    fs::rename(&fresh, path)
+    fs::set_permissions(fresh, Permissions::from_mode(mode))?;
+    fs::rename(fresh, path)
 }
 
 #[cfg(test)]
@@ -86,7 +90,7 @@ mod tests {
             fs::write(&path, text).expect("a file");
             path.to_string_lossy().into_owned()
         };
-        let directory = home.path().join("run/openshell");
+        let directory = home.path().join("openshell");
         let mut arguments = Install {
             directory: directory.to_string_lossy().into_owned(),
             token: Some(file("t", "osb1.token")),

@@ -14,7 +14,7 @@ pub(crate) enum Endpoint {
     /// A Unix socket.
     Socket(Socket),
     /// A port of a host, spoken to over TLS.
-    Network(Network),
+    Network(Box<Network>),
 }
 
 /// An absolute path of a Unix socket.
@@ -60,7 +60,9 @@ impl Endpoint {
             return Err(EndpointError::Plain(text.to_owned()));
         }
         let network = text.strip_prefix("https://").and_then(|address| network(text, address));
-        network.map(Self::Network).ok_or_else(|| EndpointError::Unknown(text.to_owned()))
+        network
+            .map(|network| Self::Network(Box::new(network)))
+            .ok_or_else(|| EndpointError::Unknown(text.to_owned()))
     }
 
     /// What requests say that they are for. On a Unix socket nobody reads it, and HTTP/2 wants one.
