@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openshell_vm_init::protocol::{FromGuest, MAX_FROM_GUEST, VERSION, encode};
 
 use super::super::console::{NAME, OLDER};
-use super::super::{Cause, Event, Machine};
+use super::super::{Boot, Cause, Event, Machine};
 use super::Bench;
 use crate::machine::command::File;
 
@@ -20,11 +20,12 @@ fn said(messages: &[FromGuest]) -> Vec<u8> {
     messages.iter().flat_map(|message| encode(message).expect("a frame")).collect()
 }
 
-/// A machine whose QEMU does `script`, in which `agent` and `console` are descriptors.
+/// A machine whose QEMU does `script`, in which `agent`, `console` and `supervisor` are descriptors.
 async fn machine(bench: &mut Bench, script: &str) -> Machine {
     let qemu = bench.dir().join("qemu");
     let (agent, console) = (File::Agent.number(), File::Console.number());
     let script = script.replace("&agent", &format!("&{agent}")).replace("&console", &format!("&{console}"));
+    let script = script.replace("&supervisor", &format!("&{}", File::Supervisor.number()));
     let script =
         format!("#!/bin/sh\n[ \"$1\" = --version ] && exec echo 'QEMU emulator version 9.9.9'\n{script}\n");
     std::fs::write(&qemu, script).expect("written");
@@ -32,7 +33,8 @@ async fn machine(bench: &mut Bench, script: &str) -> Machine {
         std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).expect("a mode");
     }
     bench.config.qemu_path = Some(qemu);
-    bench.host().await.boot(bench.boot("one", "")).await.expect("boots")
+    let gateway = Some(bench.dir().join("no-gateway.sock"));
+    bench.host().await.boot(Boot { gateway, ..bench.boot("one", "") }).await.expect("boots")
 }
 
 const HELLO: FromGuest = FromGuest::Hello { version: VERSION };
@@ -76,6 +78,19 @@ async fn whoever_breaks_the_protocol_ends_at_once() {
     let script = format!("printf '{}' >&agent; exit 0", octal(&said(&[HELLO, failed])));
     let end = machine(&mut bench, &script).await.end().await;
     assert_eq!((end.cause, end.message.as_str()), (Cause::Failed, "the guest could not x: yz"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_breaks_the_supervisor_s_line_ends_too() {
+    let Some(mut bench) = Bench::new().await else { return };
+    let hello = octal(&said(&[HELLO, FromGuest::Started]));
+    let script =
+        format!("printf '{hello}' >&agent; cat /proc/version >&supervisor; while :; do sleep 1; done");
+    let mut machine = machine(&mut bench, &script).await;
+    let end = machine.end().await;
+    // Whether it is heard before or after what it said on the other port is chance.
+    assert!(matches!(end.cause, Cause::Qemu | Cause::Failed), "{end:?}");
+    assert!(end.message.ends_with("begin no frame of the supervisor's line"), "{end:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
