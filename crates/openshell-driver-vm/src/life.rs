@@ -169,10 +169,14 @@ fn supervisor_of(record: &Record) -> Supervisor {
     let told = run.environment.iter().find(|(name, _)| name == environment::MAIN_PROCESS_SPEC);
     let told = told.and_then(|(_, spec)| environment::read_main_process_spec(spec).ok());
     let of_the_image = if told.is_some_and(|(command, _)| !command.is_empty()) { &[][..] } else { &run.argv };
+    let mut command =
+        supervisor::command_line(supervisor::PROGRAM, &run.user, &run.working_dir, 0, of_the_image);
+    // After the program and what it is to do: every start of the machine writes the token anew.
+    command.insert(2, "--forget-token".to_owned());
     Supervisor {
         program: supervisor::PROGRAM.to_owned(),
         socket: format!("{}/{}", supervisor::GATEWAY_DIR, supervisor::SOCKET),
-        command: supervisor::command_line(supervisor::PROGRAM, &run.user, &run.working_dir, 0, of_the_image),
+        command,
     }
 }
 

@@ -170,9 +170,14 @@ mod tests {
             of("run --user u:g --workdir /w --capabilities e0 -- sh -c -- --user"),
             run("u:g", Some("/w"), 0xe0, &["sh", "-c", "--", "--user"])
         );
-        pub(crate) const USAGE: &str = "openshell-sandbox run [--user USER[:GROUP]] [--groups NUMBER[,NUMBER…]] [--workdir DIR] \
-    [--capabilities HEX] [--forget-token] [-- PROGRAM [ARGUMENT…]] | install [--token FILE] [--ca FILE] DIR | \
-    files upload DIR NAME | files download PATH | --version";
+        let install = |directory: &str, token: Option<&str>, ca: Option<&str>| {
+            let (token, ca) = (token.map(str::to_owned), ca.map(str::to_owned));
+            Ok(Arguments::Install(Install { directory: directory.to_owned(), token, ca }))
+        };
+        assert_eq!(of("install --token /t --ca /c /run"), install("/run", Some("/t"), Some("/c")));
+        assert_eq!(of("install /run"), install("/run", None, None));
+        let more = Run { groups: vec![9, 1000], forget_token: true, ..Run::default() };
+        assert_eq!(of("run --forget-token --groups 9,1000"), Ok(Arguments::Run(more)));
         assert_eq!(of("files upload /a b"), Ok(Arguments::Upload("/a".to_owned(), "b".to_owned())));
         assert_eq!(of("files download a"), Ok(Arguments::Download("a".to_owned())));
         assert_eq!(of("--version"), Ok(Arguments::Version));

@@ -7,7 +7,7 @@
 //!
 //! Two threads that each wait for one thing: a gateway that does not read holds up `up` alone, a supervisor that does not
 //! read `down` alone, and neither the first program's own talk with the driver. Only the supervisor is let in, whoever
-//! connects: so root in the guest gains nothing by the token that it can read.
+//! connects: so nobody in the guest takes its place, root either.
 
 use std::convert::Infallible;
 use std::fs::File;

@@ -142,11 +142,14 @@ async fn it_stops_starts_and_goes_like_any_other() {
     let mut wanted = request("cycle", &["sh", "-c", script]);
     wanted.spec.token = Secret::new(TOKEN);
     bench.driver.create(&wanted).await.expect("create");
+    // Some kubelets take a minute and a half to kill a pod that is removed before they have said that it runs.
+    bench.until("cycle", "Running").await;
     stage.until_printed("cycle", "up\n").await;
     bench.driver.stop(&wanted.id).await.expect("stop");
     // Its secret is there still, and is brought into the new pod's memory. What was written at the end says that signals
     // come through.
     bench.driver.start(&wanted.id).await.expect("start");
+    bench.until("cycle", "Running").await;
     stage.until_printed("cycle", "up\nbye\nup\n").await;
     assert!(bench.driver.delete(&wanted.id).await.expect("delete"));
     assert_eq!(bench.leftovers().await, Vec::<String>::new());

@@ -130,8 +130,8 @@ mod tests {
         assert_eq!(asks(&roll, Some(&b)), nobody(Denied::OtherSandbox));
         assert_eq!(asks(&roll, None), nobody(Denied::Missing));
         assert_eq!(asks(&roll, Some(&format!("{a}A"))), nobody(Denied::Unknown));
-        let old = SystemTime::now() - 2 * Purpose::Boot.lifetime();
-        let old = key.issue("a", Purpose::Boot, old).token.expose().to_owned();
+        let old = SystemTime::now() - 2 * Purpose::Session.lifetime().expect("it ends");
+        let old = key.issue("a", Purpose::Session, old).token.expose().to_owned();
         assert_eq!(asks(&roll, Some(&old)), ("a".to_owned(), Err(Refusal::Denied(Denied::Expired))));
         roll.remove("a");
         assert_eq!(asks(&roll, Some(&a)), nobody(Denied::OtherSandbox));

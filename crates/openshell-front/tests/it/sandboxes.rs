@@ -108,7 +108,7 @@ impl Gateway {
         let address = listener.local_addr().expect("an address");
         let entrance = Entrance::tls(listener, identity.tls, Arc::default()).with_places(roll.places());
         let limits = Limits {
-            unknown: Some(UNKNOWN),
+            introduction: Some(UNKNOWN),
             handshake: UNKNOWN,
             drain: Duration::from_millis(200),
             ..Limits::default()
@@ -135,12 +135,13 @@ impl Gateway {
         Supervisor { sender, connection: tokio::spawn(async move { drop(connection.await) }) }
     }
 
-    fn token(&self, id: &str, age: Duration) -> String {
-        self.key.issue(id, Purpose::Boot, SystemTime::now() - age).token.expose().to_owned()
+    fn fresh(&self, id: &str) -> String {
+        self.key.issue(id, Purpose::Boot, SystemTime::now()).token.expose().to_owned()
     }
 
-    fn fresh(&self, id: &str) -> String {
-        self.token(id, Duration::ZERO)
+    fn expired(&self, id: &str) -> String {
+        let life = Purpose::Session.lifetime().expect("it ends");
+        self.key.issue(id, Purpose::Session, SystemTime::now() - life).token.expose().to_owned()
     }
 }
 
@@ -204,7 +205,7 @@ async fn a_token_says_whose_supervisor_it_is_and_nothing_else_lets_anybody_in() 
     assert_eq!(first.ask(CONNECT, &b).await, refused(WHO), "the connection is the one's by now");
     assert_eq!(first.ask(CONNECT, &a).await, said("a"), "and stays it");
     let mut second = gateway.supervisor(&ca).await;
-    let old = gateway.token("b", Purpose::Boot.lifetime());
+    let old = gateway.expired("b");
     for (what, token) in [("expired", old), ("gone", gateway.fresh("c")), ("spoilt", format!("{b}A"))] {
         assert_eq!(second.ask(CONNECT, &token).await, refused(WHO), "{what}");
     }
