@@ -20,6 +20,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use openshell_driver_api::supervisor::CA;
 use openshell_driver_api::{DriverContext, DriverError, SandboxRequest, environment};
 use openshell_driver_common::container::files::TOKEN_PATH;
 use openshell_driver_common::container::image as references;
@@ -118,10 +119,15 @@ impl Plan {
         let asked = Asked::read(request, config, &mut faults);
         let resources =
             faults.take(resources::read(&spec.template.resources, &asked, config)).unwrap_or_default();
-        let supervised = Supervised::of(config, context);
-        let variables = faults.take(environment::of(request, context, TOKEN_PATH)).unwrap_or_default();
+        let supervised = Supervised::of(config, context, &asked);
+        let token =
+            supervised.as_ref().map_or(TOKEN_PATH.to_owned(), |supervised| supervised.file(TOKEN_PATH));
+        let mut variables = faults.take(environment::of(request, context, &token)).unwrap_or_default();
+        if let (Some(supervised), Some(ca)) = (&supervised, variables.get_mut(environment::CA_FILE)) {
+            *ca = supervised.file(CA);
+        }
         let storage = faults.about("driver_config.storage_size", volumes::storage(&asked, config));
-        let ca = supervised.map(|supervised| supervised.ca);
+        let ca = supervised.as_ref().map(|supervised| supervised.ca);
         let secret = faults.take(secret::data(&variables, &spec.token, ca)).unwrap_or_default();
         faults.into_result()?;
 
@@ -131,7 +137,8 @@ impl Plan {
         metadata.namespace = Some(namespace.clone());
         let storage = storage.unwrap_or_else(|| config.storage.clone());
         let claim = volumes::claim(&storage, &metadata);
-        let given = Given { token: !spec.token.is_empty(), supervised: supervised.is_some() };
+        let home = supervised.as_ref().map(|supervised| supervised.home.as_str());
+        let given = Given { token: !spec.token.is_empty(), supervised: home };
         let volumes = Volumes::new(&name, &storage, config, &asked, given);
         let (asked, variables) = (&asked, &variables);
         let pod = pod::Parts { request, config, asked, image, resources, variables, volumes, supervised };

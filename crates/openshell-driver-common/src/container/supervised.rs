@@ -77,9 +77,7 @@ impl Supervised {
     /// first, whatever the links say, and of two mounts at one place the later is found: so these lie deeper than all others.
     #[must_use]
     pub fn beside<'a>(&self, others: impl IntoIterator<Item = &'a str>) -> Placed<'_> {
-        let deepest = others.into_iter().map(depth).max().unwrap_or_default();
-        let further = (deepest + 1).saturating_sub(depth(supervisor::PROGRAM));
-        Placed { supervised: self, further: FURTHER.repeat(further) }
+        Placed { supervised: self, further: further(others, supervisor::PROGRAM) }
     }
 
     /// What the container's first process may do.
@@ -151,6 +149,14 @@ pub fn capabilities(kept: &[String]) -> Vec<String> {
 pub fn bits(capabilities: &[String]) -> u64 {
     let numbers = capabilities.iter().filter_map(|name| capability_number(name));
     numbers.fold(0, |bits, number| bits | 1_u64 << number)
+}
+
+/// What has to be put into the path of a mount, before its last part or at its end, for it to be deeper than all `others`:
+/// see [`Supervised::beside`].
+#[must_use]
+pub fn further<'a>(others: impl IntoIterator<Item = &'a str>, path: &str) -> String {
+    let deepest = others.into_iter().map(depth).max().unwrap_or_default();
+    FURTHER.repeat((deepest + 1).saturating_sub(depth(path)))
 }
 
 /// How many parts a path has: what engines sort mounts by. One with `..` in it is taken for deeper than it is.

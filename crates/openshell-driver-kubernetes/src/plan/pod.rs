@@ -45,10 +45,11 @@ impl Parts<'_> {
         let steps = self.steps(owner);
         let Self { request, config, asked, image, resources, variables, volumes, supervised } = self;
         let (spec, own_command) = (&request.spec, request.spec.command.is_empty());
-        let (command, directory, security) = match supervised {
+        let (command, directory, security) = match &supervised {
             // The supervisor reads what to run, and goes where that shall run.
-            Some(_) => {
-                (Some(supervised::command(config, owner)), Some(DIRECTORY), posture::supervisor(config))
+            Some(supervised) => {
+                let command = supervised::command(supervised, config, owner);
+                (Some(command), Some(DIRECTORY), posture::supervisor(config))
             }
             // An image's own command may be relative to its own directory.
             None if own_command => (None, None, posture::container(config)),
@@ -101,7 +102,8 @@ impl Parts<'_> {
     fn steps(&self, owner: Owner) -> Vec<Container> {
         let giver = self.gives_workspace(owner).then(|| self.giver(owner));
         let token = !self.request.spec.token.is_empty();
-        let installer = self.supervised.map(|supervised| supervised.installer(token, self.step_resources()));
+        let installer =
+            self.supervised.as_ref().map(|supervised| supervised.installer(token, self.step_resources()));
         giver.into_iter().chain(installer).collect()
     }
 

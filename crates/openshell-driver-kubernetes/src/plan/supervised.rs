@@ -12,11 +12,12 @@ use k8s_openapi::api::core::v1::{Container, ResourceRequirements, VolumeMount};
 use openshell_driver_api::DriverContext;
 use openshell_driver_api::supervisor::{self, SupervisorDelivery};
 use openshell_driver_common::container::files::{TOKEN_DIRECTORY, WORKSPACE};
-use openshell_driver_common::container::supervised;
+use openshell_driver_common::container::supervised::{self, bits};
 
 use super::posture::{self, Owner};
 use super::secret::{CA_KEY, TOKEN_KEY};
 use super::volumes::{SUPERVISOR_VOLUME, TOKEN_VOLUME};
+use crate::asked::Asked;
 use crate::config::{Config, SupervisorImage};
 
 /// The name of the container that brings the program.
@@ -25,18 +26,32 @@ const STEP: &str = "supervisor";
 const SECRET: &str = "/run/secrets/openshell";
 
 /// How a sandbox gets its supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Supervised<'a> {
     image: &'a SupervisorImage,
     /// Certificates, PEM.
     pub(super) ca: &'a str,
+    /// Where the main container has all of it.
+    pub(super) home: String,
 }
 
 impl<'a> Supervised<'a> {
-    /// What there is of it, `None` where sandboxes have no supervisor.
-    pub(super) fn of(config: &'a Config, context: &'a DriverContext) -> Option<Self> {
+    /// What there is of it, `None` where sandboxes have no supervisor. It lies deeper than whatever `asked` mounts: a link in
+    /// the image must not lead a claim over it, with a program of its own to be started in the supervisor's stead.
+    pub(super) fn of(config: &'a Config, context: &'a DriverContext, asked: &Asked) -> Option<Self> {
         let Some(SupervisorDelivery::Network { ca, .. }) = &context.supervisor else { return None };
-        config.supervisor.as_ref().map(|image| Self { image, ca })
+        let mounts = asked.mounts.iter().map(|mount| mount.target.as_str()).chain([WORKSPACE]);
+        let further = supervised::further(mounts, TOKEN_DIRECTORY);
+        config.supervisor.as_ref().map(|image| Self {
+            image,
+            ca,
+            home: format!("{TOKEN_DIRECTORY}{further}"),
+        })
+    }
+
+    /// A file of it, by the path that it has where nothing else is mounted.
+    pub(super) fn file(&self, usual: &str) -> String {
+        format!("{}{}", self.home, usual.strip_prefix(TOKEN_DIRECTORY).unwrap_or(usual))
     }
 
     /// The container that puts the program and what it reads in place. `token` says whether there is one.
@@ -71,11 +86,11 @@ impl<'a> Supervised<'a> {
 
 /// The main container's command line. What runs is the request's command, which the supervisor reads from its environment,
 /// or a shell: what the image would run, nobody who starts a pod can know.
-pub(super) fn command(config: &Config, owner: Owner) -> Vec<String> {
+pub(super) fn command(supervised: &Supervised<'_>, config: &Config, owner: Owner) -> Vec<String> {
     let Owner { user, group, fs_group } = owner;
-    let kept = supervised::bits(&config.cap_add);
-    let mut words =
-        supervisor::command_line(supervisor::PROGRAM, &format!("{user}:{group}"), WORKSPACE, kept, &[]);
+    let kept = bits(&config.cap_add);
+    let program = supervised.file(supervisor::PROGRAM);
+    let mut words = supervisor::command_line(&program, &format!("{user}:{group}"), WORKSPACE, kept, &[]);
     // Every pod is brought its own, in memory.
     let mut flags = vec!["--forget-token".to_owned()];
     if fs_group != group {
@@ -222,6 +237,23 @@ mod tests {
         let secret = plan.secret.as_ref().and_then(|secret| secret.data.as_ref()).expect("a secret");
         assert_eq!(secret.keys().collect::<Vec<_>>(), ["ca.crt", "env.KEY", "token"]);
         assert!(!pod.to_string().contains("t0ken") && !pod.to_string().contains("s3cret"));
+    }
+
+    #[test]
+    fn nothing_is_mounted_deeper_than_what_the_main_container_begins_with() {
+        let pod = pod("claims = ['data']", |spec| {
+            let mount = json!({ "type": "claim", "target": "/home/user/data", "source": "data" });
+            spec.template.driver_config =
+                json!({ "mounts": [mount] }).as_object().expect("an object").clone();
+        });
+        let main = &pod["containers"][0];
+        assert_eq!(main["command"][0], "/run/openshell/_/_/supervisor");
+        assert_eq!(
+            main["volumeMounts"][1],
+            json!({ "name": "supervisor", "mountPath": "/run/openshell/_/_" })
+        );
+        assert_eq!(variable(main, "OPENSHELL_CA_FILE"), "/run/openshell/_/_/ca.crt");
+        assert_eq!(variable(main, "OPENSHELL_SANDBOX_TOKEN_FILE"), "/run/openshell/_/_/token");
     }
 
     #[test]

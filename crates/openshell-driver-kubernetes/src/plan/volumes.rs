@@ -66,11 +66,11 @@ pub(super) fn claim(storage: &Storage, metadata: &ObjectMeta) -> Option<Persiste
 
 /// What the gateway gives to a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Given {
+pub(super) struct Given<'a> {
     /// A token.
     pub(super) token: bool,
-    /// A supervisor.
-    pub(super) supervised: bool,
+    /// A supervisor, at this path.
+    pub(super) supervised: Option<&'a str>,
 }
 
 /// The volumes of a pod, and where its container has them.
@@ -82,7 +82,13 @@ pub(super) struct Volumes {
 
 impl Volumes {
     /// `name` is that of the sandbox's own claim and secret.
-    pub(super) fn new(name: &str, storage: &Storage, config: &Config, asked: &Asked, given: Given) -> Self {
+    pub(super) fn new(
+        name: &str,
+        storage: &Storage,
+        config: &Config,
+        asked: &Asked,
+        given: Given<'_>,
+    ) -> Self {
         let mut all = Self::default();
         let workspace = match storage {
             Storage::Claim { .. } => existing(name, false),
@@ -95,9 +101,9 @@ impl Volumes {
             },
         };
         all.add(WORKSPACE_VOLUME, workspace, WORKSPACE, false);
-        if given.supervised {
+        if let Some(home) = given.supervised {
             // The main container has what the step before it puts there, and not the secret.
-            all.add(SUPERVISOR_VOLUME, in_memory(SUPERVISOR_SIZE), TOKEN_DIRECTORY, false);
+            all.add(SUPERVISOR_VOLUME, in_memory(SUPERVISOR_SIZE), home, false);
             let keys = given.token.then_some(TOKEN_KEY).into_iter().chain([CA_KEY]);
             all.volumes.push(Volume { name: TOKEN_VOLUME.to_owned(), ..secret(name, keys) });
         } else if given.token {

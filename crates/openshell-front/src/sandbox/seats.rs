@@ -6,7 +6,7 @@ use crate::Guest;
 use crate::listen::{Seat, Taken};
 
 /// Connections of one sandbox: its supervisor needs one, and one more when it reconnects.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 2;
 
 /// Where they are; the oldest makes room for the newest, as all of them have shown the same sandbox's token.
 #[derive(Debug, Default)]

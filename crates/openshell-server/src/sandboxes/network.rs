@@ -15,12 +15,14 @@ use openshell_runtime::SandboxDoors;
 use tokio::sync::{Mutex, watch};
 use tracing::{info, warn};
 
-use super::{FAREWELL, Open, Supervised};
+use super::{FAREWELL, Open, STREAMS, Supervised};
 use crate::doors::{self, Reserved};
 use crate::error::StartError;
 
 /// What the listener is for, as errors name it.
 pub(crate) const SANDBOXES: &str = "sandboxes";
+/// What the gateway holds of a channel whose client does not read: some distance lies between, so it is more than on a socket.
+const WINDOW: u32 = 256 * 1024;
 /// How long whoever connects may take to show a token that is good.
 const UNKNOWN: Duration = Duration::from_secs(10);
 
@@ -60,6 +62,8 @@ impl Network {
             limits: Limits {
                 handshake: limits.handshake.min(limits.first_byte),
                 introduction: Some(UNKNOWN),
+                streams: limits.streams.min(STREAMS),
+                window: limits.window.min(WINDOW),
                 ..limits
             },
             counters: metrics.door(Door::Sandboxes),
