@@ -201,6 +201,10 @@ impl Leaving {
     /// How much longer to wait for it; `None`: no longer.
     fn patience(&self, place: &Place) -> Option<Duration> {
         let farewell = farewell(place);
+        // Who does not acknowledge that it is to go may begin requests without end.
+        if self.until.is_some_and(|until| until + farewell <= Instant::now()) {
+            return None;
+        }
         match place.idle() {
             Some(idle) => farewell.checked_sub(idle).filter(|more| !more.is_zero()),
             None if self.until.is_some_and(|until| until <= Instant::now()) => None,

@@ -11,6 +11,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -52,15 +53,15 @@ const NOTED_SHARE: usize = 16;
 pub(super) enum Origin {
     /// A user of this host, by the kernel's word.
     Uid(u32),
-    /// Somewhere.
-    Network,
+    /// An address.
+    Address(IpAddr),
 }
 
 impl Origin {
     pub(super) fn of(peer: &Peer) -> Self {
         match peer {
             Peer::Unix(peer) => Self::Uid(peer.uid),
-            Peer::Tcp { .. } | Peer::Tls { .. } => Self::Network,
+            Peer::Tcp { address } | Peer::Tls { address, .. } => Self::Address(address.ip().to_canonical()),
         }
     }
 }
@@ -229,10 +230,10 @@ impl Seat {
         self.0.strong_count() > 0
     }
 
-    /// Shows whoever sits there out.
+    /// Ends it at once: whoever is shown out could stay, with requests of which each is short.
     pub(crate) fn clear(&self) {
         if let Some(state) = self.0.upgrade() {
-            state.leave.notify_one();
+            state.cut.notify_one();
         }
     }
 }
@@ -274,13 +275,16 @@ impl Room {
             return;
         }
         let mut inside = self.inside();
-        let known = inside.connections.iter().filter(|(_, state)| state.order().welcome);
+        // Who became known after the place was lost counts, too.
+        let all = inside.connections.iter().chain(inside.leaving.iter());
+        let known = all.filter(|(_, state)| state.order().welcome);
         let mut known: Vec<u64> = known.map(|(id, _)| *id).collect();
         if known.len() > self.known {
             known.sort_unstable();
             let surplus = known.len() - self.known;
             for id in known.into_iter().take(surplus) {
-                if let Some(state) = inside.connections.remove(&id) {
+                let state = inside.connections.remove(&id);
+                if let Some(state) = state.or_else(|| inside.leaving.remove(&id)) {
                     state.cut.notify_one();
                 }
             }
@@ -356,7 +360,7 @@ impl Place {
     pub(crate) fn is_displaced(&self) -> bool {
         use futures_util::FutureExt as _;
 
-        self.displaced().now_or_never().is_some()
+        self.displaced().now_or_never().is_some() || self.cut().now_or_never().is_some()
     }
 }
 
@@ -364,7 +368,7 @@ impl Place {
 #[cfg(test)]
 pub(crate) fn guests_for_tests(count: usize) -> Vec<Arc<Place>> {
     let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(count)), usize::MAX));
-    (0..count).map(|_| room.enter(Origin::Network).expect("a place")).collect()
+    (0..count).map(|_| room.enter(Origin::Uid(0)).expect("a place")).collect()
 }
 
 #[cfg(test)]

@@ -204,11 +204,13 @@ async fn a_token_says_whose_supervisor_it_is_and_nothing_else_lets_anybody_in() 
     assert_eq!(first.ask(CONNECT, &a).await, said("a"));
     assert_eq!(first.ask(CONNECT, &b).await, refused(WHO), "the connection is the one's by now");
     assert_eq!(first.ask(CONNECT, &a).await, said("a"), "and stays it");
-    let mut second = gateway.supervisor(&ca).await;
     let old = gateway.expired("b");
     for (what, token) in [("expired", old), ("gone", gateway.fresh("c")), ("spoilt", format!("{b}A"))] {
-        assert_eq!(second.ask(CONNECT, &token).await, refused(WHO), "{what}");
+        // Each is held back, and a stranger has little time.
+        let mut stranger = gateway.supervisor(&ca).await;
+        assert_eq!(stranger.ask(CONNECT, &token).await, refused(WHO), "{what}");
     }
+    let mut second = gateway.supervisor(&ca).await;
     assert_eq!(second.ask("/openshell.v1.OpenShell/ListSandboxes", &b).await, refused(NOT_HERE));
     assert_eq!(second.ask("/healthz", &b).await, refused(NOT_HERE));
     assert_eq!(second.ask(CONNECT, &b).await, said("b"));
@@ -294,12 +296,12 @@ async fn a_sandbox_that_dials_without_end_keeps_no_other_out() {
     let mut other = gateway.supervisor(&ca).await;
     assert_eq!(other.ask(CONNECT, &gateway.fresh("b")).await, said("b"));
     let mut connections = Vec::new();
-    for _ in 0..9 {
+    for _ in 0..3 {
         let mut connection = gateway.supervisor(&ca).await;
         assert_eq!(connection.ask(CONNECT, &gateway.fresh("a")).await, said("a"));
         connections.push(connection);
     }
-    // Eight are as many as one may have.
+    // Two are as many as one may have.
     connections.remove(0).ended().await;
     assert!(connections.iter().all(|connection| !connection.sender.is_closed()));
     assert_eq!(other.ask(CONNECT, &gateway.fresh("b")).await, said("b"));

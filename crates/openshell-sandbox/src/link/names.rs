@@ -156,6 +156,7 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Vec<IpAddr>> {
         socket.send(&query(*id, name, *kind)?).await?;
     }
     let mut found = Vec::new();
+    let mut refused = None;
     let answered = tokio::time::timeout(PATIENCE, async {
         let mut datagram = [0; DATAGRAM];
         while !waiting.is_empty() {
@@ -164,19 +165,24 @@ async fn ask(server: SocketAddr, name: &str) -> io::Result<Vec<IpAddr>> {
             let Some(at) = waiting.iter().position(|asked| *asked == (id, kind)) else { continue };
             waiting.swap_remove(at);
             match code {
-                // No error, and no such name (RFC 1035, section 4.1.1).
+                // No such name (RFC 1035, section 4.1.1). What is said so of AAAA alone some servers say wrongly.
+                3 if kind == Kind::V4 => break,
                 0 | 3 => found.extend(addresses),
-                code => return Err(io::Error::other(format!("it answers with the code {code}"))),
+                // The other kind may be answered all the same.
+                code => refused = Some(io::Error::other(format!("it answers with the code {code}"))),
             }
         }
-        Ok(())
+        Ok::<_, io::Error>(())
     })
     .await;
-    match answered {
-        Ok(Err(error)) if found.is_empty() => Err(error),
-        // A server that answers for one kind alone has been waited for.
-        Err(_) if found.is_empty() => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer")),
-        _ => Ok(found),
+    // A server that answers for one kind alone has been waited for.
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    match (answered, refused) {
+        (Ok(Err(error)), _) | (_, Some(error)) => Err(error),
+        (Err(_), None) => Err(io::Error::new(io::ErrorKind::TimedOut, "it does not answer")),
+        (Ok(Ok(())), None) => Ok(found),
     }
 }
 

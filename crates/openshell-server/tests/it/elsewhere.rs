@@ -2,10 +2,10 @@
 //! and an address of this host that they reach.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 
-use crate::harness::{required, text};
+use crate::harness::{free_port_at, required, text};
 
 /// The image and the address, for one gateway.
 pub(crate) struct Elsewhere {
@@ -31,8 +31,8 @@ impl Elsewhere {
             }
             _ => panic!("{}", text(&put.stderr)),
         }
-        let free = TcpListener::bind((towards_the_nodes(), 0)).and_then(|socket| socket.local_addr());
-        Some(Self { image, address: free.expect("a port that the cluster reaches") })
+        let address = towards_the_nodes();
+        Some(Self { image, address: SocketAddr::new(address, free_port_at(address)) })
     }
 
     /// What a configuration says of the gateway.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -294,15 +294,20 @@ fn processes_by(file: &str, wanted: impl Fn(&str) -> bool) -> Vec<i32> {
     found
 }
 
-/// A free port of 127.0.0.1 below those that the kernel hands out: nobody who asks for any port is given it while the one
-/// who is to listen there is away.
+/// A free port of 127.0.0.1; see [`free_port_at`].
 pub(crate) fn free_port() -> u16 {
+    free_port_at([127, 0, 0, 1].into())
+}
+
+/// A free port of an address below those that the kernel hands out: nobody who asks for any port is given it while the one
+/// who is to listen there is away.
+pub(crate) fn free_port_at(address: IpAddr) -> u16 {
     static TRIED: AtomicU16 = AtomicU16::new(0);
     // Test programs run side by side, and begin at places of their own.
     let begin = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
     loop {
         let port = 20_000 + (begin + TRIED.fetch_add(1, Ordering::Relaxed)) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind((address, port)).is_ok() {
             return port;
         }
     }

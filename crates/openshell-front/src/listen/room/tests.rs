@@ -4,6 +4,8 @@ use futures_util::FutureExt as _;
 
 use super::*;
 
+const NETWORK: Origin = Origin::Address(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
 fn is_displaced(place: &Place) -> bool {
     place.is_displaced()
 }
@@ -11,10 +13,10 @@ fn is_displaced(place: &Place) -> bool {
 #[test]
 fn a_full_room_shows_the_longest_idle_one_out() {
     let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(2)), usize::MAX));
-    let first = room.enter(Origin::Network).expect("a place");
+    let first = room.enter(NETWORK).expect("a place");
     std::thread::sleep(Duration::from_millis(5));
-    let second = room.enter(Origin::Network).expect("a place");
-    let third = room.enter(Origin::Network).expect("the first one's place");
+    let second = room.enter(NETWORK).expect("a place");
+    let third = room.enter(NETWORK).expect("the first one's place");
     assert!(is_displaced(&first) && !is_displaced(&second) && !is_displaced(&third));
     // That the first one ends now frees nothing more.
     drop(first);
@@ -26,24 +28,24 @@ fn a_full_room_shows_the_longest_idle_one_out() {
 #[test]
 fn strangers_go_before_who_is_known_and_who_is_known_and_busy_stays() {
     let room = Arc::new(Room::new(Arc::new(AtomicUsize::new(2)), usize::MAX));
-    let known = room.enter(Origin::Network).expect("a place");
+    let known = room.enter(NETWORK).expect("a place");
     known.guest().welcome();
     std::thread::sleep(Duration::from_millis(5));
-    let stranger = room.enter(Origin::Network).expect("a place");
+    let stranger = room.enter(NETWORK).expect("a place");
     let busy = stranger.visit();
     assert!(known.idle().is_some() && stranger.idle().is_none());
-    let next = room.enter(Origin::Network).expect("a place");
+    let next = room.enter(NETWORK).expect("a place");
     assert!(is_displaced(&stranger) && !is_displaced(&known), "although the one is busy, and the other idle");
     drop(busy);
-    let idle = room.enter(Origin::Network).expect("a place");
+    let idle = room.enter(NETWORK).expect("a place");
     assert!(is_displaced(&next) && !is_displaced(&known));
     idle.guest().welcome();
     let _request = idle.visit();
-    let last = room.enter(Origin::Network).expect("a place");
+    let last = room.enter(NETWORK).expect("a place");
     assert!(is_displaced(&known) && !is_displaced(&idle), "both are known, and one is busy");
     last.guest().welcome();
     let _request = last.visit();
-    assert!(room.enter(Origin::Network).is_none(), "all are known and busy");
+    assert!(room.enter(NETWORK).is_none(), "all are known and busy");
 }
 
 #[test]
@@ -52,17 +54,17 @@ fn what_was_noted_counts_only_while_it_holds() {
     let mut inside: Vec<_> = (0..4)
         .map(|_| {
             std::thread::sleep(Duration::from_millis(2));
-            room.enter(Origin::Network).expect("a place")
+            room.enter(NETWORK).expect("a place")
         })
         .collect();
-    inside.push(room.enter(Origin::Network).expect("the place of the first"));
+    inside.push(room.enter(NETWORK).expect("the place of the first"));
     // Those that were to follow have become known, have begun to ask, and have gone.
     inside[1].guest().welcome();
     let _request = inside[2].visit();
     drop(inside.remove(3));
-    inside.push(room.enter(Origin::Network).expect("the place of the one that has gone"));
+    inside.push(room.enter(NETWORK).expect("the place of the one that has gone"));
     assert!(inside[1..].iter().all(|place| !is_displaced(place)));
-    inside.push(room.enter(Origin::Network).expect("the place of a stranger"));
+    inside.push(room.enter(NETWORK).expect("the place of a stranger"));
     assert!(!is_displaced(&inside[1]) && !is_displaced(&inside[2]) && is_displaced(&inside[3]));
 }
 
