@@ -16,6 +16,9 @@ use crate::session::Session;
 use crate::wire::Wire;
 use crate::{MAX_MESSAGE, convert, error_of};
 
+/// Between two greetings of a driver that does not answer well: the first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
 /// What the driver and the task that greets new connections share.
 pub(crate) struct Link {
     pub(crate) name: String,
@@ -122,13 +125,21 @@ fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
 /// Asks for the capabilities anew after every connection but the first, which is greeted by whoever dials. Ends with
 /// the driver.
 async fn greet_reconnections(link: Weak<Link>, mut connections: watch::Receiver<u64>, deadline: Duration) {
+    let mut pause = PAUSES.0;
     while connections.changed().await.is_ok() {
         if *connections.borrow_and_update() <= 1 {
             continue;
         }
         let Some(link) = link.upgrade() else { return };
-        if let Err(error) = link.greet(deadline).await {
-            tracing::warn!(driver = %link.name, %error, "the driver was connected to again and does not answer well");
-        }
+        let Err(error) = link.greet(deadline).await else {
+            pause = PAUSES.0;
+            continue;
+        };
+        tracing::warn!(driver = %link.name, %error, "the driver was connected to again and does not answer well");
+        // Nobody else may be left to ask.
+        drop(link);
+        // Where whoever listens hangs up, a greeting has connected by itself, and would be the reason for the next one.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
 }

@@ -94,16 +94,18 @@ fn up(shared: &Shared, listener: &UnixListener, supervisor: Pid) -> io::Result<I
     let mut number = 0_u32;
     loop {
         let open = shared.connection(number);
-        if knocks(listener, open.as_deref())? {
+        let (knocks, speaks) = wait(listener, open.as_deref())?;
+        if knocks {
             let (stream, _) = listener.accept()?;
             if socket_peercred(&stream).is_ok_and(|peer| peer.pid == supervisor) {
                 number = number.checked_add(1).ok_or(io::ErrorKind::QuotaExceeded)?;
                 shared.replace(Some((number, Arc::new(stream))));
                 port.write_all(&Header::of(Kind::Open, number).encode())?;
+                continue;
             }
-            continue;
         }
-        let Some(open) = open else { continue };
+        // Also while somebody else knocks without end.
+        let Some(open) = open.filter(|_| speaks) else { continue };
         match (&*open).read(&mut buffer[HEADER..]) {
             Ok(count @ 1..) => port.write_all(frame(&mut buffer, number, count))?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -115,13 +117,16 @@ fn up(shared: &Shared, listener: &UnixListener, supervisor: Pid) -> io::Result<I
     }
 }
 
-/// Waits until somebody connects, or the connection that there is has something; whether it is the former.
-fn knocks(listener: &UnixListener, open: Option<&UnixStream>) -> io::Result<bool> {
+/// Waits until somebody connects, or the connection that there is has something; whether each is so.
+fn wait(listener: &UnixListener, open: Option<&UnixStream>) -> io::Result<(bool, bool)> {
     loop {
         let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
         fds.extend(open.map(|stream| PollFd::new(stream, PollFlags::IN)));
         match poll(&mut fds, None) {
-            Ok(_) => return Ok(!fds[0].revents().is_empty()),
+            Ok(_) => {
+                let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+                return Ok((ready(0), ready(1)));
+            }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 type Waiting = HashMap<Pid, Option<oneshot::Sender<Ending>>>;
 /// What is looked for: who has ended or was stopped, without waiting for one.
 const LOOK: WaitOptions = WaitOptions::NOHANG.union(WaitOptions::UNTRACED);
+/// How many are looked at before others have their turn.
+const AT_ONCE: usize = 64;
 
 /// Waits for all children, for everybody.
 #[derive(Clone, Default)]
@@ -55,17 +57,21 @@ impl Reaper {
     /// Takes children as they end, for as long as it is polled; `ended` is the signal that says so.
     pub(crate) async fn run(self, mut ended: Signals) {
         while ended.recv().await.is_some() {
-            self.sweep();
+            // Who ends, or is stopped, without a pause holds up nothing else.
+            while self.sweep() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
-    /// Takes everybody who has ended by now.
-    fn sweep(&self) {
+    /// Takes who has ended by now, so many at most; whether there may be more.
+    fn sweep(&self) -> bool {
         if getpid().is_init() {
-            while let Ok(Some((child, status))) = wait(LOOK) {
+            for _ in 0..AT_ONCE {
+                let Ok(Some((child, status))) = wait(LOOK) else { return false };
                 self.seen(child, status);
             }
-            return;
+            return true;
         }
         let children: Vec<Pid> = self.waiting().keys().copied().collect();
         for child in children {
@@ -76,6 +82,7 @@ impl Reaper {
                 Ok(None) | Err(_) => {}
             }
         }
+        false
     }
 
     fn seen(&self, child: Pid, status: WaitStatus) {

@@ -34,7 +34,9 @@ async fn a_report_is_tried_again_and_given_up_after_two_seconds() {
         return;
     }
     let gateway = Gateway::up(Ways { refuse_reports: 2, ..Ways::default() });
-    let mut program = Program::start(&gateway, &["/bin/sh", "-c", "exit 4"]);
+    // What is tried for two seconds is the report alone: the link is up by then.
+    let mut program = Program::start(&gateway, &["/bin/sh", "-c", "sleep 3; exit 4"]);
+    gateway.session(0).await;
     assert_eq!(program.ended().await.code(), Some(4));
     assert_eq!(gateway.heard().exits.len(), 1);
 
