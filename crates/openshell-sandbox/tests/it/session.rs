@@ -191,14 +191,19 @@ async fn supervisors_whose_gateway_is_away_do_not_spin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_on_a_network_is_refused_before_the_main_process_starts() {
+async fn a_gateway_on_a_network_is_dialled_with_tls_and_its_ca_or_not_at_all() {
     if is_not_root() {
         return;
     }
-    let mut program = Program::start_at("https://10.0.0.1:17670", &["/bin/echo", "started"]);
-    let status = program.ended().await;
-    assert_eq!(status.code(), Some(125));
-    let printed = program.printed("stderr");
-    assert!(printed.contains("`https://10.0.0.1:17670` is an address on a network"), "{printed}");
-    assert_eq!(program.printed("stdout"), "");
+    for (endpoint, why) in [
+        ("http://10.0.0.1:17670", "`http://10.0.0.1:17670` is a plain address"),
+        ("https://10.0.0.1:17670", "`OPENSHELL_CA_FILE` is not set"),
+    ] {
+        let mut program = Program::start_at(endpoint, &["/bin/echo", "started"]);
+        let status = program.ended().await;
+        assert_eq!(status.code(), Some(125));
+        let printed = program.printed("stderr");
+        assert!(printed.contains(why), "{printed}");
+        assert_eq!(program.printed("stdout"), "", "it is said before the main process starts");
+    }
 }
