@@ -10,7 +10,7 @@ use openshell_driver_common::operations::{exists, retry_conflicts};
 use openshell_driver_common::watch::News;
 
 use crate::driver::Inner;
-use crate::engine::{NetworkSpec, Spec, VolumeSpec, Words};
+use crate::engine::{NetworkSpec, Spec, Summary, VolumeSpec, Words};
 use crate::error::Failure;
 use crate::image::{self, Image};
 use crate::network;
@@ -321,8 +321,7 @@ impl Inner {
             found |= self.remove_named(id, &name).await?;
         }
         let names = (self.scope.volume(id), self.scope.own_network(id), self.scope.secret(id));
-        // Whose something is, is said by its labels: a stranger's may have the name.
-        let ours = |labels: &Words| self.scope.owner(labels).as_ref() == Some(id);
+        let ours = |labels: &Words| self.is_of(id, labels);
         let volume = async {
             if !self.engine.inspect_volume(&names.0).await?.is_some_and(|found| ours(&found.labels)) {
                 return Ok::<_, DriverError>(false);
@@ -343,9 +342,24 @@ impl Inner {
 
     /// Removes a container by its name when it is a sandbox's; `false` when there is none.
     pub(crate) async fn remove_named(&self, id: &SandboxId, name: &str) -> Result<bool, DriverError> {
-        let Some(container) = self.named(id, name).await? else { return Ok(false) };
-        self.remove_container(&container.id).await?;
+        let container = match self.engine.describe(name).await {
+            Ok(found) => found.filter(|found| self.is_of(id, &found.config.labels)).map(|found| found.id),
+            // Its labels are in the list alone.
+            Err(failure) if failure.is_lost() => {
+                let mut listed = self.engine.containers(&self.filters()).await?.into_iter();
+                let named = |found: &Summary| found.names.iter().any(|known| known == name);
+                listed.find(|found| named(found) && self.is_of(id, &found.labels)).map(|found| found.id)
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        let Some(container) = container else { return Ok(false) };
+        self.remove_container(&container).await?;
         Ok(true)
+    }
+
+    /// Whose something is, is said by its labels: a stranger's may have the name.
+    fn is_of(&self, id: &SandboxId, labels: &Words) -> bool {
+        self.scope.owner(labels).as_ref() == Some(id)
     }
 
     /// Removes a container, and the volumes that its image has brought.

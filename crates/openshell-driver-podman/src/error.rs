@@ -180,6 +180,13 @@ impl Failure {
         self.status().is_some() && self.kind() == ErrorKind::NotFound
     }
 
+    /// Whether it is a container of which the service has lost the layers: a crash of the service can leave such a one. It is
+    /// listed and can be removed, and nothing else.
+    pub(crate) fn is_lost(&self) -> bool {
+        // `ErrContainerUnknown` of containers/storage, which libpod hands on.
+        matches!(&self.cause, Cause::Refused { said, .. } if said.message.contains("container not known"))
+    }
+
     /// Whether a name is taken, or something is in use.
     pub(crate) fn is_conflict(&self) -> bool {
         self.status().is_some() && self.kind() == ErrorKind::Aborted

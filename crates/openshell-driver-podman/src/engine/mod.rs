@@ -120,8 +120,20 @@ impl Engine {
         Ok(listed.unwrap_or_default())
     }
 
-    /// A container by its id or name; `None` when it is gone.
+    /// A container by its id or name; `None` when it is gone, or [lost](Failure::is_lost): one that a crash of the service has
+    /// left half must not keep the others from being seen.
     pub(crate) async fn inspect(&self, name: &str) -> Result<Option<Container>, Failure> {
+        match self.describe(name).await {
+            Err(failure) if failure.is_lost() => Ok(None),
+            described => described,
+        }
+    }
+
+    /// The same, where a lost one makes a difference.
+    ///
+    /// # Errors
+    /// A failure that [says so](Failure::is_lost) for a lost one.
+    pub(crate) async fn describe(&self, name: &str) -> Result<Option<Container>, Failure> {
         found(self.client.json(Call::get("inspect container", &["containers", name, "json"])).await)
     }
 

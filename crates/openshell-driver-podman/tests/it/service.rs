@@ -118,6 +118,33 @@ impl Drop for Service {
 }
 
 #[tokio::test]
+async fn what_a_crash_has_left_half_hides_nobody_and_can_be_deleted() {
+    let Some(mut service) = Service::new().await else { return };
+    let bench = Bench::at(&service.socket(), "network = 'none'\nstop_timeout = 0").await;
+    for id in ["whole", "half"] {
+        bench.driver.create(&request(id, &["true"])).await.expect("create");
+        bench.until(id, "ContainerExited").await;
+    }
+    service.kill();
+    // The store forgets it, and libpod's own list does not: what is left where a removal was cut off.
+    let known = service.root.path().join("root/overlay-containers/containers.json");
+    let text = std::fs::read_to_string(&known).expect("the store's list");
+    let mut list: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    let before = list.len();
+    list.retain(|container| !container["names"].to_string().contains("half"));
+    assert_eq!(list.len() + 1, before, "{text}");
+    std::fs::write(&known, serde_json::to_string(&list).expect("JSON")).expect("a file");
+    assert!(service.start().await, "it comes back");
+
+    let seen = bench.driver.list().await.expect("a list");
+    assert_eq!(seen.iter().map(|sandbox| sandbox.id.as_str()).collect::<Vec<_>>(), ["whole"]);
+    assert!(bench.driver.delete(&sandbox_id("half")).await.expect("delete"), "there was something");
+    assert!(!bench.driver.delete(&sandbox_id("half")).await.expect("delete"), "and is no more");
+    assert!(bench.driver.delete(&sandbox_id("whole")).await.expect("delete"));
+    assert_eq!(bench.leftovers().await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_service_that_is_killed_and_comes_back() {
     let Some(mut service) = Service::new().await else { return };
     let bench = Bench::at(&service.socket(), "network = 'none'\nstop_timeout = 0").await;
