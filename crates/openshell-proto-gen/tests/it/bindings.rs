@@ -59,7 +59,7 @@ fn who_serves_has_descriptors_without_comments() {
         .filter(|binding| binding.text.contains("pub const FILE_DESCRIPTOR_SET: &[u8]"))
         .map(|binding| binding.path)
         .collect();
-    assert_eq!(serving, ["openshell/compute/v1.rs", "openshell/v1.rs"]);
+    assert_eq!(serving, ["openshell/compute/v1.rs", "openshell/gateway/v1alpha1.rs", "openshell/v1.rs"]);
     let dir = tempfile::tempdir().expect("a directory");
     let text = "syntax = \"proto3\";\npackage a.v1;\n// A secret of the authors.\n\
                 message A {}\nservice S { rpc Do(A) returns (A); }\n";
